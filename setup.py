@@ -1,0 +1,29 @@
+"""The native extensions; everything else about the package stands in pyproject.toml."""
+
+import os
+from glob import glob
+
+from Cython.Build import cythonize
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import Extension, setup
+
+ParallelCompile("HASHKIT_BUILD_JOBS", default=os.cpu_count() or 1).install()
+
+warnings = ["-Wall", "-Wextra", "-Werror"] if os.environ.get("HASHKIT_WERROR") else []
+
+native = Pybind11Extension(
+    "hashkit._native",
+    sources=sorted(glob("csrc/**/*.cpp", recursive=True)),
+    depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
+    include_dirs=["csrc"],
+    cxx_std=17,
+    extra_compile_args=["-O3", "-fno-math-errno", "-pthread", *warnings],
+    extra_link_args=["-pthread"],
+)
+
+loops = [
+    Extension(path[:-4].replace("/", "."), [path], extra_compile_args=["-O3"])
+    for path in sorted(glob("hashkit/**/*.pyx", recursive=True))
+]
+
+setup(ext_modules=[native, *cythonize(loops, build_dir="build", language_level=3)])
