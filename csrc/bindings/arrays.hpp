@@ -1,0 +1,48 @@
+// Arrays in, arrays out. Python has checked and explained before it calls; a binding only refuses.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+#include "search/linear_scan.hpp"
+
+namespace hashkit::bindings {
+
+namespace py = pybind11;
+
+// C-contiguous arrays of exactly this type; every argument of this type is declared noconvert().
+template <class Value>
+using Array = py::array_t<Value, py::array::c_style>;
+
+inline void require(bool condition, const char* message) {
+  if (!condition) throw py::value_error(message);
+}
+
+inline CodesView view_codes(const Array<uint8_t>& codes) {
+  require(codes.ndim() == 2, "codes must have two dimensions");
+  const auto n_bytes = static_cast<size_t>(codes.shape(1));
+  require(n_bytes >= 1 && n_bytes <= kMaxBytes, "codes must have 1 to 512 bytes");
+  return {codes.data(), static_cast<size_t>(codes.shape(0)), n_bytes};
+}
+
+// The table of the named instruction set; of the default one if the name is empty.
+inline const KernelTable& kernels_named(const std::string& isa) {
+  return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));
+}
+
+// Hands a vector over to numpy without copying it.
+template <class Value>
+py::array_t<Value> to_array(std::vector<Value>&& values) {
+  auto* owned = new std::vector<Value>(std::move(values));
+  py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<Value>*>(p); });
+  return py::array_t<Value>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
+}
+
+void bind_codes(py::module_& module);
+void bind_search(py::module_& module);
+
+}  // namespace hashkit::bindings

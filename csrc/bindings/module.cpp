@@ -1,0 +1,26 @@
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.hpp"
+#include "cpu/isa.hpp"
+
+namespace hashkit::bindings {
+
+static std::vector<std::string> supported_isa_names() {
+  std::vector<std::string> names;
+  for (Isa isa : supported_isas()) names.emplace_back(isa_name(isa));
+  return names;
+}
+
+PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
+  module.doc() =
+      "The native core of hashkit: kernels, scans and tables. Private: hashkit's own modules are its only callers.";
+  module.def("supported_isas", &supported_isa_names,
+             "Names of the instruction sets that this machine runs, least preferred first.");
+  module.def(
+      "default_isa", [] { return std::string(isa_name(default_isa())); },
+      "Name of the instruction set in use: what HASHKIT_ISA names, else the most preferred.");
+  bind_codes(module);
+  bind_search(module);
+}
+
+}  // namespace hashkit::bindings

@@ -1,0 +1,53 @@
+#include "bindings/arrays.hpp"
+#include "search/linear_scan.hpp"
+
+namespace hashkit::bindings {
+namespace {
+
+void require_same_width(CodesView codes, CodesView queries) {
+  require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
+}
+
+py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
+                    const std::string& isa) {
+  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  require_same_width(stored, asked);
+  require(k <= stored.n_codes, "k must not exceed the number of codes");
+  const KernelTable& kernels = kernels_named(isa);
+  py::array_t<int32_t> distances({asked.n_codes, k});
+  py::array_t<int64_t> rows({asked.n_codes, k});
+  int32_t* to_distances = distances.mutable_data();
+  int64_t* to_rows = rows.mutable_data();
+  {
+    py::gil_scoped_release release;
+    scan_k_nearest(kernels, stored, asked, k, n_threads, to_distances, to_rows);
+  }
+  return py::make_tuple(std::move(distances), std::move(rows));
+}
+
+py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, size_t n_threads,
+                        const std::string& isa) {
+  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  require_same_width(stored, asked);
+  const KernelTable& kernels = kernels_named(isa);
+  WithinRadius found;
+  {
+    py::gil_scoped_release release;
+    found = scan_within_radius(kernels, stored, asked, radius, n_threads);
+  }
+  return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
+                        to_array(std::move(found.rows)));
+}
+
+}  // namespace
+
+void bind_search(py::module_& module) {
+  const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
+  module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), py::arg("isa") = "",
+             "(distances int32, rows int64), each (n_queries, k), by (distance, row); k <= n_codes.");
+  module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"),
+             py::arg("isa") = "",
+             "(offsets int64, distances int32, rows int64) of the codes within the inclusive radius.");
+}
+
+}  // namespace hashkit::bindings

@@ -1,0 +1,56 @@
+// What an instruction set offers: one table of function pointers.
+//
+// All kernels take packed codes in rows of n_bytes (most significant bit first, padding bits zero), allocate
+// nothing, throw nothing, and read and write exactly the bytes that their arguments describe, never past the end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/isa.hpp"
+
+namespace hashkit {
+
+// A code that a scan let through: its row, counted from the first code of the call, and its distance. `query` is the
+// place of the query in its group (0 where there is one query).
+struct Hit {
+  uint32_t row;
+  uint16_t query;
+  uint16_t distance;
+};
+
+constexpr size_t kMaxBytes = 512;       // 4,096 bits: distances fit uint16
+constexpr size_t kMaxGroup = 8;         // the most queries that any scan_tile takes together
+constexpr size_t kMaxTileCodes = 2048;  // the most codes that any tile holds
+
+struct KernelTable {
+  Isa isa;
+
+  // distances[i] = Hamming distance of query and code i.
+  void (*distances)(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, uint16_t* distances);
+
+  // Writes a hit for every code at distance <= limit, in the order of the rows; returns how many. `hits` has room
+  // for n_codes. limit may be negative (nothing passes).
+  size_t (*scan)(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits);
+
+  // The same for a group of queries over a tile: codes rearranged once, by fill_tile, to be passed over by many
+  // queries while they lie in the nearest cache.
+  size_t group;                          // queries that scan_tile takes at most in one call, <= kMaxGroup
+  size_t (*tile_codes)(size_t n_bytes);  // codes in a full tile, <= kMaxTileCodes
+  size_t (*tile_bytes)(size_t n_bytes);  // memory of a tile, 64-byte aligned
+  void (*fill_tile)(const uint8_t* codes, size_t n_codes, size_t n_bytes, uint8_t* tile);
+  // Hits of each query are in the order of the rows; those of different queries may be interleaved. `hits` has room
+  // for n_queries * n_codes. `queries` are consecutive rows.
+  size_t (*scan_tile)(const uint8_t* queries, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
+                      const int* limits, Hit* hits);
+
+  // One code from n_bits values: bit = 1 where the value is > 0 (NaN gives 0).
+  void (*pack_float32)(const float* values, size_t n_bits, uint8_t* code);
+  void (*pack_float16)(const uint16_t* values, size_t n_bits, uint8_t* code);  // IEEE binary16, as raw bits
+  void (*pack_bytes)(const uint8_t* values, size_t n_bits, uint8_t* code);     // bit = 1 where the byte is not 0
+};
+
+// The table of an instruction set that this machine runs (see supported_isas).
+const KernelTable& kernel_table(Isa isa);
+
+}  // namespace hashkit

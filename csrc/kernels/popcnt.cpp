@@ -1,0 +1,36 @@
+// x86-64 with the POPCNT instruction (2008 and later).
+#include "cpu/target.hpp"
+
+#if defined(HASHKIT_X86)
+#  include <nmmintrin.h>
+
+#  include <cstring>
+
+#  include "kernels/kernel_table.hpp"
+
+HASHKIT_TARGET_BEGIN("popcnt")
+namespace hashkit::popcnt {
+namespace {
+
+HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
+  return static_cast<uint64_t>(_mm_popcnt_u64(x));
+}
+
+#  include "kernels/row_tiles.inl"
+#  include "kernels/scalar_kernels.inl"
+#  include "kernels/scalar_pack.inl"
+
+template <class Value>
+void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
+  pack_from(values, 0, n_bits, code);
+}
+
+}  // namespace
+
+extern const KernelTable kTable;
+const KernelTable kTable{Isa::kPopcnt, distances, scan,        kMaxGroup,      tile_codes,   tile_bytes,
+                         fill_tile,    scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
+
+}  // namespace hashkit::popcnt
+HASHKIT_TARGET_END
+#endif

@@ -1,0 +1,33 @@
+// Plain C++17, right on every machine.
+#include <cstring>
+
+#include "cpu/target.hpp"
+#include "kernels/kernel_table.hpp"
+
+namespace hashkit::portable {
+namespace {
+
+HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
+  // Counts in pairs, nibbles, bytes, then the bytes summed by a multiplication (Warren, Hacker's Delight, 5-1).
+  x -= (x >> 1) & 0x5555555555555555u;
+  x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+  x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+  return (x * 0x0101010101010101u) >> 56;
+}
+
+#include "kernels/row_tiles.inl"
+#include "kernels/scalar_kernels.inl"
+#include "kernels/scalar_pack.inl"
+
+template <class Value>
+void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
+  pack_from(values, 0, n_bits, code);
+}
+
+}  // namespace
+
+extern const KernelTable kTable;
+const KernelTable kTable{Isa::kPortable, distances, scan,        kMaxGroup,      tile_codes,   tile_bytes,
+                         fill_tile,      scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
+
+}  // namespace hashkit::portable

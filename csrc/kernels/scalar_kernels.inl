@@ -1,0 +1,105 @@
+// Kernels on 64-bit words, for the inside of an instruction set's namespace that defines popcount64(uint64_t).
+// No include guard and no includes: what is needed is included before the target region begins.
+
+HASHKIT_ALWAYS_INLINE uint64_t load_word(const uint8_t* bytes) noexcept {
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+HASHKIT_ALWAYS_INLINE uint64_t load_half(const uint8_t* bytes) noexcept {
+  uint32_t half;
+  std::memcpy(&half, bytes, sizeof half);
+  return half;
+}
+
+// The n_bytes (1 to 7) bytes of a short code as a word. The pieces overlap, so that nothing past the end is read.
+HASHKIT_ALWAYS_INLINE uint64_t load_short(const uint8_t* bytes, size_t n_bytes) noexcept {
+  if (n_bytes >= 4) return load_half(bytes) | load_half(bytes + n_bytes - 4) << (8 * (n_bytes - 4));
+  return uint64_t{bytes[0]} | uint64_t{bytes[n_bytes / 2]} << (8 * (n_bytes / 2)) |
+         uint64_t{bytes[n_bytes - 1]} << (8 * (n_bytes - 1));
+}
+
+// Distance to one query, for codes of kWords whole words: the query stays in registers.
+template <size_t kWords>
+struct WordsDistance {
+  uint64_t query[kWords];
+
+  explicit WordsDistance(const uint8_t* bytes) noexcept {
+    for (size_t w = 0; w < kWords; ++w) query[w] = load_word(bytes + 8 * w);
+  }
+  HASHKIT_ALWAYS_INLINE int operator()(const uint8_t* code) const noexcept {
+    uint64_t sum = 0;
+    for (size_t w = 0; w < kWords; ++w) sum += popcount64(query[w] ^ load_word(code + 8 * w));
+    return static_cast<int>(sum);
+  }
+};
+
+// The same for codes of fewer than 8 bytes.
+struct ShortDistance {
+  size_t n_bytes;
+  uint64_t query;
+
+  ShortDistance(const uint8_t* bytes, size_t n_bytes) noexcept : n_bytes(n_bytes), query(load_short(bytes, n_bytes)) {}
+  HASHKIT_ALWAYS_INLINE int operator()(const uint8_t* code) const noexcept {
+    return static_cast<int>(popcount64(query ^ load_short(code, n_bytes)));
+  }
+};
+
+// The same for any number of bytes from 8 on: the last word may overlap the one before, whose bits it shifts out.
+struct BytesDistance {
+  const uint8_t* query;
+  size_t n_words;
+  size_t n_bytes;
+
+  BytesDistance(const uint8_t* bytes, size_t n_bytes) noexcept : query(bytes), n_words(n_bytes / 8), n_bytes(n_bytes) {}
+  HASHKIT_ALWAYS_INLINE int operator()(const uint8_t* code) const noexcept {
+    uint64_t sum = 0;
+    for (size_t w = 0; w < n_words; ++w) sum += popcount64(load_word(query + 8 * w) ^ load_word(code + 8 * w));
+    if (const size_t tail = n_bytes % 8) {
+      const uint64_t last = load_word(query + n_bytes - 8) ^ load_word(code + n_bytes - 8);
+      sum += popcount64(last >> (8 * (8 - tail)));
+    }
+    return static_cast<int>(sum);
+  }
+};
+
+// Calls visit(distance) with the fastest distance functor for codes of n_bytes.
+template <class Visit>
+HASHKIT_ALWAYS_INLINE auto with_distance(const uint8_t* query, size_t n_bytes, const Visit& visit) noexcept {
+  switch (n_bytes) {
+    case 8:
+      return visit(WordsDistance<1>(query));
+    case 16:
+      return visit(WordsDistance<2>(query));
+    case 24:
+      return visit(WordsDistance<3>(query));
+    case 32:
+      return visit(WordsDistance<4>(query));
+    case 64:
+      return visit(WordsDistance<8>(query));
+    default:
+      return n_bytes < 8 ? visit(ShortDistance(query, n_bytes)) : visit(BytesDistance(query, n_bytes));
+  }
+}
+
+void distances(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes,
+               uint16_t* distances) noexcept {
+  with_distance(query, n_bytes, [=](const auto& distance) noexcept {
+    for (size_t i = 0; i < n_codes; ++i) distances[i] = static_cast<uint16_t>(distance(codes + i * n_bytes));
+    return 0;
+  });
+}
+
+size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
+  return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
+    size_t n_hits = 0;
+    for (size_t i = 0; i < n_codes; ++i) {
+      const int d = distance(codes + i * n_bytes);
+      if (__builtin_expect(d <= limit, 0)) {
+        hits[n_hits++] = Hit{static_cast<uint32_t>(i), 0, static_cast<uint16_t>(d)};
+      }
+    }
+    return n_hits;
+  });
+}

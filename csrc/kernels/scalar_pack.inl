@@ -1,0 +1,24 @@
+// Packing one value at a time, for the inside of an instruction set's namespace: the whole kernel where there is
+// nothing better, the last few bits of a row elsewhere.
+
+HASHKIT_ALWAYS_INLINE bool is_set(float value) noexcept {
+  return value > 0.0f;
+}
+// IEEE binary16: positive and not zero, up to infinity (0x7C00); what lies above is NaN or negative.
+HASHKIT_ALWAYS_INLINE bool is_set(uint16_t half_bits) noexcept {
+  return half_bits > 0 && half_bits <= 0x7C00;
+}
+HASHKIT_ALWAYS_INLINE bool is_set(uint8_t byte) noexcept {
+  return byte != 0;
+}
+
+// Bits [first_bit, n_bits) of a code, first_bit a multiple of 8; the padding of the last byte is zero.
+template <class Value>
+HASHKIT_ALWAYS_INLINE void pack_from(const Value* values, size_t first_bit, size_t n_bits, uint8_t* code) noexcept {
+  for (size_t start = first_bit; start < n_bits; start += 8) {
+    const size_t n = n_bits - start < 8 ? n_bits - start : 8;
+    unsigned byte = 0;
+    for (size_t i = 0; i < n; ++i) byte |= static_cast<unsigned>(is_set(values[start + i])) << (7 - i);
+    code[start / 8] = static_cast<uint8_t>(byte);
+  }
+}

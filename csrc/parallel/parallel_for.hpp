@@ -1,0 +1,48 @@
+// Threads that live no longer than one call.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace hashkit {
+
+// Calls task(i) once for every i in [0, n_tasks), from at most n_threads threads of which the caller is one.
+// Tasks are taken from a shared counter, so that uneven ones balance. The first exception stops the handing out
+// of tasks and is rethrown here once every thread is joined. No pool is kept: fork() and other libraries' threads
+// meet nothing of ours. A thread that cannot be started is done without.
+template <class Task>
+void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
+  if (n_threads > n_tasks) n_threads = n_tasks;
+  if (n_threads <= 1) {
+    for (size_t i = 0; i < n_tasks; ++i) task(i);
+    return;
+  }
+  std::atomic<size_t> next{0};
+  std::exception_ptr first_error;
+  std::mutex error_mutex;
+  auto work = [&] {
+    try {
+      for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n_tasks;) task(i);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(error_mutex);
+      if (!first_error) first_error = std::current_exception();
+      next.store(n_tasks, std::memory_order_relaxed);
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(n_threads - 1);
+  try {
+    while (threads.size() + 1 < n_threads) threads.emplace_back(work);
+  } catch (const std::system_error&) {
+  }
+  work();
+  for (std::thread& thread : threads) thread.join();
+  if (first_error) std::rethrow_exception(first_error);
+}
+
+}  // namespace hashkit

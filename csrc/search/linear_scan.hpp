@@ -1,0 +1,39 @@
+// Exhaustive search over packed codes in rows: exact, no tables, at the speed of memory or of the population count.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+
+namespace hashkit {
+
+// Packed codes in consecutive rows; borrowed, never owned.
+struct CodesView {
+  const uint8_t* data;
+  size_t n_codes;
+  size_t n_bytes;
+
+  const uint8_t* row(size_t i) const noexcept { return data + i * n_bytes; }
+};
+
+// For every query its k nearest codes (k <= n_codes), by (distance, row): distances and rows are (n_queries, k).
+void scan_k_nearest(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
+                    int32_t* distances, int64_t* rows);
+
+// Every code within a distance, for many queries: those of query i are [offsets[i], offsets[i + 1]), by
+// (distance, row).
+struct WithinRadius {
+  std::vector<int64_t> offsets;
+  std::vector<int32_t> distances;
+  std::vector<int64_t> rows;
+};
+
+WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, CodesView queries, int radius,
+                                size_t n_threads);
+
+// All distances between two sets, (a.n_codes, b.n_codes).
+void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances);
+
+}  // namespace hashkit

@@ -1,0 +1,22 @@
+// Values to packed codes and back, by rows and threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.hpp"
+
+namespace hashkit {
+
+// values is (n_rows, n_bits), codes (n_rows, ceil(n_bits / 8)).
+void pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
+               uint8_t* codes);
+void pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,
+               uint8_t* codes);
+void pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows, size_t n_bits, size_t n_threads,
+               uint8_t* codes);
+
+// bits is (n_rows, n_bits), each byte 0 or 1.
+void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits);
+
+}  // namespace hashkit

@@ -1,0 +1,78 @@
+// The k nearest of what has been seen so far, by (distance, row).
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace hashkit {
+
+struct Neighbor {
+  int32_t distance;
+  int64_t row;
+};
+
+inline bool operator<(const Neighbor& a, const Neighbor& b) noexcept {
+  return a.distance != b.distance ? a.distance < b.distance : a.row < b.row;
+}
+
+// Counts by distance say at every moment how far the k-th neighbor is, without any order among those kept: a code is
+// kept if it is within limit(), and what has become too far is thrown out when twice k are kept. Nothing is sorted
+// but the last k.
+//
+// Rows may come in any order; where they come in ascending order (a scan), limit() may be taken one lower, see
+// ascending_limit().
+class TopK {
+ public:
+  TopK(size_t k, int n_bits) : k_(k), limit_(n_bits), counts_(static_cast<size_t>(n_bits) + 1) {}
+
+  // The largest distance that can still enter.
+  int limit() const noexcept { return n_within_ >= k_ ? limit_ : static_cast<int>(counts_.size()) - 1; }
+
+  // The same if every row to come is larger than every row pushed: a tie with the k-th then loses.
+  int ascending_limit() const noexcept { return n_within_ >= k_ ? limit_ - 1 : limit(); }
+
+  void push(int64_t row, int distance) {
+    if (distance > limit()) return;
+    kept_.push_back({distance, row});
+    ++counts_[static_cast<size_t>(distance)];
+    ++n_within_;
+    while (n_within_ - counts_[static_cast<size_t>(limit_)] >= k_) {
+      n_within_ -= counts_[static_cast<size_t>(limit_)];
+      --limit_;
+    }
+    if (kept_.size() >= 2 * k_ + kSlack) discard();
+  }
+
+  // The k nearest, or all if fewer were pushed, in order. Leaves nothing behind.
+  std::vector<Neighbor> take() {
+    discard();
+    std::sort(kept_.begin(), kept_.end());
+    return std::move(kept_);
+  }
+
+ private:
+  static constexpr size_t kSlack = 64;
+
+  void discard() {
+    if (kept_.size() <= k_) return;
+    std::nth_element(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(k_), kept_.end());
+    // Of those at the limit some may go: what is kept must agree with the counts.
+    for (size_t i = k_; i < kept_.size(); ++i) {
+      if (kept_[i].distance <= limit_) {
+        --counts_[static_cast<size_t>(kept_[i].distance)];
+        --n_within_;
+      }
+    }
+    kept_.resize(k_);
+  }
+
+  size_t k_;
+  int limit_;                     // the smallest distance within which k are known; n_bits until then
+  size_t n_within_ = 0;           // how many of the kept are within limit_
+  std::vector<uint32_t> counts_;  // by distance, right up to limit_
+  std::vector<Neighbor> kept_;
+};
+
+}  // namespace hashkit

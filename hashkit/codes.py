@@ -1,0 +1,285 @@
+"""The code matrix: what packed codes are, how they are made from values and from other formats, and their distances.
+
+Packed codes are a C-contiguous ``uint8`` array of shape ``(n_codes, ceil(n_bits / 8))``, most significant bit first
+(the order of :func:`numpy.packbits`), padding bits zero. Codes in another format are converted by name
+(``pack(..., format="signs")``), never guessed from a dtype.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+
+Codes = NDArray[np.uint8]
+
+MAX_BITS = 4096
+
+__all__ = [
+    "MAX_BITS",
+    "Codes",
+    "check_codes",
+    "check_n_threads",
+    "describe",
+    "hamming_distances",
+    "pack",
+    "unpack",
+]
+
+
+def describe(value: object) -> str:
+    """What came, for the end of an error message: type, and shape and dtype where it has them."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
+    if isinstance(value, (bool, int, float, str)):
+        return f"{type(value).__name__} {value!r}"
+    return type(value).__name__
+
+
+def check_n_threads(n_threads: int | None) -> int:
+    """The number of threads to use: `n_threads`, or every CPU that this process may use if it is None."""
+    if n_threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(n_threads, (bool, np.bool_)) or not isinstance(n_threads, (int, np.integer)):
+        raise TypeError(f"n_threads must be an int or None, got {describe(n_threads)}")
+    if n_threads < 1:
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
+    return int(n_threads)
+
+
+def check_n_bits(n_bits: int, name: str = "n_bits") -> int:
+    """`n_bits` as an int between 1 and `MAX_BITS`."""
+    if isinstance(n_bits, (bool, np.bool_)) or not isinstance(n_bits, (int, np.integer)):
+        raise TypeError(f"{name} must be an int, got {describe(n_bits)}")
+    if not 1 <= n_bits <= MAX_BITS:
+        raise ValueError(f"{name} must be between 1 and {MAX_BITS}, got {n_bits}")
+    return int(n_bits)
+
+
+def check_codes(codes: object, name: str, n_bits: int | None = None) -> Codes:
+    """Return `codes` if they are a matrix of packed codes.
+
+    Parameters
+    ----------
+    codes : object
+        What the user gave.
+    name : str
+        The argument's name, for the message.
+    n_bits : int, optional
+        Length that the codes must have; their padding bits must then be zero.
+
+    Returns
+    -------
+    codes : uint8 array of shape (n_codes, n_bytes)
+        The same object.
+
+    Raises
+    ------
+    TypeError
+        If it is no uint8 array.
+    ValueError
+        If it does not have two dimensions and 1 to 512 bytes per row, is not C-contiguous, or does not hold `n_bits`.
+    """
+    if not isinstance(codes, np.ndarray) or codes.dtype != np.uint8:
+        raise TypeError(f"{name} must be a uint8 array of packed bits, got {describe(codes)}; see hashkit.pack")
+    if codes.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions (n_codes, n_bytes), got {describe(codes)}")
+    if not 1 <= codes.shape[1] <= MAX_BITS // 8:
+        raise ValueError(f"{name} must have 1 to {MAX_BITS // 8} bytes per row, got {describe(codes)}")
+    if not codes.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous, got {describe(codes)}; numpy.ascontiguousarray makes a copy")
+    if n_bits is not None:
+        _check_width(codes, name, n_bits)
+    return codes
+
+
+def _check_width(codes: Codes, name: str, n_bits: int) -> None:
+    n_bytes = (n_bits + 7) // 8
+    if codes.shape[1] != n_bytes:
+        raise ValueError(f"{name} must have {n_bytes} bytes per row for {n_bits} bits, got {describe(codes)}")
+    if n_bits % 8 and len(codes):
+        padded = np.flatnonzero(codes[:, -1] & (0xFF >> (n_bits % 8)))
+        if len(padded):
+            raise ValueError(f"{name} must have zero padding after {n_bits} bits, row {padded[0]} has not")
+
+
+def _pack_positive(values: NDArray[Any], n_threads: int) -> Codes:
+    if values.dtype == np.float32:
+        return _native.pack_float32(values, n_threads)
+    if values.dtype == np.float16:
+        return _native.pack_float16(values.view(np.uint16), n_threads)
+    return _native.pack_bool(np.ascontiguousarray(values > 0), n_threads)
+
+
+def _pack_bool(values: NDArray[Any], n_threads: int) -> Codes:
+    _require_dtypes(values, "bool", [np.bool_])
+    return _native.pack_bool(values, n_threads)
+
+
+def _pack_values(values: NDArray[Any], n_threads: int) -> Codes:
+    _require_dtypes(values, "values", [np.float16, np.float32, np.float64])
+    not_numbers = np.flatnonzero(np.isnan(values).any(axis=1))
+    if len(not_numbers):
+        raise ValueError(f"values must be numbers, row {not_numbers[0]} has NaN")
+    return _pack_positive(values, n_threads)
+
+
+def _pack_signs(values: NDArray[Any], n_threads: int) -> Codes:
+    _require_dtypes(values, "signs", [np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64])
+    if not np.isin(values, [-1, 1]).all():
+        raise ValueError("values must be -1 or 1 in the format 'signs'")
+    return _pack_positive(values, n_threads)
+
+
+def _pack_int8(values: NDArray[Any], n_threads: int) -> Codes:
+    _require_dtypes(values, "int8", [np.int8])
+    return values.view(np.uint8).copy()
+
+
+def _pack_int8_offset(values: NDArray[Any], n_threads: int) -> Codes:
+    _require_dtypes(values, "int8_offset", [np.int8])
+    return (values.astype(np.int16) + 128).astype(np.uint8)
+
+
+def _require_dtypes(values: NDArray[Any], format_name: str, dtypes: Sequence[type]) -> None:
+    if values.dtype not in [np.dtype(dtype) for dtype in dtypes]:
+        names = ", ".join(np.dtype(dtype).name for dtype in dtypes)
+        raise TypeError(f"values must be of dtype {names} in the format {format_name!r}, got {describe(values)}")
+
+
+_PACKERS: dict[str, Callable[[NDArray[Any], int], Codes]] = {
+    "bool": _pack_bool,
+    "int8": _pack_int8,
+    "int8_offset": _pack_int8_offset,
+    "signs": _pack_signs,
+    "values": _pack_values,
+}
+
+
+def pack(values: object, *, format: str | None = None, n_threads: int | None = None) -> Codes:
+    """Pack values into codes, one bit each.
+
+    Parameters
+    ----------
+    values : array of shape (n_codes, n_bits), or a sequence of str
+        What to pack; must be C-contiguous.
+    format : str, optional
+        What the values are:
+
+        - ``"bool"`` (the default for bool arrays): bit = 1 where True.
+        - ``"values"`` (the default for float16, float32 and float64): bit = 1 where the value is > 0.
+        - ``"signs"``: numbers that are all -1 or 1; bit = 1 where 1.
+        - ``"int8"``: bytes of packed bits seen as int8, shape (n_codes, n_bytes).
+        - ``"int8_offset"``: bytes of packed bits from which 128 was subtracted, shape (n_codes, n_bytes).
+        - ``"hex"``: strings of two hexadecimal digits per byte, all of one length.
+    n_threads : int, optional
+        Threads; by default every CPU that this process may use.
+
+    Returns
+    -------
+    codes : uint8 array of shape (n_codes, ceil(n_bits / 8))
+        Packed, most significant bit first, padding bits zero.
+
+    Raises
+    ------
+    TypeError
+        If the dtype does not fit the format, or has no default format.
+    ValueError
+        If the format is unknown, the shape is not two-dimensional or has no or more than 4,096 columns, the array is not
+        C-contiguous, or a value is none of the format's (NaN, a sign other than -1 and 1, a bad digit).
+    """
+    threads = check_n_threads(n_threads)
+    if format == "hex":
+        return _from_hex(values)
+    if format is not None and format not in _PACKERS:
+        raise ValueError(f"format must be one of {sorted([*_PACKERS, 'hex'])}, got {format!r}")
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"values must be a numpy array, got {describe(values)}")
+    if format is None:
+        format = {"b": "bool", "f": "values"}.get(values.dtype.kind)
+        if format is None:
+            raise TypeError(
+                f"values of dtype {values.dtype} could mean several things: say format=, one of {sorted(_PACKERS)}"
+            )
+    limit = MAX_BITS // 8 if format.startswith("int8") else MAX_BITS
+    if values.ndim != 2 or not 1 <= values.shape[1] <= limit:
+        raise ValueError(f"values must have two dimensions and 1 to {limit} columns, got {describe(values)}")
+    if not values.flags.c_contiguous:
+        raise ValueError(f"values must be C-contiguous, got {describe(values)}; numpy.ascontiguousarray makes a copy")
+    return _PACKERS[format](values, threads)
+
+
+def _from_hex(values: object) -> Codes:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise TypeError(f"values must be a sequence of str in the format 'hex', got {describe(values)}")
+    if not values:
+        raise ValueError("values must not be empty in the format 'hex': the length of a code would be unknown")
+    rows = []
+    for number, text in enumerate(values):
+        try:
+            rows.append(bytes.fromhex(text))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"values[{number}] must be hexadecimal digits, got {text!r}") from error
+        if len(rows[-1]) != len(rows[0]):
+            raise ValueError(f"values[{number}] must have {len(rows[0])} bytes like the first, got {len(rows[-1])}")
+    return check_codes(np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1).copy(), "values")
+
+
+def unpack(codes: Codes, n_bits: int | None = None, *, n_threads: int | None = None) -> NDArray[np.bool_]:
+    """The bits of packed codes.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+        Packed codes.
+    n_bits : int, optional
+        Bits per code, by default all: ``8 * n_bytes``.
+    n_threads : int, optional
+        Threads; by default every CPU that this process may use.
+
+    Returns
+    -------
+    bits : bool array of shape (n_codes, n_bits)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codes are not packed codes of `n_bits`.
+    """
+    check_codes(codes, "codes")
+    n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
+    check_codes(codes, "codes", n_bits)
+    return _native.unpack(codes, n_bits, check_n_threads(n_threads))
+
+
+def hamming_distances(a: Codes, b: Codes, *, n_threads: int | None = None) -> NDArray[np.uint16]:
+    """Hamming distances between all pairs of two sets of codes.
+
+    Parameters
+    ----------
+    a, b : uint8 arrays of shapes (n_a, n_bytes) and (n_b, n_bytes)
+        Packed codes of one length.
+    n_threads : int, optional
+        Threads; by default every CPU that this process may use.
+
+    Returns
+    -------
+    distances : uint16 array of shape (n_a, n_b)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not packed codes, or differ in length.
+    """
+    check_codes(a, "a")
+    check_codes(b, "b")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"b must have {a.shape[1]} bytes per row like a, got {describe(b)}")
+    return _native.hamming_distances(a, b, check_n_threads(n_threads))

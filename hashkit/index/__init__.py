@@ -1,0 +1,6 @@
+"""Exact search over packed codes."""
+
+from hashkit.index.core import Index
+from hashkit.index.results import RadiusResult
+
+__all__ = ["Index", "RadiusResult"]
