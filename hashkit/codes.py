@@ -192,8 +192,8 @@ def pack(values: object, *, format: str | None = None, n_threads: int | None = N
     TypeError
         If the dtype does not fit the format, or has no default format.
     ValueError
-        If the format is unknown, the shape is not two-dimensional or has no or more than 4,096 columns, the array is not
-        C-contiguous, or a value is none of the format's (NaN, a sign other than -1 and 1, a bad digit).
+        If the format is unknown, the shape is not two-dimensional or has no or more than 4,096 columns, the array is
+        not C-contiguous, or a value is none of the format's (NaN, a sign other than -1 and 1, a bad digit).
     """
     threads = check_n_threads(n_threads)
     if format == "hex":

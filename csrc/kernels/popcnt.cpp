@@ -16,8 +16,8 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
   return static_cast<uint64_t>(_mm_popcnt_u64(x));
 }
 
-#  include "kernels/row_tiles.inl"
 #  include "kernels/scalar_kernels.inl"
+#  include "kernels/row_tiles.inl"
 #  include "kernels/scalar_pack.inl"
 
 template <class Value>

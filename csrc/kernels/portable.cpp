@@ -15,8 +15,8 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
   return (x * 0x0101010101010101u) >> 56;
 }
 
-#include "kernels/row_tiles.inl"
 #include "kernels/scalar_kernels.inl"
+#include "kernels/row_tiles.inl"
 #include "kernels/scalar_pack.inl"
 
 template <class Value>
