@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 
 
@@ -30,3 +32,35 @@ def within_radius(codes, queries, radius, ids=None):
         order = order[row[order] <= radius]
         found.append((row[order], ids[order]))
     return found
+
+
+def orders(distances):
+    """Every ranking by distance: one for each order of the items, which decides ties."""
+    for order in permutations(range(len(distances))):
+        yield sorted(order, key=lambda item: distances[item])
+
+
+def average_precision(flags, n_relevant, k, denominator):
+    """Average precision over the first k of a ranking, from its definition."""
+    precisions = [sum(flags[: rank + 1]) / (rank + 1) for rank in range(min(k, len(flags))) if flags[rank]]
+    divisor = len(precisions) if denominator == "relevant_in_first_k" else n_relevant
+    return sum(precisions) / divisor if divisor else 0.0
+
+
+def mean_over_rankings(metric, distances, relevant, ties):
+    """The metric of the relevance flags in ranked order; ties by id, or the mean over all of their orders."""
+    rankings = [sorted(range(len(distances)), key=lambda item: (distances[item], item))]
+    if ties == "expectation":
+        rankings = orders(distances)
+    return float(np.mean([metric([relevant[item] for item in ranking]) for ranking in rankings]))
+
+
+def nearest_by_cosine(query, features, n_neighbors):
+    """Row numbers of the most similar rows, in float64."""
+
+    def cosine(row):
+        lengths = np.linalg.norm(query) * np.linalg.norm(row)
+        return query @ row / lengths if lengths else 0.0
+
+    similarities = [cosine(row) for row in features]
+    return sorted(range(len(features)), key=lambda row: (-similarities[row], row))[:n_neighbors]

@@ -1,0 +1,13 @@
+import numpy as np
+from numpy.typing import NDArray
+
+def count_by_distance(
+    distances: NDArray[np.uint16], relevant: NDArray[np.uint8], n_bits: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def flags_in_order(
+    distances: NDArray[np.uint16], relevant: NDArray[np.uint8], n_bits: int, n_ranked: int
+) -> NDArray[np.uint8]: ...
+def sum_precisions(flags: NDArray[np.uint8]) -> NDArray[np.float64]: ...
+def expected_average_precision(
+    n_items: NDArray[np.int64], n_relevant: NDArray[np.int64], k: int, divide_by_found: bool
+) -> NDArray[np.float64]: ...
