@@ -1,0 +1,112 @@
+"""The hashers by name, one learnt map per file, and the two functions most users need: `fit` and `load`."""
+
+from __future__ import annotations
+
+import importlib
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from hashkit.hashers.base import Hasher
+
+# Method name -> module and class. Loaded on first use: some need torch.
+METHODS = {
+    "itq": ("itq", "ITQ"),
+    "pca_sign": ("pca_sign", "PCASign"),
+    "random_hyperplanes": ("random_hyperplanes", "RandomHyperplanes"),
+}
+
+_HOMES = {"Hasher": "base", **{name: module for module, name in METHODS.values()}}
+
+__all__ = ["METHODS", "fit", "hasher_class", "load", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"hashkit.hashers.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'hashkit.hashers' has no attribute {name!r}")
+
+
+def hasher_class(method: str) -> type[Hasher]:
+    """The class of a method, by its name in `METHODS`."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
+    module, name = METHODS[method]
+    found: type[Hasher] = getattr(importlib.import_module(f"hashkit.hashers.{module}"), name)
+    return found
+
+
+def fit(
+    features: npt.ArrayLike,
+    *,
+    n_bits: int = 64,
+    method: str = "udhpl",
+    random_state: Any = 0,
+    progress: bool = False,
+    **options: Any,
+) -> Hasher:
+    """
+    Learn a hasher from features, without labels.
+
+    Parameters
+    ----------
+    features : array, torch tensor or memory map of shape (n_rows, n_features)
+        Finite features of float16, float32 or float64; read in blocks.
+    n_bits : int
+        Length of the codes.
+    method : str
+        A name in `hashkit.hashers.METHODS`.
+    random_state : int, RandomState or None
+        Seed; the same seed on the same machine gives the same codes.
+    progress : bool
+        Show progress bars, for the methods that take long.
+    **options
+        Further parameters of the method's class.
+
+    Returns
+    -------
+    Hasher
+        Fitted; its `encode` gives packed codes.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, a row is not finite, or there are too few rows or features for `n_bits`.
+    TypeError
+        If the method has no such option.
+    """
+    cls = hasher_class(method)
+    known = cls._get_param_names()
+    for name in options:
+        if name not in known:
+            raise TypeError(f"method {method!r} has no option {name!r}; it takes {', '.join(known)}")
+    common = {"n_bits": n_bits, "random_state": random_state, "progress": progress}
+    hasher = cls(**{name: value for name, value in common.items() if name in known}, **options)
+    return hasher.fit(features)
+
+
+def load(path: str | PathLike[str]) -> Hasher:
+    """
+    Read a hasher that `save` wrote.
+
+    Raises
+    ------
+    hashkit.storage.FormatError
+        If the file is not a whole hasher's file.
+    """
+    from hashkit import storage
+    from hashkit.hashers.base import FILE_KIND
+
+    tensors, settings = storage.read_tensors(path, FILE_KIND)
+    classes = {name: method for method, (_, name) in METHODS.items()}
+    if settings.get("method") not in classes:
+        raise storage.FormatError(f"{path}: unknown hasher {settings.get('method')!r}")
+    cls = hasher_class(classes[settings["method"]])
+    try:
+        hasher = cls(**settings["parameters"])
+        hasher._set_state(tensors, settings)
+    except (KeyError, TypeError, ValueError) as error:
+        raise storage.FormatError(f"{path}: settings or arrays of the hasher are missing or wrong: {error}") from error
+    return hasher

@@ -1,0 +1,229 @@
+"""The one contract of every hasher: fit, project, encode, save; and the rows it accepts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from numbers import Integral
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hashkit import storage
+from hashkit.hashers.features import Float32, Float64, as_array, block_rows, row_norms, to_float32
+
+FILE_KIND = "hasher"
+
+# How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
+_EXACT_PAIRS = 4096
+
+
+class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """
+    Base of the hashers: a scikit-learn estimator that turns feature rows into packed binary codes.
+
+    A subclass stores its parameters in ``__init__`` and gives `_fit`, `_scores`, `_exact_scores`, `_score_error`;
+    its fitted state is the attributes named in `_state`, which is what `save` writes.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of the codes.
+    normalize : bool
+        Scale every row to length 1 first, so that only directions count. A row of zeros stays zero.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    """
+
+    n_bits: int
+    normalize: bool
+    n_features_in_: int
+
+    # Names of the fitted attributes, numpy arrays all, that make up the learnt map.
+    _state: tuple[str, ...] = ()
+
+    def fit(self, X: npt.ArrayLike, y: object = None) -> Hasher:
+        """
+        Learn the map from features, without labels.
+
+        Parameters
+        ----------
+        X : array, torch tensor or memory map of shape (n_rows, n_features)
+            Finite features of float16, float32 or float64; read in blocks, so that a memory map is never loaded whole.
+        y : ignored
+            For scikit-learn's pipelines.
+
+        Returns
+        -------
+        Hasher
+            This object.
+
+        Raises
+        ------
+        ValueError
+            If a row is not finite (it is named), or rows or features are too few for `n_bits`.
+        """
+        X = self._check_rows(X, fitting=True)
+        self._check_parameters(X.shape)
+        self._fit(X)
+        return self
+
+    def encode(self, X: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """
+        Encode rows; the code of a row depends on that row alone.
+
+        Parameters
+        ----------
+        X : array, torch tensor or memory map of shape (n_rows, n_features)
+            Finite features.
+
+        Returns
+        -------
+        uint8 array of shape (n_rows, ceil(n_bits / 8))
+            Packed codes, most significant bit first: 1 where `project` gives a value > 0. Padding bits are zero.
+        """
+        X = self._fitted_rows(X)
+        codes = np.empty((len(X), -(-self.n_bits // 8)), dtype=np.uint8)
+        step = block_rows(X.shape[1])
+        for start in range(0, len(X), step):
+            values = self._block_scores(X, start, start + step)[0]
+            codes[start : start + step] = np.packbits(values > 0, axis=1)
+        return codes
+
+    def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """Encode rows: the name that scikit-learn's pipelines call."""
+        return self.encode(X)
+
+    def project(self, X: npt.ArrayLike) -> Float32:
+        """
+        Give the real values whose signs are the code.
+
+        Parameters
+        ----------
+        X : array, torch tensor or memory map of shape (n_rows, n_features)
+            Finite features.
+
+        Returns
+        -------
+        float32 array of shape (n_rows, n_bits)
+            The signs depend on each row alone. The last digits of a value may depend on how many rows are
+            computed together.
+        """
+        X = self._fitted_rows(X)
+        out = np.empty((len(X), self.n_bits), dtype=np.float32)
+        step = block_rows(X.shape[1])
+        for start in range(0, len(X), step):
+            values, norms = self._block_scores(X, start, start + step)
+            np.divide(values, norms[:, None], out=out[start : start + step])
+        return out
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one."""
+        check_is_fitted(self)
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if _is_plain(value)}
+        settings = {"method": type(self).__name__, "parameters": parameters, "n_features": self.n_features_in_}
+        storage.write_tensors(path, FILE_KIND, self._get_state(), settings)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @abstractmethod
+    def _fit(self, X: npt.NDArray[Any]) -> None:
+        """Learn from checked rows, not yet known to be finite."""
+
+    @abstractmethod
+    def _scores(self, block: Float32, norms: Float32) -> Float32:
+        """Values of shape (n_rows, n_bits): the projections times the norms of the rows (all 1 unless `normalize`)."""
+
+    @abstractmethod
+    def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
+        """One score per row, that of the bit named beside it, in float64, added in an order that is always the same."""
+
+    @abstractmethod
+    def _score_error(self, block: Float32, norms: Float32) -> Float32:
+        """Bound on the rounding error of `_scores`, broadcastable to its shape."""
+
+    def _get_state(self) -> dict[str, npt.NDArray[Any]]:
+        return {name: getattr(self, name) for name in self._state}
+
+    def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
+        self.n_features_in_ = int(settings["n_features"])
+        for name in self._state:
+            setattr(self, name, tensors[name])
+
+    def _block_scores(self, X: npt.NDArray[Any], start: int, stop: int) -> tuple[Float32, Float32]:
+        """
+        Scores of some rows, with signs that depend on each row alone, and the norms to divide them by.
+
+        A matrix product adds in an order that depends on the shape of the batch, the library and its threads, so a
+        value within rounding of zero could change sign. Such values, a few in ten thousand, are computed again.
+        """
+        block = to_float32(X[start:stop], range(start, len(X)))
+        norms = np.ones(len(block), dtype=np.float32)
+        if self.normalize:
+            block, norms = row_norms(block)
+        values = self._scores(block, norms)
+        rows, bits = np.nonzero(np.abs(values) <= self._score_error(block, norms))
+        for first in range(0, len(rows), _EXACT_PAIRS):
+            i, j = rows[first : first + _EXACT_PAIRS], bits[first : first + _EXACT_PAIRS]
+            values[i, j] = self._exact_scores(block[i], norms[i], j)
+        return values, norms
+
+    def _check_rows(self, X: npt.ArrayLike, *, fitting: bool) -> npt.NDArray[Any]:
+        # Finiteness is checked block by block, where the rows are converted.
+        checked: npt.NDArray[Any] = validate_data(
+            self,
+            as_array(X),
+            reset=fitting,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=2 if fitting else 0,
+        )
+        if checked.dtype.kind not in "fiu":
+            raise TypeError(f"X must be an array of float16, float32 or float64, got {checked.dtype}")
+        return checked
+
+    def _fitted_rows(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        check_is_fitted(self)
+        return self._check_rows(X, fitting=False)
+
+    def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        check_integer(self.n_bits, "n_bits", minimum=1)
+
+    def _rng(self) -> np.random.Generator:
+        """A generator seeded by `random_state`, which takes all that scikit-learn allows there."""
+        seed = check_random_state(getattr(self, "random_state", None)).randint(2**31 - 1)
+        return np.random.default_rng(seed)
+
+
+def check_integer(value: object, name: str, *, minimum: int) -> None:
+    """Refuse a parameter that is not an integer of at least `minimum`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if int(value) < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:
+    """Refuse more bits than the features have directions, or than the rows can show."""
+    n_rows, n_features = shape
+    if n_bits > n_features:
+        raise ValueError(
+            f"n_bits must be at most the number of features, got n_bits={n_bits} with n_features={n_features}"
+        )
+    if n_rows <= n_bits:
+        raise ValueError(f"X must have more rows than bits to learn from, got n_samples={n_rows} with n_bits={n_bits}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a parameter can be written in a file's settings."""
+    return value is None or isinstance(value, (bool, int, float, str))

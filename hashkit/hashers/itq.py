@@ -1,0 +1,85 @@
+"""Iterative quantization (Gong and Lazebnik, CVPR 2011): principal components rotated towards a cube's corners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.hashers.base import check_fits, check_integer
+from hashkit.hashers.features import Float32, gather_rows, moments, sample_rows
+from hashkit.hashers.linear import LinearHasher
+from hashkit.hashers.pca import descending_eigenvectors
+
+
+def itq_rotation(values: Float32, *, n_iterations: int, rng: np.random.Generator) -> Float32:
+    """
+    Rotation that brings values close to their signs, by alternating minimization from a random start.
+
+    Parameters
+    ----------
+    values : float32 array of shape (n_rows, n_bits)
+        Centered projections.
+
+    Returns
+    -------
+    float32 array of shape (n_bits, n_bits)
+        Orthogonal R of small ||sign(values R) - values R||^2.
+    """
+    rotation = np.linalg.qr(rng.normal(size=(values.shape[1], values.shape[1])))[0].astype(np.float32)
+    for _ in range(n_iterations):
+        signs = np.where(values @ rotation > 0, np.float32(1), np.float32(-1))
+        # For fixed signs the best rotation is the polar factor of values^T signs (orthogonal Procrustes).
+        left, _, right = np.linalg.svd((values.T @ signs).astype(np.float64))
+        rotation = (left @ right).astype(np.float32)
+    return rotation
+
+
+class ITQ(LinearHasher):
+    """
+    Principal components rotated to lose little by the sign.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of the codes, at most the number of features.
+    normalize : bool
+        Scale every row to length 1 first.
+    n_iterations : int
+        Rounds of the rotation's alternating minimization.
+    max_rows : int
+        The rotation is learnt on at most this many rows, drawn uniformly; mean and principal components on all.
+    random_state : int, RandomState or None
+        Seed of the first rotation and of the draw.
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 64,
+        *,
+        normalize: bool = True,
+        n_iterations: int = 50,
+        max_rows: int = 50_000,
+        random_state: Any = None,
+    ) -> None:
+        self.n_bits = n_bits
+        self.normalize = normalize
+        self.n_iterations = n_iterations
+        self.max_rows = max_rows
+        self.random_state = random_state
+
+    def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        super()._check_parameters(shape)
+        check_fits(self.n_bits, shape)
+        check_integer(self.n_iterations, "n_iterations", minimum=0)
+        check_integer(self.max_rows, "max_rows", minimum=1)
+
+    def _fit(self, X: npt.NDArray[Any]) -> None:
+        rng = self._rng()
+        mean, covariance = moments(X, normalize=self.normalize)
+        _, directions = descending_eigenvectors(covariance, self.n_bits)
+        sample = gather_rows(X, sample_rows(len(X), self.max_rows, rng), normalize=self.normalize)
+        values = (sample - mean.astype(np.float32)) @ directions.astype(np.float32)
+        rotation = itq_rotation(values, n_iterations=self.n_iterations, rng=rng)
+        self._set_map(directions @ rotation, mean)

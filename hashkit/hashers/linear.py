@@ -1,0 +1,56 @@
+"""Hashers whose projection is linear in the (scaled) row: one matrix, one offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.hashers.base import Hasher
+from hashkit.hashers.features import Float32, Float64
+
+_UNIT_ROUNDOFF = 2.0**-24
+
+
+class LinearHasher(Hasher):
+    """
+    A hasher with project(x) = u @ weights_ - offsets_, where u is the row x, of length 1 if `normalize`.
+
+    Attributes
+    ----------
+    weights_ : float32 array of shape (n_features, n_bits)
+    offsets_ : float32 array of shape (n_bits,)
+    """
+
+    weights_: Float32
+    offsets_: Float32
+
+    _state = ("weights_", "offsets_")
+
+    def _set_map(self, weights: npt.NDArray[Any], center: npt.NDArray[Any]) -> None:
+        """Store a map that projects `center` to zero."""
+        self.weights_ = np.ascontiguousarray(weights, dtype=np.float32)
+        self.offsets_ = (center @ self.weights_.astype(np.float64)).astype(np.float32)
+
+    def _scores(self, block: Float32, norms: Float32) -> Float32:
+        # Multiplied by the norm, the projection needs no scaled copy of the row.
+        values: Float32 = block @ self.weights_
+        values -= norms[:, None] * self.offsets_
+        return values
+
+    def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
+        # A sum along contiguous rows adds each row in an order of its own length only.
+        products = rows.astype(np.float64) * self.weights_.T[bits]
+        values: Float64 = products.sum(axis=1) - norms.astype(np.float64) * self.offsets_[bits]
+        return values
+
+    def _score_error(self, block: Float32, norms: Float32) -> Float32:
+        # A sum of d products is off by at most d u sum|x_i w_i| <= d u |x||w| (Higham 2002, section 3.1), in any order;
+        # four more roundings stand for the offset and its norm.
+        lengths = np.linalg.norm(self.weights_.astype(np.float64), axis=0) + np.abs(self.offsets_)
+        factor = ((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths).astype(np.float32)
+        if not self.normalize:
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+        bound: Float32 = norms[:, None] * factor
+        return bound

@@ -1,0 +1,28 @@
+import numpy as np
+
+from hashkit.hashers.features import moments, row_norms, sample_rows, unit_rows
+
+
+def test_moments_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    X = (100 + 1e-2 * rng.normal(size=(700, 5))).astype(np.float32)
+    mean, covariance = moments(X, normalize=False)
+    assert np.allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-7)
+    assert np.allclose(covariance, np.cov(X.T.astype(np.float64), bias=True), rtol=1e-3, atol=1e-9)
+
+
+def test_rows_of_any_size_get_length_one():
+    block = np.ones((4, 3), dtype=np.float32)
+    block *= np.array([[0], [1e-40], [1e38], [3]], dtype=np.float32)
+    before = block.copy()
+    lengths = np.linalg.norm(unit_rows(block), axis=1)
+    assert np.allclose(lengths, [0, 1, 1, 1])
+    assert np.array_equal(block, before)
+    assert np.array_equal(row_norms(block[:1])[1], [1])
+
+
+def test_sample_is_sorted_and_without_repeats():
+    rows = sample_rows(1000, 100, np.random.default_rng(0))
+    assert len(np.unique(rows)) == 100
+    assert np.array_equal(rows, np.sort(rows))
+    assert np.array_equal(sample_rows(5, 100, np.random.default_rng(0)), np.arange(5))
