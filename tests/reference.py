@@ -20,7 +20,8 @@ def k_nearest(codes, queries, k, ids=None):
     distances = hamming_distances(queries, codes).astype(np.int32)
     orders = [np.lexsort((ids, row))[:k] for row in distances]
     found = np.array([row[order] for row, order in zip(distances, orders, strict=True)], np.int32)
-    return found.reshape(-1, k), np.array([ids[order] for order in orders], np.int64).reshape(-1, k)
+    ids = np.array([ids[order] for order in orders], np.int64)
+    return found.reshape(len(queries), k), ids.reshape(len(queries), k)
 
 
 def within_radius(codes, queries, radius, ids=None):

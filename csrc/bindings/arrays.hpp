@@ -3,12 +3,15 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
 #include "search/linear_scan.hpp"
+#include "search/row_set.hpp"
 
 namespace hashkit::bindings {
 
@@ -29,6 +32,19 @@ inline CodesView view_codes(const Array<uint8_t>& codes) {
   return {codes.data(), static_cast<size_t>(codes.shape(0)), n_bytes};
 }
 
+// A bitmap of n_rows rows.
+inline RowSet view_row_set(const Array<uint8_t>& rows, size_t n_rows) {
+  require(rows.ndim() == 1 && static_cast<size_t>(rows.size()) == (n_rows + 7) / 8,
+          "rows must have a bit for each code");
+  return {rows.data()};
+}
+
+using MaybeRows = std::optional<Array<uint8_t>>;
+
+inline RowSet view_row_set(const MaybeRows& rows, size_t n_rows) {
+  return rows ? view_row_set(*rows, n_rows) : RowSet{};
+}
+
 // The table of the named instruction set; of the default one if the name is empty.
 inline const KernelTable& kernels_named(const std::string& isa) {
   return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));
@@ -43,6 +59,7 @@ py::array_t<Value> to_array(std::vector<Value>&& values) {
 }
 
 void bind_codes(py::module_& module);
+void bind_parts(py::module_& module);
 void bind_search(py::module_& module);
 
 }  // namespace hashkit::bindings

@@ -1,4 +1,5 @@
 #include "bindings/arrays.hpp"
+#include "search/gather.hpp"
 #include "search/linear_scan.hpp"
 
 namespace hashkit::bindings {
@@ -9,10 +10,12 @@ void require_same_width(CodesView codes, CodesView queries) {
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
-                    const std::string& isa) {
+                    const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
-  require(k <= stored.n_codes, "k must not exceed the number of codes");
+  const RowSet rows_allowed = view_row_set(allowed, stored.n_codes);
+  const size_t n_allowed = allowed ? count_rows(rows_allowed, stored.n_codes) : stored.n_codes;
+  require(k <= n_allowed, "k must not exceed the number of allowed codes");
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<int32_t> distances({asked.n_codes, k});
   py::array_t<int64_t> rows({asked.n_codes, k});
@@ -20,20 +23,21 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   int64_t* to_rows = rows.mutable_data();
   {
     py::gil_scoped_release release;
-    scan_k_nearest(kernels, stored, asked, k, n_threads, to_distances, to_rows);
+    scan_k_nearest(kernels, stored, rows_allowed, asked, k, n_threads, to_distances, to_rows);
   }
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
 py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, size_t n_threads,
-                        const std::string& isa) {
+                        const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
   const KernelTable& kernels = kernels_named(isa);
+  const RowSet rows_allowed = view_row_set(allowed, stored.n_codes);
   WithinRadius found;
   {
     py::gil_scoped_release release;
-    found = scan_within_radius(kernels, stored, asked, radius, n_threads);
+    found = scan_within_radius(kernels, stored, rows_allowed, asked, radius, n_threads);
   }
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));
@@ -43,9 +47,11 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queri
 
 void bind_search(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
-  module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), py::arg("isa") = "",
-             "(distances int32, rows int64), each (n_queries, k), by (distance, row); k <= n_codes.");
-  module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"),
+  const auto allowed = py::arg("allowed").noconvert() = py::none();
+  module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,
+             py::arg("isa") = "",
+             "(distances int32, rows int64), each (n_queries, k), by (distance, row), among the rows in a bitmap.");
+  module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"), allowed,
              py::arg("isa") = "",
              "(offsets int64, distances int32, rows int64) of the codes within the inclusive radius.");
 }

@@ -83,14 +83,18 @@ int n_bits_of(CodesView codes) {
   return static_cast<int>(8 * codes.n_bytes);
 }
 
+// What is not allowed is turned away here, among the few codes that a kernel reports, at no cost to the kernels.
 struct KNearestVisitor {
+  RowSet allowed;
   size_t first;  // number of the query of top_ks[0]
   std::vector<TopK> top_ks;
 
-  KNearestVisitor(size_t first, size_t n_queries, size_t k, int n_bits)
-      : first(first), top_ks(n_queries, TopK(k, n_bits)) {}
+  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits)
+      : allowed(allowed), first(first), top_ks(n_queries, TopK(k, n_bits)) {}
   int limit(size_t q) const noexcept { return top_ks[q - first].ascending_limit(); }
-  void push(size_t q, size_t row, int distance) { top_ks[q - first].push(static_cast<int64_t>(row), distance); }
+  void push(size_t q, size_t row, int distance) {
+    if (allowed.has(row)) top_ks[q - first].push(static_cast<int64_t>(row), distance);
+  }
 };
 
 void write_row(const std::vector<Neighbor>& nearest, int32_t* distances, int64_t* rows) {
@@ -101,11 +105,11 @@ void write_row(const std::vector<Neighbor>& nearest, int32_t* distances, int64_t
 }
 
 // One query by several threads, each over a range of the rows.
-void split_k_nearest(const KernelTable& kernels, CodesView codes, const uint8_t* query, size_t k, size_t n_threads,
-                     int32_t* distances, int64_t* rows) {
+void split_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, const uint8_t* query, size_t k,
+                     size_t n_threads, int32_t* distances, int64_t* rows) {
   std::vector<std::vector<Neighbor>> parts(n_threads);
   parallel_for(n_threads, n_threads, [&](size_t part) {
-    KNearestVisitor visitor(0, 1, k, n_bits_of(codes));
+    KNearestVisitor visitor(allowed, 0, 1, k, n_bits_of(codes));
     std::vector<Hit> hits;
     scan_rows(kernels, codes, codes.n_codes * part / n_threads, codes.n_codes * (part + 1) / n_threads, query, 0, hits,
               visitor);
@@ -119,30 +123,33 @@ void split_k_nearest(const KernelTable& kernels, CodesView codes, const uint8_t*
 }
 
 struct RadiusVisitor {
+  RowSet allowed;
   size_t first;
   int radius;
   std::vector<std::vector<Neighbor>>& found;  // by query, of the whole call
 
   int limit(size_t) const noexcept { return radius; }
-  void push(size_t q, size_t row, int distance) { found[q].push_back({distance, static_cast<int64_t>(row)}); }
+  void push(size_t q, size_t row, int distance) {
+    if (allowed.has(row)) found[q].push_back({distance, static_cast<int64_t>(row)});
+  }
 };
 
 }  // namespace
 
-void scan_k_nearest(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
-                    int32_t* distances, int64_t* rows) {
+void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
+                    size_t n_threads, int32_t* distances, int64_t* rows) {
   if (k == 0) return;
   const size_t worth = std::min(n_threads, codes.n_codes / kCodesPerThread);
   if (queries.n_codes < n_threads && worth > 1) {
     for (size_t q = 0; q < queries.n_codes; ++q) {
-      split_k_nearest(kernels, codes, queries.row(q), k, worth, distances + q * k, rows + q * k);
+      split_k_nearest(kernels, codes, allowed, queries.row(q), k, worth, distances + q * k, rows + q * k);
     }
     return;
   }
   const size_t step = queries_per_task(queries.n_codes, n_threads);
   parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
     const size_t first = task * step, last = std::min(first + step, queries.n_codes);
-    KNearestVisitor visitor(first, last - first, k, n_bits_of(codes));
+    KNearestVisitor visitor(allowed, first, last - first, k, n_bits_of(codes));
     scan_queries(kernels, codes, queries, first, last, visitor);
     for (size_t q = first; q < last; ++q) {
       write_row(visitor.top_ks[q - first].take(), distances + q * k, rows + q * k);
@@ -150,13 +157,13 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, CodesView queri
   });
 }
 
-WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, CodesView queries, int radius,
-                                size_t n_threads) {
+WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
+                                int radius, size_t n_threads) {
   std::vector<std::vector<Neighbor>> found(queries.n_codes);
   const size_t step = queries_per_task(queries.n_codes, n_threads);
   parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
     const size_t first = task * step, last = std::min(first + step, queries.n_codes);
-    RadiusVisitor visitor{first, radius, found};
+    RadiusVisitor visitor{allowed, first, radius, found};
     scan_queries(kernels, codes, queries, first, last, visitor);
     for (size_t q = first; q < last; ++q) std::sort(found[q].begin(), found[q].end());
   });

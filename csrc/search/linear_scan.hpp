@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
+#include "search/row_set.hpp"
 
 namespace hashkit {
 
@@ -18,11 +19,12 @@ struct CodesView {
   const uint8_t* row(size_t i) const noexcept { return data + i * n_bytes; }
 };
 
-// For every query its k nearest codes (k <= n_codes), by (distance, row): distances and rows are (n_queries, k).
-void scan_k_nearest(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
-                    int32_t* distances, int64_t* rows);
+// For every query the k nearest of the allowed codes (k <= how many these are), by (distance, row): distances and rows
+// are (n_queries, k).
+void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
+                    size_t n_threads, int32_t* distances, int64_t* rows);
 
-// Every code within a distance, for many queries: those of query i are [offsets[i], offsets[i + 1]), by
+// Every allowed code within a distance, for many queries: those of query i are [offsets[i], offsets[i + 1]), by
 // (distance, row).
 struct WithinRadius {
   std::vector<int64_t> offsets;
@@ -30,8 +32,8 @@ struct WithinRadius {
   std::vector<int64_t> rows;
 };
 
-WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, CodesView queries, int radius,
-                                size_t n_threads);
+WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
+                                int radius, size_t n_threads);
 
 // All distances between two sets, (a.n_codes, b.n_codes).
 void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances);

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit import _native
 from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
+from hashkit.index import files, growth, search
+from hashkit.index.filters import select
+from hashkit.index.ids import Ids, check_different, check_ids
 from hashkit.index.results import RadiusResult
+from hashkit.index.snapshot import Snapshot
+from hashkit.storage import Path, open_tensors, write_tensors
 
 
 class Index:
@@ -21,7 +29,7 @@ class Index:
         Packed codes (see :func:`hashkit.pack`), kept by reference where they are in the order of their ids. May be
         empty, of shape (0, n_bytes).
     ids : int64 array of shape (n_codes,), optional
-        A number for each code, all different; by default the row numbers.
+        A number for each code, all different; by default the row numbers. Other integers are accepted where they fit.
     n_bits : int, optional
         Length of the codes, by default ``8 * n_bytes``; padding bits must be zero.
 
@@ -36,6 +44,9 @@ class Index:
     decided by that order too: the same codes and ids give the same answer whatever their order, the instruction set
     and the number of threads.
 
+    Any number of threads may search while others change the index: a call sees the state before a change or after it,
+    never between. Changes wait for each other. A copy (:mod:`copy`, :mod:`pickle`) goes its own way.
+
     Examples
     --------
     >>> import numpy as np
@@ -48,32 +59,93 @@ class Index:
 
     def __init__(self, codes: Codes, *, ids: NDArray[np.int64] | None = None, n_bits: int | None = None) -> None:
         check_codes(codes, "codes")
-        self._n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
-        check_codes(codes, "codes", self._n_bits)
-        # Codes stand in the order of their ids, so that an order by row is an order by id.
-        self._ids = None if ids is None else check_ids(ids, len(codes))
-        self._codes = codes
-        if self._ids is not None and np.any(self._ids[1:] <= self._ids[:-1]):
-            order = np.argsort(self._ids, kind="stable")
-            self._ids, self._codes = self._ids[order], codes[order]
-            repeated = np.flatnonzero(self._ids[1:] == self._ids[:-1])
-            if len(repeated):
-                raise ValueError(f"ids must be different, got {self._ids[repeated[0]]} more than once")
+        n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
+        check_codes(codes, "codes", n_bits)
+        self._begin(growth.build(codes, None if ids is None else check_ids(ids, "ids", len(codes)), n_bits))
+
+    def _begin(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
+        self._state = state
+        self._verify = verify  # to be called before what `state` contains is used for the first time
+        # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
+        self._locks: dict[int, threading.Lock] = {}
+
+    @classmethod
+    def load(cls, path: Path, *, mmap: bool = False, verify: bool = True) -> Index:
+        """An index that was saved.
+
+        Parameters
+        ----------
+        path : str or path
+        mmap : bool, default=False
+            Map the file instead of reading it: opening takes no time, what is not needed is never read, and processes
+            that map the same file share its memory. The file must not be written to; saving over it is safe.
+        verify : bool, default=True
+            Compare the contents with their checksums: now, or if the file is mapped when they are first needed, which
+            reads the file once. Without it damage goes unnoticed, and answers may be wrong.
+
+        Raises
+        ------
+        hashkit.storage.FormatError
+            If the file is damaged, not an index, or made by a newer hashkit; from a mapped file also on first use.
+        OSError
+            If it cannot be read.
+        """
+        file = open_tensors(path, files.KIND, mmap=mmap)
+        state = files.from_file(file)
+        if verify and not mmap:
+            files.verify(file, state)
+        index = cls.__new__(cls)
+        index._begin(state, functools.partial(files.verify, file, state) if verify and mmap else None)
+        return index
+
+    def save(self, path: Path) -> None:
+        """Write the index to one file, in the safetensors format; what was there is replaced in one step.
+
+        Codes that were added or removed since the last time are folded in first (see :meth:`compact`).
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written, saying why; what was at `path` before is still there.
+        """
+        write_tensors(path, files.KIND, *files.to_tensors(self._compacted()))
 
     @property
     def n_bits(self) -> int:
         """Length of the codes in bits."""
-        return self._n_bits
+        return self._state.n_bits
 
     def __len__(self) -> int:
         """The number of codes."""
-        return len(self._codes)
+        return len(self._state)
+
+    def __iter__(self) -> Iterator[int]:
+        """The ids, ascending."""
+        return iter(self.ids.tolist())
+
+    def __contains__(self, id: object) -> bool:
+        """Whether a code has this id."""
+        if not isinstance(id, (int, np.integer)) or isinstance(id, bool) or not -(2**63) <= id < 2**63:
+            return False
+        return bool(self._current().has(np.array([id], np.int64))[0])
+
+    @property
+    def ids(self) -> Ids:
+        """The ids, ascending; read-only."""
+        ids = self._current().live_ids().view()
+        ids.flags.writeable = False
+        return ids
 
     def __repr__(self) -> str:
         return f"<hashkit.Index of {len(self)} codes of {self.n_bits} bits>"
 
     def query(
-        self, q: Codes, k: int = 100, *, n_threads: int | None = None
+        self,
+        q: Codes,
+        k: int = 100,
+        *,
+        filter: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The `k` nearest codes of each query.
 
@@ -83,12 +155,15 @@ class Index:
             Packed codes of the index's length.
         k : int, default=100
             How many; at least 1. More than there are codes gives as many as there are.
+        filter : bool array of shape (len(index),), or int64 array of ids, optional
+            Which codes may be found: a mask by row (rows being counted in the order in which the codes were given,
+            which must be that of their ids), or the allowed ids; ids that are not in the index are passed over.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The answer does not depend on it.
 
         Returns
         -------
-        distances : int32 array of shape (n_queries, min(k, len(index)))
+        distances : int32 array of shape (n_queries, min(k, number of codes that may be found))
             Hamming distances, ascending. One-dimensional for a single query.
         ids : int64 array of the same shape
             Ids in the order of the distances; among equal distances ascending.
@@ -96,15 +171,17 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `q` is not packed codes of the index's length, `k` is not a positive int, or `n_threads` is not one.
+            If `q` is not packed codes of the index's length, `k` or `n_threads` is not a positive int, or `filter` is
+            none.
         """
         queries = self._check_queries(q)
-        k = min(_check_int(k, "k", 1), len(self))
-        distances, rows = _native.scan_k_nearest(self._codes, queries, k, check_n_threads(n_threads))
-        ids = self._ids_of(rows)
+        k, n_threads = _check_int(k, "k", 1), check_n_threads(n_threads)
+        distances, ids = search.k_nearest(select(self._current(), filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
 
-    def radius(self, q: Codes, r: int, *, n_threads: int | None = None) -> RadiusResult:
+    def radius(
+        self, q: Codes, r: int, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
+    ) -> RadiusResult:
         """Every code within distance `r` of each query, `r` included.
 
         Parameters
@@ -113,6 +190,8 @@ class Index:
             Packed codes of the index's length.
         r : int
             The radius; at least 0. From `n_bits` on it takes in every code.
+        filter : array, optional
+            Which codes may be found, as for :meth:`query`.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The answer does not depend on it.
 
@@ -124,31 +203,144 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `q` is not packed codes of the index's length, `r` is not an int of at least 0, or `n_threads` is not a
-            positive one.
+            If `q` is not packed codes of the index's length, `r` is not an int of at least 0, `n_threads` is not a
+            positive one, or `filter` is none.
         """
         queries = self._check_queries(q)
         r = min(_check_int(r, "r", 0), self.n_bits)
-        offsets, distances, rows = _native.scan_within_radius(self._codes, queries, r, check_n_threads(n_threads))
-        return RadiusResult(offsets, distances, self._ids_of(rows))
+        return search.within_radius(select(self._current(), filter), queries, r, check_n_threads(n_threads))
+
+    def get(self, ids: Ids | int) -> Codes:
+        """The codes of `ids`, in their order.
+
+        Parameters
+        ----------
+        ids : int64 array of shape (n,), or one int
+
+        Returns
+        -------
+        codes : uint8 array of shape (n, n_bytes), or (n_bytes,) for one int
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not ids, or not in the index; names them.
+        """
+        state, wanted = self._current(), check_ids(ids, "ids")
+        growth.require_known(state, wanted)
+        codes = state.codes_of(wanted)
+        return codes[0] if np.ndim(ids) == 0 else codes
+
+    def add(self, codes: Codes, ids: Ids | None = None) -> Ids:
+        """Add codes.
+
+        Parameters
+        ----------
+        codes : uint8 array of shape (n, n_bytes)
+            Packed codes of the index's length.
+        ids : int64 array of shape (n,), optional
+            A number for each, all different and not in the index. By default numbers are counted on from the largest
+            that was ever in it.
+
+        Returns
+        -------
+        ids : int64 array of shape (n,)
+            The ids of the added codes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not codes and ids as described; the index is then unchanged.
+
+        Notes
+        -----
+        Takes a time that grows with `codes`; now and then, as they accumulate, they are folded into the codes that
+        were there before, which takes as long as building that part of the index.
+        """
+        check_codes(codes, "codes", self.n_bits)
+        checked = None if ids is None else check_ids(ids, "ids", len(codes))
+        with self._lock():
+            state = self._current()
+            added = growth.new_ids(state, len(codes)) if checked is None else checked
+            self._state = growth.add(state, codes, added)
+        return added
+
+    def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
+        """Remove the codes of `ids`. No other code's id changes.
+
+        Parameters
+        ----------
+        ids : int64 array of shape (n,), or one int
+        missing : {"raise", "ignore"}, default="raise"
+            What to do about ids that are not in the index.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not ids, or not in the index; names them, and the index is then unchanged.
+        """
+        if missing not in ("raise", "ignore"):
+            raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
+        unwanted = np.unique(check_ids(ids, "ids"))
+        with self._lock():
+            state = self._current()
+            if missing == "raise":
+                growth.require_known(state, unwanted)
+            self._state = growth.remove(state, unwanted)
+
+    def replace(self, codes: Codes, ids: Ids) -> None:
+        """Give new codes to `ids`, in one step.
+
+        Parameters
+        ----------
+        codes : uint8 array of shape (n, n_bytes)
+            Packed codes of the index's length.
+        ids : int64 array of shape (n,)
+            All different, and in the index.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not codes and ids as described; the index is then unchanged.
+        """
+        check_codes(codes, "codes", self.n_bits)
+        checked = check_ids(ids, "ids", len(codes))
+        check_different(checked, "ids")
+        with self._lock():
+            state = self._current()
+            growth.require_known(state, checked)
+            self._state = growth.replace_codes(state, codes, checked)
+
+    def compact(self) -> None:
+        """Fold in all that was added and removed: the state in which searches are fastest and memory is least."""
+        self._compacted()
+
+    def _compacted(self) -> Snapshot:
+        with self._lock():
+            self._state = growth.compact(self._current())
+            return self._state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"state": self._current()}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self._begin(saved["state"])
+
+    def _current(self) -> Snapshot:
+        """The state at this moment, its contents verified."""
+        verify = self._verify
+        if verify is not None:
+            verify()
+            self._verify = None
+        return self._state
+
+    def _lock(self) -> threading.Lock:
+        """What a change holds."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
         return check_codes(queries, "q", self.n_bits)
-
-    def _ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows if self._ids is None else self._ids[rows]
-
-
-def check_ids(ids: Any, n_codes: int) -> NDArray[np.int64]:
-    """`ids` as int64, one for each of `n_codes` codes; whether they are different is not looked at."""
-    if not isinstance(ids, np.ndarray) or ids.dtype not in (np.int64, np.uint64, np.int32, np.uint32):
-        raise TypeError(f"ids must be an int64 array, got {describe(ids)}")
-    if ids.shape != (n_codes,):
-        raise ValueError(f"ids must have shape ({n_codes},), one for each code, got {describe(ids)}")
-    if ids.dtype == np.uint64 and len(ids) and ids.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"ids must fit int64, got {ids.max()}")
-    return ids.astype(np.int64, copy=False)
 
 
 def _check_int(value: Any, name: str, least: int) -> int:

@@ -1,0 +1,63 @@
+#include "search/gather.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "parallel/parallel_for.hpp"
+
+namespace hashkit {
+namespace {
+
+constexpr size_t kRowsPerTask = 1 << 18;  // a multiple of 64; fewer rows are not worth a thread
+
+// Bits of rows [row, row + 64) as far as they are before n_rows; row is a multiple of 64.
+uint64_t word_at(RowSet set, size_t row, size_t n_rows) noexcept {
+  uint64_t word = 0;
+  std::memcpy(&word, set.bits + row / 8, std::min<size_t>(8, (n_rows - row + 7) / 8));
+  return word;
+}
+
+size_t count_range(RowSet set, size_t begin, size_t end) noexcept {
+  size_t n = 0;
+  for (size_t row = begin; row < end; row += 64) {
+    n += static_cast<size_t>(__builtin_popcountll(word_at(set, row, end)));
+  }
+  return n;
+}
+
+// kBytes = 0 stands for any width: a copy of known length is one move, not a call.
+template <size_t kBytes>
+void gather_range(CodesView codes, RowSet set, size_t begin, size_t end, uint8_t* gathered, int64_t* rows) noexcept {
+  const size_t n_bytes = kBytes != 0 ? kBytes : codes.n_bytes;
+  for (size_t first = begin; first < end; first += 64) {
+    for (uint64_t word = word_at(set, first, end); word != 0; word &= word - 1) {
+      const size_t row = first + static_cast<size_t>(__builtin_ctzll(word));
+      std::memcpy(gathered, codes.row(row), n_bytes);
+      gathered += n_bytes;
+      *rows++ = static_cast<int64_t>(row);
+    }
+  }
+}
+
+}  // namespace
+
+size_t count_rows(RowSet set, size_t n_rows) noexcept {
+  return count_range(set, 0, n_rows);
+}
+
+void gather_rows(CodesView codes, RowSet set, size_t n_threads, uint8_t* gathered, int64_t* rows) {
+  const size_t n_tasks = (codes.n_codes + kRowsPerTask - 1) / kRowsPerTask;
+  const auto end_of = [&](size_t task) { return std::min((task + 1) * kRowsPerTask, codes.n_codes); };
+  std::vector<size_t> starts(n_tasks + 1);
+  for (size_t i = 0; i < n_tasks; ++i) starts[i + 1] = starts[i] + count_range(set, i * kRowsPerTask, end_of(i));
+  const auto gather = codes.n_bytes == 8    ? gather_range<8>
+                      : codes.n_bytes == 16 ? gather_range<16>
+                      : codes.n_bytes == 32 ? gather_range<32>
+                                            : gather_range<0>;
+  parallel_for(n_tasks, n_threads, [&](size_t i) {
+    gather(codes, set, i * kRowsPerTask, end_of(i), gathered + starts[i] * codes.n_bytes, rows + starts[i]);
+  });
+}
+
+}  // namespace hashkit

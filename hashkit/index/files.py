@@ -1,0 +1,64 @@
+"""An index as a file: the arrays of a snapshot in one part, and what else it needs to know, as settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.codes import check_codes, check_n_bits
+from hashkit.index.ids import MAX_ID, is_ascending
+from hashkit.index.snapshot import Part, Snapshot
+from hashkit.storage import FormatError, TensorFile
+
+KIND = "index"
+
+
+def to_tensors(snapshot: Snapshot) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Arrays and settings of a compact snapshot. ``ids`` is left out where they are the row numbers."""
+    (part,) = snapshot.parts
+    tensors: dict[str, NDArray[Any]] = {"codes": part.codes}
+    if part.ids is not None:
+        tensors["ids"] = part.ids
+    settings = {
+        "n_bits": snapshot.n_bits,
+        "next_id": snapshot.next_id,
+        "arrived_in_order": snapshot.arrived_in_order,
+    }
+    return tensors, settings
+
+
+def from_file(file: TensorFile) -> Snapshot:
+    """The snapshot in `file`, after checking shapes and settings, but not yet what the arrays contain."""
+    ids = file.tensors.get("ids")
+    next_id, arrived_in_order = file.settings.get("next_id"), file.settings.get("arrived_in_order")
+    try:
+        n_bits = check_n_bits(file.settings.get("n_bits", 0))
+        codes = check_codes(file.tensors.get("codes"), "codes")
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{file.path!r} holds no index: {error}") from None
+    if codes.shape[1] != (n_bits + 7) // 8 or type(next_id) is not int or type(arrived_in_order) is not bool:
+        raise FormatError(f"{file.path!r} holds no index: its settings do not fit")
+    if ids is not None and (ids.dtype != np.int64 or ids.shape != (len(codes),)):
+        raise FormatError(f"{file.path!r} holds no index: its ids do not fit")
+    return Snapshot(n_bits, (Part(codes, ids, None, len(codes)),), next_id, arrived_in_order)
+
+
+def verify(file: TensorFile, snapshot: Snapshot) -> None:
+    """Check what the arrays of `file`, which are those of `snapshot`, contain.
+
+    Raises
+    ------
+    FormatError
+        If they are not what was saved, or not an index.
+    """
+    file.verify()
+    (part,) = snapshot.parts
+    last_id = len(part.codes) - 1 if part.ids is None else int(part.ids[-1]) if len(part.ids) else -1
+    if (part.ids is not None and not is_ascending(part.ids)) or not last_id < snapshot.next_id <= MAX_ID + 1:
+        raise FormatError(f"{file.path!r} holds no index: its ids are not in order")
+    try:
+        check_codes(part.codes, "codes", snapshot.n_bits)
+    except ValueError as error:
+        raise FormatError(f"{file.path!r} holds no index: {error}") from None

@@ -1,0 +1,72 @@
+"""The numbers that users give their codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.codes import describe
+
+Ids = NDArray[np.int64]
+
+MAX_ID = int(np.iinfo(np.int64).max)
+
+
+def check_ids(ids: Any, name: str, n_codes: int | None = None) -> Ids:
+    """`ids` as a one-dimensional int64 array; whether they are different is not looked at.
+
+    Parameters
+    ----------
+    ids : array or sequence of int, or one int
+        What the user gave: int64, or another type of integers whose values fit.
+    name : str
+        The argument's name, for the message.
+    n_codes : int, optional
+        How many there must be.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of integers.
+    ValueError
+        If it does not have one dimension, or not `n_codes` elements, or an id does not fit int64.
+    """
+    array = ids if isinstance(ids, np.ndarray) else _to_array(ids)
+    if array is None or array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an int64 array, got {describe(ids)}")
+    if array.ndim != 1 or n_codes not in (None, len(array)):
+        expected = "one dimension" if n_codes is None else f"shape ({n_codes},), one for each code"
+        raise ValueError(f"{name} must have {expected}, got {describe(array)}")
+    if array.dtype == np.uint64 and len(array) and array.max() > MAX_ID:
+        raise ValueError(f"{name} must fit int64, got {array.max()}")
+    return array.astype(np.int64, copy=False)
+
+
+def _to_array(ids: Any) -> NDArray[Any] | None:
+    if isinstance(ids, (int, np.integer)) and not isinstance(ids, bool):
+        return np.array([ids])
+    if isinstance(ids, (list, tuple, range)):
+        return np.array(ids) if len(ids) else np.empty(0, np.int64)
+    return None
+
+
+def check_different(ids: Ids, name: str) -> None:
+    """Raise a ValueError that names it if an id comes twice."""
+    if not is_ascending(ids):
+        ordered = np.sort(ids)
+        twice = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(twice):
+            raise ValueError(f"{name} must be different, {ordered[twice[0]]} comes twice")
+
+
+def is_ascending(ids: Ids) -> bool:
+    """Whether every id is larger than the one before."""
+    return bool(np.all(ids[1:] > ids[:-1]))
+
+
+def name_some(ids: Ids) -> str:
+    """The first few of `ids`, for a message."""
+    shown = ", ".join(str(number) for number in ids[:5])
+    return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} more"

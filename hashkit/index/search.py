@@ -1,0 +1,66 @@
+"""Searching a snapshot: every part on its own, and the answers merged by (distance, id)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.codes import Codes
+from hashkit.index.filters import Selection
+from hashkit.index.ids import Ids
+from hashkit.index.results import RadiusResult
+from hashkit.index.snapshot import Bitmap, Rows
+
+Distances = NDArray[np.int32]
+
+GATHER_COST = 6
+"""Copying a row together with others costs about as much as scanning it for this many queries."""
+MAX_GATHERED = 0.5
+"""Beyond this fraction of a part its rows are never copied: it would take as much memory again."""
+
+
+def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
+    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query."""
+    distances = np.empty((len(queries), 0), np.int32)
+    ids = np.empty((len(queries), 0), np.int64)
+    for number, selection in enumerate(selections):
+        codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
+        found, rows = _native.scan_k_nearest(codes, queries, min(k, selection.n_rows), n_threads, allowed)
+        found_ids = selection.part.ids_of(rows if numbers is None else numbers[rows])
+        if number == 0:
+            distances, ids = found, found_ids
+        else:
+            k_both = min(k, distances.shape[1] + found.shape[1])
+            distances, ids = _native.merge_nearest(distances, ids, found, found_ids, k_both)
+    return distances, ids
+
+
+def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
+    """The selected codes within distance `r` of each query."""
+    result = RadiusResult(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    for number, selection in enumerate(selections):
+        codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
+        offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
+        ids = selection.part.ids_of(rows if numbers is None else numbers[rows])
+        if number == 0:
+            result = RadiusResult(offsets, found, ids)
+        else:
+            merged = _native.merge_within_radius(result.offsets, result.distances, result.ids, offsets, found, ids)
+            result = RadiusResult(result.offsets + offsets, *merged)
+    return result
+
+
+def _to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:
+    """Codes to scan, which of them are allowed (None: all), and their row numbers in the part (None: their own).
+
+    Rows that are listed, or are few enough in a bitmap, are copied together: what is left out then costs nothing.
+    """
+    codes, bitmap, listed = selection.part.codes, selection.bitmap, selection.listed
+    if listed is not None:
+        return codes.take(listed, axis=0), None, listed
+    fraction = selection.n_rows / len(codes)
+    if bitmap is None or fraction > MAX_GATHERED or fraction * (GATHER_COST + n_queries) > 1 + n_queries:
+        return codes, bitmap, None
+    gathered, numbers = _native.gather_rows(codes, bitmap, n_threads)
+    return gathered, None, numbers

@@ -1,0 +1,150 @@
+"""What an index holds at one moment: flat arrays that never change, so that any number of readers need no lock.
+
+A snapshot is a tuple of parts: one large part, and behind it smaller ones with what was added since. A part has its
+codes in ascending order of id, so that the order of rows is the order of ids and a search ranks by (distance, row).
+A removed code stays where it is; a bit says that it is gone. No id is live in two parts.
+
+A change makes a new snapshot that shares with the old one all that it did not touch (see :mod:`hashkit.index.growth`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.codes import Codes
+from hashkit.index.ids import Ids, is_ascending
+
+Rows = NDArray[np.int64]
+Bitmap = NDArray[np.uint8]
+"""One bit per row, least significant bit of a byte first, bits behind the last row zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Codes in ascending order of id, some of them removed.
+
+    Attributes
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+    ids : int64 array of shape (n_codes,), or None
+        Strictly ascending; None if they are the row numbers.
+    live : bitmap, or None
+        The rows that are not removed; None if none is.
+    n_live : int
+        How many those are.
+    """
+
+    codes: Codes
+    ids: Ids | None
+    live: Bitmap | None
+    n_live: int
+
+    def ids_of(self, rows: Rows) -> Ids:
+        """The ids at `rows`, an array of any shape."""
+        return rows if self.ids is None else self.ids[rows]
+
+    def rows_of(self, ids: Ids) -> Rows:
+        """The row of each of `ids`, -1 for those that are not live here."""
+        if len(self.codes) == 0:
+            return np.full(len(ids), -1)
+        if self.ids is None:
+            rows = np.where((ids >= 0) & (ids < len(self.codes)), ids, -1)
+        else:
+            rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+            rows[self.ids[rows] != ids] = -1
+        if self.live is not None:
+            rows[~_bits_at(self.live, rows)] = -1  # whatever bit those read that are -1 already
+        return rows
+
+    def live_codes(self) -> tuple[Codes, Ids]:
+        """The codes that are not removed, and their ids, ascending."""
+        if self.live is None:
+            return self.codes, np.arange(len(self.codes)) if self.ids is None else self.ids
+        codes, rows = _native.gather_rows(self.codes, self.live, 1)
+        return codes, self.ids_of(rows)
+
+    def live_ids(self) -> Ids:
+        """The ids that are not removed, ascending."""
+        if self.live is None:
+            return np.arange(len(self.codes)) if self.ids is None else self.ids
+        return self.ids_of(np.flatnonzero(unpack_bitmap(self.live, len(self.codes))))
+
+    def without(self, rows: Rows) -> Part:
+        """The same codes with `rows` removed, all of them live and different."""
+        live = pack_bitmap(np.ones(len(self.codes), np.bool_)) if self.live is None else self.live.copy()
+        np.bitwise_and.at(live, rows >> 3, ~_bit(rows))
+        return replace(self, live=live, n_live=self.n_live - len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of an index.
+
+    Attributes
+    ----------
+    n_bits : int
+    parts : tuple of Part
+        At least one; only the first may be empty.
+    next_id : int
+        What a code that is added without an id gets: larger than every id that was ever live.
+    arrived_in_order : bool
+        Whether every code came with an id above all ids before it: then the order of the ids is that in which the user
+        gave the codes.
+    """
+
+    n_bits: int
+    parts: tuple[Part, ...]
+    next_id: int
+    arrived_in_order: bool
+
+    def __len__(self) -> int:
+        return sum(part.n_live for part in self.parts)
+
+    def locate(self, ids: Ids) -> Iterator[tuple[Part, Rows]]:
+        """Every part with the row of each of `ids` in it, -1 where it is not."""
+        return ((part, part.rows_of(ids)) for part in self.parts)
+
+    def has(self, ids: Ids) -> NDArray[np.bool_]:
+        """Which of `ids` are live."""
+        found = np.zeros(len(ids), np.bool_)
+        for _, rows in self.locate(ids):
+            found |= rows >= 0
+        return found
+
+    def codes_of(self, ids: Ids) -> Codes:
+        """The codes of `ids`, all of them live."""
+        codes = np.empty((len(ids), self.parts[0].codes.shape[1]), np.uint8)
+        for part, rows in self.locate(ids):
+            codes[rows >= 0] = part.codes[rows[rows >= 0]]
+        return codes
+
+    def live_ids(self) -> Ids:
+        """Every live id, ascending."""
+        lists = [part.live_ids() for part in self.parts]
+        ids = lists[0] if len(lists) == 1 else np.concatenate(lists)
+        return ids if is_ascending(ids) else np.sort(ids, kind="stable")
+
+
+def pack_bitmap(mask: NDArray[np.bool_]) -> Bitmap:
+    """A bit for each bool of `mask`."""
+    return np.packbits(mask, bitorder="little")
+
+
+def unpack_bitmap(bitmap: Bitmap, n_rows: int) -> NDArray[np.bool_]:
+    """The first `n_rows` bits as bools."""
+    return np.unpackbits(bitmap, count=n_rows, bitorder="little").view(np.bool_)
+
+
+def _bit(rows: Rows) -> Bitmap:
+    """Of the byte that holds each row's bit, that bit."""
+    return np.left_shift(np.uint8(1), (rows & 7).astype(np.uint8))
+
+
+def _bits_at(bitmap: Bitmap, rows: Rows) -> NDArray[np.bool_]:
+    bits: NDArray[np.bool_] = (bitmap[rows >> 3] & _bit(rows)) != 0
+    return bits
