@@ -16,6 +16,7 @@ METHODS = {
     "itq": ("itq", "ITQ"),
     "pca_sign": ("pca_sign", "PCASign"),
     "random_hyperplanes": ("random_hyperplanes", "RandomHyperplanes"),
+    "udhpl": ("udhpl", "UDHPL"),
 }
 
 _HOMES = {"Hasher": "base", **{name: module for module, name in METHODS.values()}}

@@ -1,0 +1,182 @@
+"""
+Pseudo labels: clusters of unlabeled rows at several granularities, chosen by the rows' own neighbor graph.
+
+A neighbor graph knows which rows belong together, but each of its edges is noisy; smoothing the features along it a
+few steps averages the noise away. Clusters of the smoothed rows are the labels. How many clusters there are is read
+from the graph too: the number that maximizes modularity, the share of edges inside clusters beyond that of chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+
+# Similarities held at a time while neighbors are sought: 64 MiB.
+_SIMILARITY_VALUES = 2**24
+
+
+def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
+    """
+    The nearest rows of each row by cosine, itself left out.
+
+    Parameters
+    ----------
+    rows : float32 array of shape (n_rows, n_features)
+    n_neighbors : int
+        Less than n_rows.
+
+    Returns
+    -------
+    int32 array of shape (n_rows, n_neighbors)
+        In no particular order.
+    """
+    unit = scale_rows(rows)
+    found = np.empty((len(rows), n_neighbors), dtype=np.int32)
+    step = max(1, _SIMILARITY_VALUES // len(rows))
+    for start in range(0, len(rows), step):
+        similarities = unit[start : start + step] @ unit.T
+        own = np.arange(len(similarities))
+        similarities[own, start + own] = -np.inf
+        np.negative(similarities, out=similarities)
+        found[start : start + step] = np.argpartition(similarities, n_neighbors - 1, axis=1)[:, :n_neighbors]
+    return found
+
+
+def scale_rows(rows: Float32) -> Float32:
+    """A copy with rows of length 1; rows of zeros stay zero."""
+    norms: Float32 = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms[norms == 0] = 1
+    return rows / norms
+
+
+def smoothing_matrix(neighbors: Int32) -> sp.csr_matrix:
+    """
+    D^-1/2 A D^-1/2, where A counts who is whose neighbor (both ways: 2), plus the identity.
+
+    Its eigenvalues lie in [-1, 1]; those near 1 belong to functions nearly constant on dense parts of the graph.
+    """
+    n_rows, n_neighbors = neighbors.shape
+    ones = np.ones(neighbors.size, dtype=np.float32)
+    offsets = np.arange(n_rows + 1) * n_neighbors
+    directed = sp.csr_matrix((ones, neighbors.ravel(), offsets), shape=(n_rows, n_rows))
+    graph = directed + directed.T + sp.identity(n_rows, dtype=np.float32, format="csr")
+    scale = sp.diags(1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel()), dtype=np.float32)
+    return (scale @ graph @ scale).tocsr()
+
+
+def kmeans(rows: Float32, n_clusters: int, rng: np.random.Generator, *, n_iterations: int = 25) -> Int32:
+    """
+    Cluster numbers of the rows by Lloyd's iterations from a k-means++ start (Arthur and Vassilvitskii, SODA 2007).
+
+    Returns
+    -------
+    int32 array of shape (n_rows,)
+        Numbers from 0 on without gaps: fewer than `n_clusters` where the rows are not that many kinds.
+    """
+    centers = _spread_rows(rows, n_clusters, rng)
+    labels = np.full(len(rows), -1, dtype=np.int32)
+    for _ in range(n_iterations):
+        previous, labels = labels, _nearest_centers(rows, centers)
+        if np.array_equal(labels, previous):
+            break
+        labels = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+        centers = cluster_means(labels, rows)
+    return labels
+
+
+def cluster_means(labels: Int32, values: Float32) -> Float32:
+    """Mean of the values of each cluster: float32 array of shape (n_clusters, n_values); no cluster may be empty."""
+    members = sp.csr_matrix((np.ones(len(labels), dtype=np.float32), (labels, np.arange(len(labels)))))
+    counts = np.bincount(labels).astype(np.float32)
+    means: Float32 = (members @ values) / counts[:, None]
+    return means
+
+
+def modularity(labels: Int32, neighbors: Int32) -> float:
+    """
+    Share of neighbor pairs inside clusters minus what clusters of these degrees would have by chance (Newman 2006).
+
+    The graph's own spread decides: 1 is never reached, one cluster or clusters at random give 0.
+    """
+    inside = float(np.mean(labels[neighbors] == labels[:, None]))
+    degrees = neighbors.shape[1] + np.bincount(neighbors.ravel(), minlength=len(labels))
+    shares = np.bincount(labels, weights=degrees) / degrees.sum()
+    return inside - float(np.sum(shares**2))
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """One granularity of pseudo labels, and the modularity it has in the neighbor graph."""
+
+    labels: Int32
+    modularity: float
+
+    @property
+    def n_clusters(self) -> int:
+        return int(self.labels.max()) + 1
+
+
+def cluster_scales(
+    smooth: Float32, neighbors: Int32, rng: np.random.Generator, *, factors: tuple[int, ...] = (2, 4, 8)
+) -> list[Clustering]:
+    """
+    Clusterings at several multiples of the number of clusters that the neighbor graph shows.
+
+    Parameters
+    ----------
+    smooth : float32 array of shape (n_rows, n_features)
+        Rows smoothed along the graph.
+    neighbors : int32 array of shape (n_rows, n_neighbors)
+        The graph.
+    factors : tuple of int
+        Multiples of the number of clusters of largest modularity. Finer than the graph's own clusters is safer than
+        coarser: a cluster split in two costs little, two kinds in one cluster cannot be told apart any more.
+
+    Returns
+    -------
+    list of Clustering
+        Coarsest first, at least one.
+    """
+    most = max(2, len(smooth) // 8)
+    best, n_best, n_clusters = -np.inf, 2, 2
+    while n_clusters <= most:
+        value = modularity(kmeans(smooth, n_clusters, rng), neighbors)
+        if value > best:
+            best, n_best = value, n_clusters
+        if n_clusters >= 4 * n_best:
+            break
+        n_clusters *= 2
+    sizes = sorted({min(most, factor * n_best) for factor in factors})
+    found = [kmeans(smooth, size, rng) for size in sizes]
+    return [Clustering(labels, modularity(labels, neighbors)) for labels in found]
+
+
+def _spread_rows(rows: Float32, n_clusters: int, rng: np.random.Generator) -> Float32:
+    """Centers to start from: rows drawn one after another, in proportion to their squared distance from those drawn."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    chosen = [int(rng.integers(len(rows)))]
+    distances = np.full(len(rows), np.inf, dtype=np.float32)
+    while len(chosen) < n_clusters:
+        last = rows[chosen[-1]]
+        distances = np.minimum(distances, np.maximum(squares - 2 * (rows @ last) + last @ last, 0))
+        cumulative = np.cumsum(distances, dtype=np.float64)
+        if cumulative[-1] <= 0:
+            break
+        drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+        chosen.append(int(min(drawn, len(rows) - 1)))
+    return rows[chosen]
+
+
+def _nearest_centers(rows: Float32, centers: Float32) -> Int32:
+    half_squares = np.einsum("ij,ij->i", centers, centers) / 2
+    labels = np.empty(len(rows), dtype=np.int32)
+    step = max(1, _SIMILARITY_VALUES // len(centers))
+    for start in range(0, len(rows), step):
+        labels[start : start + step] = np.argmax(rows[start : start + step] @ centers.T - half_squares, axis=1)
+    return labels
