@@ -5,6 +5,8 @@ item has no average precision and no recall: it is left out of a mean, counted, 
 """
 
 from hashkit.evaluation.metrics import (
+    Denominator,
+    Ties,
     mean_average_precision,
     precision_at_k,
     precision_recall_curve,
@@ -21,7 +23,9 @@ from hashkit.evaluation.scores import Curve, Score
 
 __all__ = [
     "Curve",
+    "Denominator",
     "Score",
+    "Ties",
     "float_neighbors",
     "mean_average_precision",
     "mean_average_precision_of_rankings",

@@ -1,0 +1,83 @@
+"""Machine facts before a run, ratios against peers after it; small sizes by default, `--full` for the record."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+from hashkit import _native
+from hashkit.codes import check_n_threads
+from hashkit.comparison import markdown_table
+
+TIMES = pytest.StashKey[dict]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="sizes for the record: minutes and gigabytes")
+
+
+def pytest_configure(config):
+    config.stash[TIMES] = {}
+
+
+def pytest_report_header():
+    packages = ("hashkit", "numpy", "faiss-cpu", "torch")
+    return [
+        f"cpu: {cpu_name()}, {check_n_threads(None)} of {os.cpu_count()} CPUs",
+        f"instruction sets: {', '.join(_native.supported_isas())}; in use: {_native.default_isa()}",
+        f"versions: Python {platform.python_version()}, {', '.join(map(installed, packages))}",
+    ]
+
+
+def cpu_name():
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def installed(package):
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig):
+    return pytestconfig.getoption("--full")
+
+
+@pytest.fixture
+def record(pytestconfig, benchmark):
+    """A function that times work for so many queries and keeps its best time per query for the closing table."""
+
+    def run(case, contestant, work, n_queries):
+        benchmark.group = case
+        benchmark.pedantic(work, rounds=5, warmup_rounds=1)
+        if benchmark.stats is not None:  # None with --benchmark-disable
+            pytestconfig.stash[TIMES].setdefault(case, {})[contestant] = benchmark.stats.stats.min / n_queries
+
+    return run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    times = config.stash[TIMES]
+    if not times:
+        return
+    contestants = list(dict.fromkeys(name for row in times.values() for name in row))
+    rows = [
+        [case, *(described(row.get(name), row.get("hashkit")) for name in contestants)] for case, row in times.items()
+    ]
+    terminalreporter.section("µs per query, one thread, best of 5 rounds (times hashkit's)")
+    terminalreporter.write_line(markdown_table(["case", *contestants], rows))
+
+
+def described(seconds, own_seconds):
+    if seconds is None:
+        return ""
+    times = f" ({seconds / own_seconds:.1f}x)" if own_seconds else ""
+    return f"{seconds * 1e6:.1f}{times}"

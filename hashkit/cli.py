@@ -1,0 +1,131 @@
+"""The command `hashkit`: names and help of its arguments, exit codes and errors of one line; no logic of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can get wrong into one line and exit code 1; a mistake in the command itself ends with 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (OSError, TypeError, ValueError) as error:
+            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Learn short binary codes from features without labels, and search them exactly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Features = Annotated[Path, typer.Argument(help=".npy file of shape (n, n_dims), or .npz with the array features.")]
+Bits = Annotated[int, typer.Option("--bits", help="Length of the codes.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+@app.command()
+def demo(
+    features: Annotated[
+        Path | None, typer.Option(help="Your own features, .npy or .npz; scikit-learn's digits by default.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A label for each row of the features, .npy.")] = None,
+    queries: Annotated[
+        int | None, typer.Option(help="Rows to take as queries; a sixth, 1,000 at most, by default.")
+    ] = None,
+    seed: Seed = 0,
+    picture: Annotated[Path | None, typer.Option(help="Picture to write [default: hashkit-demo.png]")] = None,
+) -> None:
+    """Compare three hashers at 16, 32 and 64 bits: what they keep, what they cost, and a picture."""
+    from hashkit import commands
+
+    typer.echo(commands.demo(features, labels, queries, seed, picture))
+
+
+@app.command()
+def fit(
+    features: Features,
+    hasher: Annotated[Path, typer.Argument(help="File to write, .safetensors.")],
+    bits: Bits = 64,
+    method: Annotated[str, typer.Option(help="How to learn.")] = "udhpl",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a hasher from features."""
+    from hashkit import commands
+
+    typer.echo(commands.fit_file(features, hasher, method, bits, seed, progress=not quiet))
+
+
+@app.command()
+def encode(
+    hasher: Annotated[Path, typer.Argument(help="File that `hashkit fit` wrote.")],
+    features: Features,
+    codes: Annotated[Path, typer.Argument(help=".npy file to write.")],
+    quiet: Quiet = False,
+) -> None:
+    """Encode features with a learnt hasher."""
+    from hashkit import commands
+
+    typer.echo(commands.encode_file(hasher, features, codes, progress=not quiet))
+
+
+@app.command()
+def query(
+    codes: Annotated[Path, typer.Argument(help="Codes to search, .npy.")],
+    queries: Annotated[Path, typer.Argument(help="Codes to search for, .npy.")],
+    k: Annotated[int, typer.Option("-k", help="Nearest codes per query.")] = 10,
+    radius: Annotated[int | None, typer.Option(help="Instead, all codes within this distance, inclusive.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save distances and ids to this .npz file, print none.")] = None,
+) -> None:
+    """Search codes exactly; print query, rank, id and distance, tab-separated."""
+    from hashkit import commands
+
+    typer.echo(commands.query_file(codes, queries, k, radius, bits, out))
+
+
+@app.command()
+def evaluate(
+    codes: Annotated[Path, typer.Argument(help="Codes that are searched, .npy.")],
+    labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
+    queries: Annotated[Path, typer.Argument(help="Codes of the queries, .npy.")],
+    query_labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
+    k: Annotated[int, typer.Option("-k", help="Cut-off of mAP@k, precision@k and recall@k.")] = 1000,
+    radius: Annotated[int, typer.Option(help="For the precision within a radius.")] = 2,
+    ties: Annotated[
+        Literal["id", "expectation"], typer.Option(help="Rank codes at one distance by id, or average over all orders.")
+    ] = "id",
+) -> None:
+    """Measure codes by labels: relevant is what has the query's label."""
+    from hashkit import commands
+
+    typer.echo(commands.evaluate_files(codes, labels, queries, query_labels, k, radius, ties))
+
+
+@app.command()
+def info(
+    file: Annotated[
+        Path | None, typer.Argument(help="A file of hashkit's, or .npy; without it: the installation.")
+    ] = None,
+) -> None:
+    """Tell what a file holds, or what this installation runs on."""
+    from hashkit import commands
+
+    typer.echo(commands.describe_file(file))
+
+
+def main() -> None:
+    """Run the command."""
+    app()

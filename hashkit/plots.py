@@ -1,0 +1,97 @@
+"""Pictures of a comparison; needs matplotlib, the extra `plots`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import evaluation
+from hashkit.comparison import Split, Trial
+from hashkit.evaluation.relevance import same_label
+from hashkit.index import Index
+
+N_SHOWN_QUERIES, N_SHOWN_RESULTS = 6, 12
+SAME, OTHER, ASKED = "#2a9d4a", "#d1495b", "#333333"
+
+
+def save_picture(
+    path: str | os.PathLike[str], split: Split, trials: Sequence[Trial], images: NDArray[np.uint8] | None = None
+) -> None:
+    """Draw a comparison: one precision-recall plot per code length, and queries beside what was retrieved.
+
+    Parameters
+    ----------
+    path : path
+        Picture to write; its suffix (.png, .pdf, .svg) is its format.
+    split : Split
+        With labels, or there are no curves.
+    trials : sequence of Trial
+        The queries are shown with the results of the first method at its longest code.
+    images : uint8 array of shape (n_rows, height, width), optional
+        What the rows of the whole data set look like.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without matplotlib.
+    ValueError
+        If there is nothing to draw: neither labels nor images.
+    """
+    from matplotlib.figure import Figure
+
+    if split.labels is None and images is None:
+        raise ValueError("split must have labels, or images must be given: there is nothing to draw")
+    heights = [3.2] * (split.labels is not None) + [4.2] * (images is not None)
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+    if split.query_labels is not None and split.labels is not None:
+        _draw_curves(parts.pop(0), trials, split.query_labels, split.labels)
+    if images is not None:
+        first = [trial for trial in trials if trial.method == trials[0].method]
+        _draw_results(parts.pop(0), split, max(first, key=lambda trial: trial.n_bits), images)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_curves(figure: Any, trials: Sequence[Trial], query_labels: NDArray[Any], labels: NDArray[Any]) -> None:
+    lengths = sorted({trial.n_bits for trial in trials})
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    for panel, n_bits in zip(panels, lengths, strict=True):
+        for trial in (trial for trial in trials if trial.n_bits == n_bits):
+            curve = evaluation.precision_recall_curve(trial.query_codes, trial.codes, query_labels, labels)
+            panel.plot(curve.recall, curve.precision, label=trial.method, marker=".", markersize=4)
+        panel.set(title=f"{n_bits} bits", xlabel="recall within radius", xlim=(0, 1), ylim=(0, 1.02))
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("precision within radius")
+    panels[0].legend(loc="lower left")
+
+
+def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.uint8]) -> None:
+    """Draw each query to the left, framed in black; an item's frame tells whether it has the query's label."""
+    n_shown = min(N_SHOWN_QUERIES, len(split.queries))
+    distances, ids = Index(trial.codes).query(trial.query_codes[:n_shown], k=N_SHOWN_RESULTS)
+    colors = np.full(ids.shape, ASKED)
+    if split.query_labels is not None and split.labels is not None:
+        same = np.take_along_axis(same_label(split.query_labels[:n_shown], split.labels), ids, axis=1)
+        colors = np.where(same, SAME, OTHER)
+    panels = figure.subplots(n_shown, 1 + ids.shape[1], squeeze=False)
+    for query, (row, found) in enumerate(zip(panels, ids, strict=True)):
+        _draw_image(row[0], images[split.query_rows[query]], ASKED)
+        for panel, item, distance, color in zip(row[1:], found, distances[query], colors[query], strict=True):
+            _draw_image(panel, images[split.item_rows[item]], color)
+            panel.set_xlabel(f"{distance}", fontsize=7, labelpad=1)
+    figure.suptitle(
+        f"Queries (left) and their nearest items by {trial.method} at {trial.n_bits} bits, with Hamming distances; "
+        "green: same label, red: another",
+        fontsize=9,
+    )
+
+
+def _draw_image(panel: Any, image: NDArray[np.uint8], frame: str) -> None:
+    panel.imshow(image, cmap="gray")
+    panel.set(xticks=[], yticks=[])
+    for spine in panel.spines.values():
+        spine.set(color=frame, linewidth=2)

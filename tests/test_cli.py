@@ -1,0 +1,173 @@
+"""The command `hashkit`, as a user types it."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import hashkit
+from hashkit import evaluation
+from hashkit.cli import app
+from hashkit.commands import DEMO_METHODS
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+@pytest.fixture
+def files(run, rng, tmp_path):
+    """Features and labels in the folder where commands run, and their codes."""
+    labels = np.arange(120) % 3
+    features = (rng.standard_normal((3, 16))[labels] + rng.standard_normal((120, 16))).astype(np.float16)
+    np.save(tmp_path / "features.npy", features)
+    np.save(tmp_path / "labels.npy", labels)
+    code, output, _ = run("fit", "features.npy", "hasher.safetensors", "--method", "itq", "--bits", 12, "--quiet")
+    assert (code, output.strip()) == (0, "hasher.safetensors: itq, 12 bits, learnt from 120 rows of 16 dimensions")
+    code, output, _ = run("encode", "hasher.safetensors", "features.npy", "codes.npy", "--quiet")
+    assert (code, output.strip()) == (0, "codes.npy: 120 codes of 12 bits, 2 bytes each")
+    return features, labels, np.load(tmp_path / "codes.npy")
+
+
+def test_fit_and_encode_give_what_the_library_gives(files):
+    features, _, codes = files
+    hasher = hashkit.fit(features, n_bits=12, method="itq", random_state=0)
+    np.testing.assert_array_equal(hasher.encode(features), codes)
+
+
+def test_encode_reads_in_blocks(run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("hashkit.commands.ROWS_PER_BLOCK", 7)
+    assert run("encode", "hasher.safetensors", "features.npy", "again.npy")[0] == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), files[2])
+
+
+def test_query_prints_a_line_for_each_result(run, files):
+    code, output, _ = run("query", "codes.npy", "codes.npy", "-k", 4, "--bits", 12)
+    lines = output.splitlines()
+    assert (code, lines[0], len(lines)) == (0, "query\trank\tid\tdistance", 1 + 120 * 4)
+    distances, ids = hashkit.Index(files[2]).query(files[2][7], k=4)
+    assert lines[29:33] == [f"7\t{rank}\t{ids[rank]}\t{distances[rank]}" for rank in range(4)]
+
+
+def test_query_saves_what_the_index_returns(run, files, tmp_path):
+    index = hashkit.Index(files[2])
+    code, output, _ = run("query", "codes.npy", "codes.npy", "-k", 4, "--out", "nearest.npz")
+    assert (code, output) == (0, "nearest.npz: distances (120, 4), ids (120, 4)\n")
+    with np.load(tmp_path / "nearest.npz") as saved:
+        np.testing.assert_array_equal(saved["distances"], index.query(files[2], k=4)[0])
+        np.testing.assert_array_equal(saved["ids"], index.query(files[2], k=4)[1])
+    assert run("query", "codes.npy", "codes.npy", "--radius", 2, "--out", "within.npz")[0] == 0
+    within = index.radius(files[2], 2)
+    with np.load(tmp_path / "within.npz") as saved:
+        for name in ("offsets", "distances", "ids"):
+            np.testing.assert_array_equal(saved[name], getattr(within, name))
+    assert len(run("query", "codes.npy", "codes.npy", "--radius", 2)[1].splitlines()) == 1 + len(within.ids)
+
+
+def test_evaluate_prints_the_metrics(run, files):
+    code, output, _ = run("evaluate", "codes.npy", "labels.npy", "codes.npy", "labels.npy", "-k", 20)
+    score = evaluation.mean_average_precision(files[2], files[2], files[1], files[1])
+    assert code == 0
+    assert f"{score.value:.4f}" in next(line for line in output.splitlines() if "whole ranking" in line)
+    assert "120 queries, of which 0 have no relevant item" in output
+
+
+def test_info_tells_what_a_file_holds(run, files):
+    code, output, _ = run("info", "hasher.safetensors")
+    assert (code, output.splitlines()[0]) == (0, "hasher.safetensors: hasher, format version 1")
+    assert "  method: ITQ" in output
+    assert "n_bits=12" in output
+    assert run("info", "codes.npy")[1] == (
+        "codes.npy: array of shape (120, 2) and dtype uint8: 120 codes of up to 16 bits\n"
+    )
+    assert run("info", "features.npy")[1] == "features.npy: array of shape (120, 16) and dtype float16\n"
+    assert f"hashkit {hashkit.__version__}" in run("info")[1]
+
+
+@pytest.mark.parametrize("with_labels", [True, False])
+def test_demo_on_own_features(run, files, tmp_path, with_labels):
+    labels = ["--labels", "labels.npy"] if with_labels else []
+    code, output, _ = run("demo", "--features", "features.npy", *labels, "--queries", 30)
+    assert code == 0
+    assert "30 queries, 90 items of 16 dimensions" in output
+    assert re.findall(r"^\| (\w+) +\| +16 \|", output, re.MULTILINE) == list(DEMO_METHODS)
+    picture = tmp_path / "hashkit-demo.png"
+    assert picture.exists() == (with_labels and "No picture: it needs matplotlib" not in output)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fit nowhere.npy hasher", "No such file or directory: 'nowhere.npy'"),
+        ("fit text.npy hasher", "text.npy is no readable .npy file"),
+        ("fit features.npy hasher --bits 17 --method itq", "n_bits must be at most"),
+        ("fit features.npy hasher --method magic", "method must be one of"),
+        ("fit features.npy nowhere/hasher --bits 8 --method itq", "nowhere"),
+        ("encode features.npy features.npy out.npy", "features.npy"),
+        ("encode nowhere features.npy out.npy", "No such file or directory: 'nowhere'"),
+        ("encode hasher.safetensors codes.npy out.npy", "features"),
+        ("encode hasher.safetensors features.npy nowhere/out.npy", "No such file or directory"),
+        ("query codes.npy features.npy", "features.npy must be a uint8 array of packed bits"),
+        ("query codes.npy codes.npy -k 0", "k must be at least 1, got 0"),
+        ("query codes.npy codes.npy --radius -1", "r must be at least 0, got -1"),
+        ("query codes.npy codes.npy --bits 11", "codes must have zero padding after 11 bits"),
+        ("evaluate codes.npy labels.npy codes.npy codes.npy", "query_labels must be an array"),
+        ("demo --labels labels.npy", "--labels needs --features"),
+        ("demo --features features.npy --queries 500", "n_queries must be between 1 and 119"),
+        ("demo --features features.npy --labels codes.npy", "labels must be"),
+        ("info text.npy", "text.npy is no readable .npy file"),
+        ("info text", "'text' cannot be read"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_1(run, files, tmp_path, command, message):
+    for name in ("text", "text.npy"):
+        (tmp_path / name).write_text("nothing of ours, though long enough to hold a header")
+    code, output, error = run(*command.split())
+    assert (code, output) == (1, "")
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    "command", ["fit", "query codes.npy", "query a b -k many", "magic", "evaluate a b c d --ties x"]
+)
+def test_a_mistake_in_the_command_is_exit_code_2(run, command):
+    code, output, error = run(*command.split())
+    assert (code, output) == (2, "")
+    assert "Error" in error
+
+
+def test_a_failed_write_leaves_the_old_file_whole(run, files, tmp_path, monkeypatch):
+    def fail(file, array):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    before = (tmp_path / "codes.npy").read_bytes()
+    names = set(tmp_path.iterdir())
+    monkeypatch.setattr(np, "save", fail)
+    assert run("encode", "hasher.safetensors", "features.npy", "codes.npy", "--quiet")[::2] == (1, "error: disk full\n")
+    assert (tmp_path / "codes.npy").read_bytes() == before
+    assert set(tmp_path.iterdir()) == names
+
+
+def test_the_real_command_starts_without_torch_or_scikit_learn(tmp_path):
+    check = "import hashkit.cli, sys; sys.exit(any(name in sys.modules for name in ('torch', 'sklearn', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+    run_main = [sys.executable, "-c", "from hashkit.cli import main; main()"]
+    result = subprocess.run([*run_main, "info"], check=True, capture_output=True, text=True)
+    assert "instruction sets: portable" in result.stdout
+    result = subprocess.run([*run_main, "info", "nowhere.npy"], check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "error: [Errno 2] No such file or directory: 'nowhere.npy'\n"
