@@ -26,6 +26,8 @@ _HOMES = {
     "fit": "hashkit.hashers",
     "hamming_distances": "hashkit.codes",
     "load": "hashkit.hashers",
+    "merge": "hashkit.index.merging",
+    "merge_radius": "hashkit.index.merging",
     "pack": "hashkit.codes",
     "unpack": "hashkit.codes",
 }

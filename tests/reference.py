@@ -65,3 +65,11 @@ def nearest_by_cosine(query, features, n_neighbors):
 
     similarities = [cosine(row) for row in features]
     return sorted(range(len(features)), key=lambda row: (-similarities[row], row))[:n_neighbors]
+
+
+def merge_lists(lists):
+    """(distances, ids) of all lists of the same, by (distance, id)."""
+    distances = np.concatenate([distances for distances, _ in lists])
+    ids = np.concatenate([ids for _, ids in lists])
+    order = np.lexsort((ids, distances))
+    return distances[order], ids[order]

@@ -1,47 +1,120 @@
 #include "search/merge.hpp"
 
+#include <algorithm>
+#include <numeric>
+
+#include "parallel/parallel_for.hpp"
+
 namespace hashkit {
 namespace {
 
+constexpr size_t kEntriesPerTask = 100'000;  // written or looked at; well above what a thread costs to start
+
+// What is left of one part's list.
 struct Cursor {
   const int32_t* distance;
   const int64_t* id;
   const int32_t* end;
 };
 
-// Writes the n least of two ordered lists, by (distance, id).
-void merge_lists(Cursor a, Cursor b, size_t n, int32_t* distances, int64_t* ids) noexcept {
-  for (size_t i = 0; i < n; ++i) {
-    const bool from_a =
-        b.distance == b.end ||
-        (a.distance != a.end && (*a.distance != *b.distance ? *a.distance < *b.distance : *a.id < *b.id));
-    Cursor& next = from_a ? a : b;
-    distances[i] = *next.distance++;
-    ids[i] = *next.id++;
+inline bool comes_before(const Cursor& a, const Cursor& b) noexcept {
+  return *a.distance != *b.distance ? *a.distance < *b.distance : *a.id < *b.id;
+}
+
+// Lets heap[i] sink to where no child comes before it.
+void sink(Cursor* heap, size_t n, size_t i) noexcept {
+  const Cursor sinking = heap[i];
+  for (size_t child; (child = 2 * i + 1) < n; i = child) {
+    if (child + 1 < n && comes_before(heap[child + 1], heap[child])) ++child;
+    if (!comes_before(heap[child], sinking)) break;
+    heap[i] = heap[child];
   }
+  heap[i] = sinking;
+}
+
+// Writes the n_out least of ordered lists, none of them empty: a heap of the lists' heads, O(lists + n_out log lists),
+// so that a thousand lists are hardly touched beyond their heads.
+void merge_lists(std::vector<Cursor>& heap, size_t n_out, int32_t* distances, int64_t* ids) noexcept {
+  size_t n = heap.size();
+  for (size_t i = n / 2; i-- > 0;) sink(heap.data(), n, i);
+  for (size_t i = 0; i < n_out; ++i) {
+    Cursor& least = heap[0];
+    distances[i] = *least.distance++;
+    ids[i] = *least.id++;
+    if (least.distance == least.end) heap[0] = heap[--n];
+    if (n > 1) sink(heap.data(), n, 0);
+  }
+}
+
+// Calls work(first, last) for ranges of queries of about kEntriesPerTask entries each.
+template <class Work>
+void for_query_ranges(size_t n_queries, size_t n_entries, size_t n_threads, const Work& work) {
+  const size_t n_tasks = std::clamp(n_entries / kEntriesPerTask, size_t{1}, std::max(n_queries, size_t{1}));
+  parallel_for(n_tasks, n_threads,
+               [&](size_t task) { work(n_queries * task / n_tasks, n_queries * (task + 1) / n_tasks); });
+}
+
+bool is_ordered(const int32_t* distances, const int64_t* ids, size_t n) noexcept {
+  bool ordered = true;  // without a branch, so that it runs at the speed of memory
+  for (size_t i = 1; i < n; ++i) {
+    ordered &= (distances[i - 1] < distances[i]) | ((distances[i - 1] == distances[i]) & (ids[i - 1] <= ids[i]));
+  }
+  return ordered;
 }
 
 }  // namespace
 
-void merge_nearest(NearestView a, NearestView b, size_t n_queries, size_t k, int32_t* distances,
-                   int64_t* ids) noexcept {
-  for (size_t q = 0; q < n_queries; ++q) {
-    const int32_t* from_a = a.distances + q * a.k;
-    const int32_t* from_b = b.distances + q * b.k;
-    merge_lists({from_a, a.ids + q * a.k, from_a + a.k}, {from_b, b.ids + q * b.k, from_b + b.k}, k, distances + q * k,
-                ids + q * k);
-  }
+void merge_nearest(const std::vector<NearestView>& parts, size_t n_queries, size_t k, size_t n_threads,
+                   int32_t* distances, int64_t* ids) {
+  for_query_ranges(n_queries, n_queries * (parts.size() + k), n_threads, [&](size_t first, size_t last) {
+    std::vector<Cursor> heap;
+    heap.reserve(parts.size());
+    for (size_t q = first; q < last; ++q) {
+      heap.clear();
+      for (const NearestView& part : parts) {
+        const int32_t* head = part.distances + q * part.k;
+        if (part.k > 0) heap.push_back({head, part.ids + q * part.k, head + part.k});
+      }
+      merge_lists(heap, k, distances + q * k, ids + q * k);
+    }
+  });
 }
 
-void merge_within_radius(WithinRadiusView a, WithinRadiusView b, size_t n_queries, int32_t* distances,
-                         int64_t* ids) noexcept {
-  for (size_t q = 0; q < n_queries; ++q) {
-    const auto n = static_cast<size_t>(a.offsets[q + 1] - a.offsets[q] + b.offsets[q + 1] - b.offsets[q]);
-    merge_lists({a.distances + a.offsets[q], a.ids + a.offsets[q], a.distances + a.offsets[q + 1]},
-                {b.distances + b.offsets[q], b.ids + b.offsets[q], b.distances + b.offsets[q + 1]}, n, distances, ids);
-    distances += n;
-    ids += n;
+void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_queries, size_t n_threads,
+                         int32_t* distances, int64_t* ids) {
+  const auto place_of = [&](size_t q) {
+    return std::accumulate(parts.begin(), parts.end(), int64_t{0},
+                           [q](int64_t sum, const WithinRadiusView& part) { return sum + part.offsets[q]; });
+  };
+  const size_t n_entries = n_queries * parts.size() + static_cast<size_t>(place_of(n_queries));
+  for_query_ranges(n_queries, n_entries, n_threads, [&](size_t first, size_t last) {
+    std::vector<Cursor> heap;
+    heap.reserve(parts.size());
+    for (size_t q = first; q < last; ++q) {
+      heap.clear();
+      for (const WithinRadiusView& part : parts) {
+        const int64_t begin = part.offsets[q], end = part.offsets[q + 1];
+        if (begin < end) heap.push_back({part.distances + begin, part.ids + begin, part.distances + end});
+      }
+      const int64_t place = place_of(q), n = place_of(q + 1) - place;
+      merge_lists(heap, static_cast<size_t>(n), distances + place, ids + place);
+    }
+  });
+}
+
+size_t first_unordered(NearestView part, size_t n_queries) noexcept {
+  size_t q = 0;
+  while (q < n_queries && is_ordered(part.distances + q * part.k, part.ids + q * part.k, part.k)) ++q;
+  return q;
+}
+
+size_t first_unordered(WithinRadiusView part, size_t n_queries) noexcept {
+  size_t q = 0;
+  while (q < n_queries && is_ordered(part.distances + part.offsets[q], part.ids + part.offsets[q],
+                                     static_cast<size_t>(part.offsets[q + 1] - part.offsets[q]))) {
+    ++q;
   }
+  return q;
 }
 
 }  // namespace hashkit

@@ -1,20 +1,18 @@
-// Answers about two disjoint sets of codes, put together.
+// Answers about disjoint sets of codes, put together.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace hashkit {
 
-// Nearest codes of n_queries queries, k each, by (distance, id): arrays of shape (n_queries, k).
+// Nearest codes of some queries, k each, by (distance, id): arrays of shape (n_queries, k).
 struct NearestView {
   const int32_t* distances;
   const int64_t* ids;
   size_t k;
 };
-
-// The k nearest of both, k <= a.k + b.k.
-void merge_nearest(NearestView a, NearestView b, size_t n_queries, size_t k, int32_t* distances, int64_t* ids) noexcept;
 
 // Codes within a radius of each query, by (distance, id): those of query i are [offsets[i], offsets[i + 1]).
 struct WithinRadiusView {
@@ -23,8 +21,16 @@ struct WithinRadiusView {
   const int64_t* ids;
 };
 
-// All of both; the offsets of the result are the sums of the two.
-void merge_within_radius(WithinRadiusView a, WithinRadiusView b, size_t n_queries, int32_t* distances,
-                         int64_t* ids) noexcept;
+// The k nearest of all parts, k <= the sum of theirs: arrays of shape (n_queries, k).
+void merge_nearest(const std::vector<NearestView>& parts, size_t n_queries, size_t k, size_t n_threads,
+                   int32_t* distances, int64_t* ids);
+
+// All of all parts, by query and within it by (distance, id). The offsets of the result are the sums of theirs.
+void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_queries, size_t n_threads,
+                         int32_t* distances, int64_t* ids);
+
+// The first query whose list is not in ascending order of (distance, id); n_queries if all are.
+size_t first_unordered(NearestView part, size_t n_queries) noexcept;
+size_t first_unordered(WithinRadiusView part, size_t n_queries) noexcept;
 
 }  // namespace hashkit

@@ -175,7 +175,7 @@ class Index:
             none.
         """
         queries = self._check_queries(q)
-        k, n_threads = _check_int(k, "k", 1), check_n_threads(n_threads)
+        k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
         distances, ids = search.k_nearest(select(self._current(), filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
 
@@ -207,7 +207,7 @@ class Index:
             positive one, or `filter` is none.
         """
         queries = self._check_queries(q)
-        r = min(_check_int(r, "r", 0), self.n_bits)
+        r = min(check_int(r, "r", 0), self.n_bits)
         return search.within_radius(select(self._current(), filter), queries, r, check_n_threads(n_threads))
 
     def get(self, ids: Ids | int) -> Codes:
@@ -343,7 +343,7 @@ class Index:
         return check_codes(queries, "q", self.n_bits)
 
 
-def _check_int(value: Any, name: str, least: int) -> int:
+def check_int(value: Any, name: str, least: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an int, got {describe(value)}")
     if value < least:

@@ -22,33 +22,27 @@ MAX_GATHERED = 0.5
 
 def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query."""
-    distances = np.empty((len(queries), 0), np.int32)
-    ids = np.empty((len(queries), 0), np.int64)
-    for number, selection in enumerate(selections):
+    answers = [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
+    for selection in selections:
         codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
         found, rows = _native.scan_k_nearest(codes, queries, min(k, selection.n_rows), n_threads, allowed)
-        found_ids = selection.part.ids_of(rows if numbers is None else numbers[rows])
-        if number == 0:
-            distances, ids = found, found_ids
-        else:
-            k_both = min(k, distances.shape[1] + found.shape[1])
-            distances, ids = _native.merge_nearest(distances, ids, found, found_ids, k_both)
+        answers.append((found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
+    if len(answers) <= 2:
+        return answers[-1]
+    distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
     return distances, ids
 
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     """The selected codes within distance `r` of each query."""
-    result = RadiusResult(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
-    for number, selection in enumerate(selections):
+    answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
+    for selection in selections:
         codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
         offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
-        ids = selection.part.ids_of(rows if numbers is None else numbers[rows])
-        if number == 0:
-            result = RadiusResult(offsets, found, ids)
-        else:
-            merged = _native.merge_within_radius(result.offsets, result.distances, result.ids, offsets, found, ids)
-            result = RadiusResult(result.offsets + offsets, *merged)
-    return result
+        answers.append((offsets, found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
+    if len(answers) <= 2:
+        return RadiusResult(*answers[-1])
+    return RadiusResult(*_native.merge_within_radius(answers, n_threads))
 
 
 def _to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:

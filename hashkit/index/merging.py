@@ -1,0 +1,150 @@
+"""Answers from several indexes over disjoint codes, put together as one index would have given them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.codes import check_n_threads, describe
+from hashkit.index.core import check_int
+from hashkit.index.results import RadiusResult
+
+Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
+
+
+def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -> Nearest:
+    """The `k` nearest codes of each query out of what several shards answered.
+
+    Each shard must have been asked for at least `k`, or for all that it has; then the answer is the one that a single
+    index of all codes gives, bit for bit.
+
+    Parameters
+    ----------
+    results : sequence of (distances, ids)
+        One pair for each shard, as :meth:`Index.query` returns it: an int32 and an int64 array of one shape
+        (n_queries, any number), both one-dimensional for a single query, ordered by (distance, id). Shards are
+        disjoint: an id that comes twice is kept twice.
+    k : int
+        How many; at least 1. More than there are gives as many as there are.
+    n_threads : int, optional
+        Threads; by default every CPU that this process may use. The answer does not depend on it.
+
+    Returns
+    -------
+    distances : int32 array of shape (n_queries, min(k, columns of all results))
+        Hamming distances, ascending. One-dimensional for a single query.
+    ids : int64 array of the same shape
+        Ids in the order of the distances; among equal distances ascending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a result is not such a pair, is not in order, or answers another number of queries than the first, or `k`
+        or `n_threads` is not a positive int.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hashkit
+    >>> a = np.array([1, 3], dtype=np.int32), np.array([10, 11])
+    >>> b = np.array([1, 2], dtype=np.int32), np.array([7, 8])
+    >>> hashkit.merge([a, b], k=3)
+    (array([1, 1, 2], dtype=int32), array([ 7, 10,  8]))
+    """
+    pairs = [_check_nearest(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
+    k, threads = check_int(k, "k", 1), check_n_threads(n_threads)
+    single = pairs[0][0].ndim == 1
+    for i, (distances, _) in enumerate(pairs):
+        if distances.shape[:-1] != pairs[0][0].shape[:-1]:
+            raise ValueError(
+                f"results[{i}] must answer the same queries as results[0], {describe(pairs[0][0])}, "
+                f"got {describe(distances)}"
+            )
+    if single:
+        pairs = [(distances[np.newaxis], ids[np.newaxis]) for distances, ids in pairs]
+    _check_order(pairs)
+    distances, ids = _native.merge_nearest(pairs, min(k, sum(ids.shape[1] for _, ids in pairs)), threads)
+    return (distances[0], ids[0]) if single else (distances, ids)
+
+
+def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = None) -> RadiusResult:
+    """Every code within a radius of each query out of what several shards answered.
+
+    Parameters
+    ----------
+    results : sequence of RadiusResult
+        One for each shard, as :meth:`Index.radius` returns it. Shards are disjoint: an id that comes twice is kept
+        twice.
+    n_threads : int, optional
+        Threads; by default every CPU that this process may use. The answer does not depend on it.
+
+    Returns
+    -------
+    result : RadiusResult
+        Ordered by (distance, id) for each query.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not such a result, is not in order, or answers another number of queries than the first, or
+        `n_threads` is not a positive int.
+    """
+    triples = [_check_radius(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
+    threads = check_n_threads(n_threads)
+    for i, result in enumerate(results):
+        if len(result) != len(results[0]):
+            raise ValueError(f"results[{i}] must answer {len(results[0])} queries like results[0], got {len(result)}")
+    _check_order(triples)
+    return RadiusResult(*_native.merge_within_radius(triples, threads))
+
+
+def _check_results(results: Any) -> Sequence[Any]:
+    if not isinstance(results, Sequence) or isinstance(results, (str, bytes)):
+        raise TypeError(f"results must be a sequence of one result for each shard, got {describe(results)}")
+    if not results:
+        raise ValueError("results must not be empty: how many queries were asked would be unknown")
+    return results
+
+
+def _check_nearest(result: Any, name: str) -> Nearest:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{name} must be a pair (distances, ids), got {describe(result)}")
+    distances, ids = result
+    _check_array(distances, np.int32, f"the distances of {name}")
+    _check_array(ids, np.int64, f"the ids of {name}")
+    if distances.ndim not in (1, 2) or distances.shape != ids.shape:
+        raise ValueError(
+            f"{name} must be two arrays of one shape with one or two dimensions, "
+            f"got {describe(distances)} and {describe(ids)}"
+        )
+    return np.ascontiguousarray(distances), np.ascontiguousarray(ids)
+
+
+def _check_radius(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    if not isinstance(result, RadiusResult):
+        raise TypeError(f"{name} must be a RadiusResult, got {describe(result)}")
+    _check_array(result.offsets, np.int64, f"the offsets of {name}")
+    _check_array(result.distances, np.int32, f"the distances of {name}")
+    _check_array(result.ids, np.int64, f"the ids of {name}")
+    offsets = np.ascontiguousarray(result.offsets)
+    distances, ids = np.ascontiguousarray(result.distances), np.ascontiguousarray(result.ids)
+    fits = offsets.ndim == distances.ndim == ids.ndim == 1 and len(offsets) > 0 and len(distances) == len(ids)
+    if not fits or offsets[0] != 0 or offsets[-1] != len(ids) or np.any(offsets[1:] < offsets[:-1]):
+        raise ValueError(f"the offsets of {name} must ascend from 0 to the number of distances and of ids")
+    return offsets, distances, ids
+
+
+def _check_array(array: Any, dtype: type, name: str) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{name} must be an array of {np.dtype(dtype)}, got {describe(array)}")
+
+
+def _check_order(parts: Iterable[tuple[NDArray[Any], ...]]) -> None:
+    for i, part in enumerate(parts):
+        query = _native.unordered_query(part)
+        if query is not None:
+            raise ValueError(f"results[{i}] must be ordered by (distance, id), that of query {query} is not")
