@@ -1,0 +1,294 @@
+"""Codes for the databases and files that people already have, and back.
+
+Every format here keeps hashkit's own order of bits: bit 0, the first projection, is the most significant bit of the
+first byte and the leftmost digit of a bit string; padding bits are zero. So distances are the same on both sides.
+
+**PostgreSQL** holds codes of `n_bits` in a column of type ``bit(n_bits)``. A value goes in as text
+(:func:`to_bit_strings`), many rows as binary ``COPY`` (:func:`to_postgres_copy`), for example with psycopg::
+
+    with cursor.copy("COPY items (id, code) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(hashkit.interop.to_postgres_copy(codes, ids, n_bits))
+    with cursor.copy("COPY items (id, code) TO STDOUT (FORMAT BINARY)") as copy:
+        codes, ids, n_bits = hashkit.interop.from_postgres_copy(b"".join(copy))
+
+The nearest codes in the order of :meth:`hashkit.Index.query`, in plain PostgreSQL 14 or newer and with pgvector 0.7 or
+newer (an approximate index of pgvector's is used only where ``id`` is left out of the order)::
+
+    SELECT bit_count(code # %s::bit(64)) AS distance, id FROM items ORDER BY distance, id LIMIT 100
+    SELECT (code <~> %s::bit(64))::int AS distance, id FROM items ORDER BY distance, id LIMIT 100
+
+**Arrow and Parquet** hold codes as fixed-size binary (:func:`to_arrow`, then ``pyarrow.parquet.write_table``).
+
+**LanceDB** wants a vector column, a fixed-size list of bytes: ``to_arrow(codes, ids, lists=True)``, and
+``table.search(query, vector_column_name="code").distance_type("hamming")``; without an index it is exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.codes import Codes, check_codes, check_n_bits, describe, pack, unpack
+from hashkit.index.ids import Ids, check_ids
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = [
+    "CodeTable",
+    "from_arrow",
+    "from_bit_strings",
+    "from_postgres_copy",
+    "to_arrow",
+    "to_bit_strings",
+    "to_postgres_copy",
+]
+
+_COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)  # no flags, no header extension
+_COPY_END = struct.pack(">h", -1)
+_N_BITS_KEY = b"hashkit.n_bits"
+
+
+class CodeTable(NamedTuple):
+    """Codes with their ids, as they came from elsewhere: ``hashkit.Index(codes, ids=ids, n_bits=n_bits)``."""
+
+    codes: Codes
+    ids: Ids
+    n_bits: int
+
+
+def to_bit_strings(codes: Codes, n_bits: int | None = None) -> list[str]:
+    """Codes as strings of ``0`` and ``1``, the text form of PostgreSQL's ``bit(n_bits)``.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+        Packed codes.
+    n_bits : int, optional
+        Bits per code, by default all: ``8 * n_bytes``.
+
+    Returns
+    -------
+    strings : list of str
+        Each of `n_bits` digits, the first bit leftmost.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codes are not packed codes of `n_bits`.
+    """
+    digits = unpack(codes, n_bits).view(np.uint8) + np.uint8(ord("0"))
+    return [bytes(row).decode("ascii") for row in digits]
+
+
+def from_bit_strings(strings: Sequence[str]) -> Codes:
+    """The codes of strings of ``0`` and ``1``; the inverse of :func:`to_bit_strings`.
+
+    Parameters
+    ----------
+    strings : sequence of str
+        At least one, all of one length.
+
+    Returns
+    -------
+    codes : uint8 array of shape (n_codes, ceil(n_bits / 8))
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no such strings; names the first one that is not.
+    """
+    if isinstance(strings, (str, bytes)) or not isinstance(strings, Sequence):
+        raise TypeError(f"strings must be a sequence of str, got {describe(strings)}")
+    if not strings:
+        raise ValueError("strings must not be empty: the length of a code would be unknown")
+    for number, text in enumerate(strings):
+        if not isinstance(text, str) or text.strip("01") or len(text) != len(strings[0]):
+            raise ValueError(f"strings[{number}] must be {len(strings[0])} digits 0 and 1 like the first, got {text!r}")
+    n_bits = check_n_bits(len(strings[0]), "the length of strings[0]")
+    digits = np.frombuffer("".join(strings).encode("ascii"), np.uint8).reshape(len(strings), n_bits)
+    return pack(digits == ord("1"))
+
+
+def to_postgres_copy(codes: Codes, ids: Ids | None = None, n_bits: int | None = None) -> bytes:
+    """Rows of ``(bigint, bit(n_bits))`` for ``COPY ... FROM STDIN (FORMAT BINARY)``.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+        Packed codes.
+    ids : int64 array of shape (n_codes,), optional
+        By default the row numbers.
+    n_bits : int, optional
+        Bits per code, by default all: ``8 * n_bytes``.
+
+    Returns
+    -------
+    data : bytes
+        The whole stream: signature, rows and end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codes are not packed codes of `n_bits`, or the ids not one integer for each.
+    """
+    codes, ids, n_bits = _check_table(codes, ids, n_bits)
+    rows = np.empty(len(codes), _copy_row(codes.shape[1]))
+    rows["n_fields"], rows["id_length"], rows["code_length"] = 2, 8, 4 + codes.shape[1]
+    rows["id"], rows["n_bits"], rows["code"] = ids, n_bits, codes
+    return _COPY_SIGNATURE + rows.tobytes() + _COPY_END
+
+
+def from_postgres_copy(data: bytes) -> CodeTable:
+    """What ``COPY (SELECT id, code ...) TO STDOUT (FORMAT BINARY)`` wrote of a bigint and a ``bit(n_bits)`` column.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole stream, of at least one row.
+
+    Returns
+    -------
+    table : CodeTable
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such stream, or a field is null.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data must be bytes, got {describe(data)}")
+    data = bytes(data)
+    if not data.startswith(_COPY_SIGNATURE) or not data.endswith(_COPY_END):
+        raise ValueError("data must be a whole binary COPY stream, from its signature to its end")
+    body = data[len(_COPY_SIGNATURE) : -len(_COPY_END)]
+    if len(body) < 22:
+        raise ValueError("data must hold at least one row: the length of a code would be unknown")
+    n_bits = int.from_bytes(body[18:22], "big")
+    if not 1 <= n_bits <= 4096 or len(body) % (22 + (n_bits + 7) // 8):
+        raise ValueError("data must hold rows of a bigint and a bit(n) column that are not null")
+    rows = np.frombuffer(body, _copy_row((n_bits + 7) // 8))
+    expected = {"n_fields": 2, "id_length": 8, "code_length": 4 + (n_bits + 7) // 8, "n_bits": n_bits}
+    for field, value in expected.items():
+        different = np.flatnonzero(rows[field] != value)
+        if len(different):
+            raise ValueError(f"data must hold rows of a bigint and a bit({n_bits}) column, row {different[0]} is none")
+    codes = check_codes(np.ascontiguousarray(rows["code"]), "data", n_bits)
+    return CodeTable(codes, rows["id"].astype(np.int64), n_bits)
+
+
+def _copy_row(n_bytes: int) -> np.dtype[Any]:
+    return np.dtype(
+        [
+            ("n_fields", ">i2"),
+            ("id_length", ">i4"),
+            ("id", ">i8"),
+            ("code_length", ">i4"),
+            ("n_bits", ">i4"),
+            ("code", np.uint8, (n_bytes,)),
+        ]
+    )
+
+
+def to_arrow(codes: Codes, ids: Ids | None = None, n_bits: int | None = None, *, lists: bool = False) -> pyarrow.Table:
+    """Codes as an Arrow table with the columns ``id`` and ``code``; needs pyarrow. No code is copied.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+        Packed codes.
+    ids : int64 array of shape (n_codes,), optional
+        By default the row numbers.
+    n_bits : int, optional
+        Bits per code, by default all: ``8 * n_bytes``. Kept as metadata of the column.
+    lists : bool, default=False
+        Make ``code`` a fixed-size list of uint8, which LanceDB searches, instead of fixed-size binary.
+
+    Returns
+    -------
+    table : pyarrow.Table
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codes are not packed codes of `n_bits`, or the ids not one integer for each.
+    """
+    import pyarrow as pa
+
+    codes, ids, n_bits = _check_table(codes, ids, n_bits)
+    n_bytes = codes.shape[1]
+    if lists:
+        column = pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), n_bytes)
+    else:
+        column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(n_bytes), len(codes), [None, pa.py_buffer(codes)])
+    field = pa.field("code", column.type, metadata={_N_BITS_KEY: str(n_bits)})
+    return pa.table([pa.array(ids), column], schema=pa.schema([pa.field("id", pa.int64()), field]))
+
+
+def from_arrow(table: pyarrow.Table, *, ids: str = "id", codes: str = "code") -> CodeTable:
+    """Codes and ids out of an Arrow table, such as ``pyarrow.parquet.read_table`` returns.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    ids, codes : str
+        Names of the columns: integers, and fixed-size binary or fixed-size lists of uint8.
+
+    Returns
+    -------
+    table : CodeTable
+        `n_bits` is what the column's metadata says, else all bits: ``8 * n_bytes``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a column is missing, of another type, or has nulls, or padding bits are not zero.
+    """
+    import pyarrow as pa
+
+    if not isinstance(table, pa.Table):
+        raise TypeError(f"table must be a pyarrow.Table, got {describe(table)}")
+    for name in (ids, codes):
+        if name not in table.column_names:
+            raise ValueError(f"table must have a column {name!r}, it has {table.column_names}")
+        if table[name].null_count:
+            raise ValueError(f"column {name!r} must have no nulls, it has {table[name].null_count}")
+    if not pa.types.is_integer(table[ids].type):
+        raise TypeError(f"column {ids!r} must hold integers, it holds {table[ids].type}")
+    matrix = _to_matrix(table[codes], codes)
+    n_bits = 8 * matrix.shape[1]
+    metadata = table.schema.field(codes).metadata or {}
+    if _N_BITS_KEY in metadata:
+        n_bits = check_n_bits(int(metadata[_N_BITS_KEY]), f"{_N_BITS_KEY.decode()} of column {codes!r}")
+    return CodeTable(
+        check_codes(matrix, f"column {codes!r}", n_bits), check_ids(table[ids].to_numpy(), f"column {ids!r}"), n_bits
+    )
+
+
+def _to_matrix(column: pyarrow.ChunkedArray, name: str) -> Codes:
+    import pyarrow as pa
+
+    kind = column.type
+    is_lists = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.uint8()
+    if not is_lists and not pa.types.is_fixed_size_binary(kind):
+        raise TypeError(f"column {name!r} must hold fixed-size binary or fixed-size lists of uint8, it holds {kind}")
+    n_bytes = kind.list_size if is_lists else kind.byte_width
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if is_lists:
+        flat: NDArray[np.uint8] = array.flatten().to_numpy(zero_copy_only=False)
+    else:
+        flat = np.frombuffer(array.buffers()[1] or b"", np.uint8)
+        flat = flat[array.offset * n_bytes : (array.offset + len(array)) * n_bytes]
+    return flat.reshape(len(array), n_bytes)
+
+
+def _check_table(codes: Codes, ids: Ids | None, n_bits: int | None) -> CodeTable:
+    check_codes(codes, "codes")
+    n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
+    check_codes(codes, "codes", n_bits)
+    numbers = np.arange(len(codes), dtype=np.int64) if ids is None else check_ids(ids, "ids", len(codes))
+    return CodeTable(codes, numbers, n_bits)

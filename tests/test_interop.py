@@ -1,0 +1,192 @@
+"""Codes in databases and files: bits in the promised order, and the answers that hashkit gives."""
+
+import numpy as np
+import pytest
+from servers import pgvector_programs, postgres_programs, running_postgres
+
+import hashkit
+from hashkit import interop
+from hashkit.codes import check_codes
+
+WIDTHS = [1, 8, 13, 64, 100, 256]
+
+
+def some_codes(rng, n_codes, n_bits):
+    """Packed codes with ties, and ids in no order."""
+    bits = rng.random((n_codes, n_bits)) < rng.choice([0.1, 0.5], (n_codes, 1))
+    return hashkit.pack(bits), rng.permutation(10 * n_codes)[:n_codes] - 5
+
+
+def test_the_first_bit_is_leftmost_and_most_significant():
+    codes = np.array([[0b1000_0000, 0b0100_0000]], np.uint8)
+    assert interop.to_bit_strings(codes, 10) == ["1000000001"]
+    np.testing.assert_array_equal(interop.from_bit_strings(["1000000001"]), codes)
+
+
+@pytest.mark.parametrize("n_bits", WIDTHS)
+def test_round_trips_without_a_database(rng, n_bits):
+    codes, ids = some_codes(rng, 30, n_bits)
+    np.testing.assert_array_equal(interop.from_bit_strings(interop.to_bit_strings(codes, n_bits)), codes)
+    back = interop.from_postgres_copy(interop.to_postgres_copy(codes, ids, n_bits))
+    np.testing.assert_array_equal(back.codes, codes)
+    np.testing.assert_array_equal(back.ids, ids)
+    assert back.n_bits == n_bits
+    assert back.ids.dtype == np.int64
+    check_codes(back.codes, "codes", n_bits)
+
+
+def test_ids_are_row_numbers_by_default():
+    codes = np.zeros((3, 2), np.uint8)
+    np.testing.assert_array_equal(interop.from_postgres_copy(interop.to_postgres_copy(codes)).ids, [0, 1, 2])
+    pytest.importorskip("pyarrow")
+    np.testing.assert_array_equal(interop.from_arrow(interop.to_arrow(codes)).ids, [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("strings", "error", "message"),
+    [
+        ("0101", TypeError, "strings must be a sequence of str"),
+        ([], ValueError, "strings must not be empty"),
+        (["01", "0"], ValueError, r"strings\[1\] must be 2 digits"),
+        (["01", "02"], ValueError, r"strings\[1\] must be 2 digits"),
+        (["01", 1], ValueError, r"strings\[1\] must be 2 digits"),
+        ([""], ValueError, r"the length of strings\[0\] must be between 1 and 4096"),
+    ],
+)
+def test_bad_bit_strings_are_explained(strings, error, message):
+    with pytest.raises(error, match=message):
+        interop.from_bit_strings(strings)
+
+
+GOOD_COPY = interop.to_postgres_copy(np.array([[255, 128], [0, 128]], np.uint8), n_bits=9)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ("text", TypeError, "data must be bytes"),
+        (b"", ValueError, "from its signature to its end"),
+        (GOOD_COPY[:-1], ValueError, "from its signature to its end"),
+        (GOOD_COPY[:19] + GOOD_COPY[-2:], ValueError, "at least one row"),
+        (GOOD_COPY[:-3] + GOOD_COPY[-2:], ValueError, r"rows of a bigint and a bit\(n\)"),
+        (GOOD_COPY.replace(b"\0\0\0\6", b"\0\0\0\7", 1), ValueError, "row 0 is none"),
+        (GOOD_COPY[:-3] + b"\1" + GOOD_COPY[-2:], ValueError, "zero padding after 9 bits, row 1"),
+    ],
+)
+def test_bad_copies_are_explained(data, error, message):
+    with pytest.raises(error, match=message):
+        interop.from_postgres_copy(data)
+
+
+def test_bad_codes_are_explained():
+    codes = np.ones((2, 1), np.uint8)
+    for convert in (interop.to_postgres_copy, interop.to_arrow):
+        with pytest.raises(ValueError, match="zero padding after 5 bits"):
+            convert(codes, n_bits=5)
+        with pytest.raises(ValueError, match=r"ids must have shape \(2,\)"):
+            convert(codes, np.arange(3))
+        with pytest.raises(TypeError, match="codes must be a uint8 array"):
+            convert([1, 2])
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("n_bits", WIDTHS)
+def test_arrow_and_parquet(rng, tmp_path, n_bits, lists):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    codes, ids = some_codes(rng, 30, n_bits)
+    table = interop.to_arrow(codes, ids, n_bits, lists=lists)
+    parquet.write_table(table, tmp_path / "codes.parquet", row_group_size=7)
+    for source in (table, parquet.read_table(tmp_path / "codes.parquet")):
+        back = interop.from_arrow(source)
+        np.testing.assert_array_equal(back.codes, codes)
+        np.testing.assert_array_equal(back.ids, ids)
+        assert back.n_bits == n_bits
+    part = interop.from_arrow(table.slice(11, 5))
+    np.testing.assert_array_equal(part.codes, codes[11:16])
+    np.testing.assert_array_equal(part.ids, ids[11:16])
+    assert interop.from_arrow(table.slice(0, 0)).codes.shape == (0, codes.shape[1])
+
+
+def test_arrow_takes_the_codes_as_they_lie(rng):
+    pytest.importorskip("pyarrow")
+    codes, ids = some_codes(rng, 30, 64)
+    for lists in (False, True):
+        assert np.shares_memory(interop.from_arrow(interop.to_arrow(codes, ids, lists=lists)).codes, codes)
+
+
+def test_bad_tables_are_explained():
+    pa = pytest.importorskip("pyarrow")
+    ids, codes = pa.array([1, 2]), pa.array([b"ab", b"cd"], pa.binary(2))
+    with pytest.raises(TypeError, match=r"table must be a pyarrow.Table"):
+        interop.from_arrow({"id": ids})
+    with pytest.raises(ValueError, match="must have a column 'code', it has"):
+        interop.from_arrow(pa.table({"id": ids}))
+    with pytest.raises(ValueError, match="column 'code' must have no nulls, it has 1"):
+        interop.from_arrow(pa.table({"id": ids, "code": pa.array([b"ab", None], pa.binary(2))}))
+    with pytest.raises(TypeError, match="column 'id' must hold integers, it holds string"):
+        interop.from_arrow(pa.table({"id": ["a", "b"], "code": codes}))
+    with pytest.raises(TypeError, match="fixed-size binary or fixed-size lists of uint8, it holds binary"):
+        interop.from_arrow(pa.table({"id": ids, "code": [b"ab", b"cd"]}))
+    field = pa.field("code", codes.type, metadata={"hashkit.n_bits": "9"})
+    with pytest.raises(ValueError, match="zero padding after 9 bits"):
+        interop.from_arrow(pa.table([ids, codes], schema=pa.schema([pa.field("id", pa.int64()), field])))
+
+
+DISTANCES = {"postgres": "bit_count(code # %s::bit({}))", "pgvector": "(code <~> %s::bit({}))::int"}
+
+
+@pytest.fixture(scope="module", params=["postgres", "pgvector"])
+def database(request):
+    psycopg = pytest.importorskip("psycopg")
+    programs = {"postgres": postgres_programs, "pgvector": pgvector_programs}[request.param]()
+    if programs is None:
+        pytest.skip(f"{request.param} is not installed")
+    with running_postgres(programs) as address, psycopg.connect(address, autocommit=True) as connection:
+        if request.param == "pgvector":
+            connection.execute("CREATE EXTENSION vector")
+        yield connection, DISTANCES[request.param]
+
+
+@pytest.mark.parametrize("n_bits", WIDTHS)
+def test_postgres_gives_the_same_answers(rng, database, n_bits):
+    connection, distance = database
+    codes, ids = some_codes(rng, 300, n_bits)
+    queries, _ = some_codes(rng, 5, n_bits)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE items (id bigint PRIMARY KEY, code bit({n_bits}) NOT NULL)")
+        with cursor.copy("COPY items (id, code) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.write(interop.to_postgres_copy(codes[:200], ids[:200], n_bits))
+        rows = zip(ids[200:].tolist(), interop.to_bit_strings(codes[200:], n_bits), strict=True)
+        cursor.executemany("INSERT INTO items VALUES (%s, %s)", list(rows))
+
+        index = hashkit.Index(codes, ids=ids, n_bits=n_bits)
+        by_distance = f"SELECT {distance.format(n_bits)} AS distance, id FROM items ORDER BY distance, id LIMIT 20"
+        for query, text in zip(queries, interop.to_bit_strings(queries, n_bits), strict=True):
+            found = np.array(cursor.execute(by_distance, [text]).fetchall())
+            np.testing.assert_array_equal(found.T, index.query(query, 20))
+
+        with cursor.copy("COPY (SELECT id, code FROM items ORDER BY id) TO STDOUT (FORMAT BINARY)") as copy:
+            back = interop.from_postgres_copy(b"".join(copy))
+        np.testing.assert_array_equal(back.ids, index.ids)
+        np.testing.assert_array_equal(back.codes, index.get(back.ids))
+        texts = [row[0] for row in cursor.execute("SELECT code::text FROM items ORDER BY id").fetchall()]
+        np.testing.assert_array_equal(interop.from_bit_strings(texts), back.codes)
+        cursor.execute("DROP TABLE items")
+
+
+@pytest.mark.parametrize("n_bits", [64, 100, 256])
+def test_lancedb_gives_the_same_answers(rng, tmp_path, n_bits):
+    lancedb = pytest.importorskip("lancedb")
+    codes, ids = some_codes(rng, 300, n_bits)
+    queries, _ = some_codes(rng, 5, n_bits)
+    table = lancedb.connect(str(tmp_path)).create_table("items", interop.to_arrow(codes, ids, n_bits, lists=True))
+    index = hashkit.Index(codes, ids=ids, n_bits=n_bits)
+    for query in queries:
+        search = table.search(query, vector_column_name="code").distance_type("hamming").limit(300)
+        found = search.to_arrow()
+        order = np.lexsort((found["id"], found["_distance"]))
+        distances, nearest = index.query(query, 300)
+        np.testing.assert_array_equal(found["_distance"].to_numpy()[order], distances)
+        np.testing.assert_array_equal(found["id"].to_numpy()[order], nearest)
+    back = interop.from_arrow(table.to_arrow())
+    np.testing.assert_array_equal(hashkit.Index(back.codes, ids=back.ids).get(ids), codes)
