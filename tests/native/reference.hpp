@@ -1,0 +1,102 @@
+// The slow, obvious twins, the data they are compared on, and the instruction sets that are tested.
+#pragma once
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "check.hpp"
+#include "kernels/kernel_table.hpp"
+#include "search/linear_scan.hpp"
+#include "search/top_k.hpp"
+
+namespace reference {
+
+using hashkit::Isa;
+using hashkit::Neighbor;
+
+// What this machine runs, and what this build emulates.
+inline std::vector<Isa> tested_isas() {
+  std::vector<Isa> isas = hashkit::supported_isas();
+#if defined(HASHKIT_TEST_EMULATES_AVX512)
+  isas = {Isa::kAvx512};
+#endif
+  return isas;
+}
+
+inline std::vector<int> counts_of_bytes() {
+  std::vector<int> counts(256);
+  for (size_t byte = 1; byte < 256; ++byte) counts[byte] = counts[byte / 2] + static_cast<int>(byte % 2);
+  return counts;
+}
+
+inline int distance(const uint8_t* a, const uint8_t* b, size_t n_bytes) {
+  static const std::vector<int> counts = counts_of_bytes();
+  int sum = 0;
+  for (size_t j = 0; j < n_bytes; ++j) sum += counts[a[j] ^ b[j]];
+  return sum;
+}
+
+// Kinds of codes: what a kernel may get wrong shows on at least one of them.
+enum class Data { kRandom, kNear, kFar, kFew };
+constexpr Data kAllData[] = {Data::kRandom, Data::kNear, Data::kFar, Data::kFew};
+
+inline const char* name_of(Data data) {
+  switch (data) {
+    case Data::kRandom:
+      return "random";
+    case Data::kNear:  // at most one bit from zero: many ties at 0, 1 and 2
+      return "near";
+    case Data::kFar:  // zeros and ones only: distances 0 and n_bits, sums at their largest
+      return "far";
+    case Data::kFew:  // three different codes: ties everywhere
+      return "few";
+  }
+  return "?";
+}
+
+inline void fill_codes(Data data, uint8_t* codes, size_t n_codes, size_t n_bytes, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  for (size_t row = 0; row < n_codes; ++row) {
+    uint8_t* code = codes + row * n_bytes;
+    const uint64_t draw = random();
+    if (data == Data::kRandom) {
+      for (size_t j = 0; j < n_bytes; ++j) code[j] = static_cast<uint8_t>(random());
+    } else if (data == Data::kNear) {
+      std::memset(code, 0, n_bytes);
+      if (draw % 2 == 0) code[draw / 16 % n_bytes] = static_cast<uint8_t>(1u << (draw / 2 % 8));
+    } else if (data == Data::kFar) {
+      std::memset(code, draw % 2 == 0 ? 0 : 0xFF, n_bytes);
+    } else {
+      for (size_t j = 0; j < n_bytes; ++j) code[j] = static_cast<uint8_t>(37 * (draw % 3) + 11 * j * (draw % 3));
+    }
+  }
+}
+
+// (distance, row) of every code within a limit, in the order of the rows.
+inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit) {
+  std::vector<Neighbor> found;
+  for (size_t row = 0; row < codes.n_codes; ++row) {
+    const int d = distance(query, codes.row(row), codes.n_bytes);
+    if (d <= limit) found.push_back({d, static_cast<int64_t>(row)});
+  }
+  return found;
+}
+
+inline std::vector<Neighbor> k_nearest(const uint8_t* query, hashkit::CodesView codes, size_t k) {
+  std::vector<Neighbor> all = within(query, codes, static_cast<int>(8 * codes.n_bytes));
+  std::sort(all.begin(), all.end());
+  all.resize(std::min(k, all.size()));
+  return all;
+}
+
+inline bool equal(const Neighbor& a, const Neighbor& b) {
+  return a.distance == b.distance && a.row == b.row;
+}
+
+inline bool equal(const std::vector<Neighbor>& a, const std::vector<Neighbor>& b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](const Neighbor& x, const Neighbor& y) { return equal(x, y); });
+}
+
+}  // namespace reference

@@ -1,0 +1,212 @@
+// TopK and the scans against sorting everything.
+#include "parallel/parallel_for.hpp"
+#include "reference.hpp"
+#include "search/packing.hpp"
+
+namespace {
+
+using namespace hashkit;
+using reference::Data;
+
+struct Sets {
+  Guarded<uint8_t> codes, queries;
+  CodesView stored, asked;
+
+  Sets(size_t n_codes, size_t n_queries, size_t n_bytes, Data data)
+      : codes(n_codes * n_bytes, Place::end()),
+        queries(n_queries * n_bytes, Place::end()),
+        stored{codes.data(), n_codes, n_bytes},
+        asked{queries.data(), n_queries, n_bytes} {
+    reference::fill_codes(data, codes.data(), n_codes, n_bytes, 3 * n_codes + n_bytes);
+    reference::fill_codes(data, queries.data(), n_queries, n_bytes, 5 * n_queries + n_bytes);
+  }
+};
+
+void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, size_t n_threads) {
+  const size_t n_queries = sets.asked.n_codes;
+  Guarded<int32_t> distances(n_queries * k, Place::end());
+  Guarded<int64_t> rows(n_queries * k, Place::end());
+  scan_k_nearest(kernels, sets.stored, sets.asked, k, n_threads, distances.data(), rows.data());
+  for (size_t q = 0; q < n_queries; ++q) {
+    const auto expected = reference::k_nearest(sets.asked.row(q), sets.stored, k);
+    for (size_t i = 0; i < k; ++i) {
+      CHECK(reference::equal({distances[q * k + i], rows[q * k + i]}, expected[i]), isa_name(kernels.isa), ", place ",
+            i, " of query ", q, " of ", n_queries, ", ", sets.stored.n_codes, " codes of ", sets.stored.n_bytes,
+            " bytes, k = ", k, ", ", n_threads, " threads");
+    }
+  }
+}
+
+void check_within_radius(const KernelTable& kernels, const Sets& sets, int radius, size_t n_threads) {
+  const WithinRadius found = scan_within_radius(kernels, sets.stored, sets.asked, radius, n_threads);
+  CHECK(found.offsets.size() == sets.asked.n_codes + 1 && found.offsets.front() == 0);
+  CHECK(found.distances.size() == found.rows.size());
+  CHECK(static_cast<size_t>(found.offsets.back()) == found.rows.size());
+  for (size_t q = 0; q < sets.asked.n_codes; ++q) {
+    auto expected = reference::within(sets.asked.row(q), sets.stored, radius);
+    std::sort(expected.begin(), expected.end());
+    std::vector<Neighbor> row;
+    for (auto i = static_cast<size_t>(found.offsets[q]); i < static_cast<size_t>(found.offsets[q + 1]); ++i) {
+      row.push_back({found.distances[i], found.rows[i]});
+    }
+    CHECK(reference::equal(row, expected), isa_name(kernels.isa), ", query ", q, ", radius ", radius, ", ", n_threads,
+          " threads");
+  }
+}
+
+// Pushes in the given order what limit_of lets through; the answer must be that of sorting everything.
+template <class Limit>
+void check_top_k(const std::vector<Neighbor>& pushed, size_t k, int n_bits, const Limit& limit_of) {
+  TopK top_k(k, n_bits);
+  for (const Neighbor& neighbor : pushed) {
+    if (neighbor.distance <= limit_of(top_k)) top_k.push(neighbor.row, neighbor.distance);
+  }
+  std::vector<Neighbor> expected = pushed;
+  std::sort(expected.begin(), expected.end());
+  expected.resize(std::min(k, expected.size()));
+  CHECK(reference::equal(top_k.take(), expected), "k = ", k, ", ", pushed.size(), " pushed, ", n_bits, " bits");
+}
+
+}  // namespace
+
+TEST(top_k_is_sorting) {
+  std::mt19937_64 random(0);
+  for (int n_bits : {1, 2, 8, 64, 4096}) {
+    for (size_t n : {0, 1, 2, 10, 63, 64, 65, 300, 2000}) {
+      std::vector<Neighbor> ascending;
+      for (size_t i = 0; i < n; ++i) {
+        ascending.push_back(
+            {static_cast<int32_t>(random() % static_cast<uint64_t>(n_bits + 1)), static_cast<int64_t>(i)});
+      }
+      std::vector<Neighbor> shuffled = ascending, nearer = ascending, farther = ascending;
+      std::shuffle(shuffled.begin(), shuffled.end(), random);
+      std::sort(nearer.rbegin(), nearer.rend());
+      std::sort(farther.begin(), farther.end());
+      for (size_t k : {1, 2, 3, 10, 64, 100, 5000}) {
+        for (const auto& order : {ascending, shuffled, nearer, farther}) {
+          check_top_k(order, k, n_bits, [&](const TopK&) { return n_bits; });
+          check_top_k(order, k, n_bits, [](const TopK& top_k) { return top_k.limit(); });
+        }
+        check_top_k(ascending, k, n_bits, [](const TopK& top_k) { return top_k.ascending_limit(); });
+      }
+    }
+  }
+}
+
+TEST(scan_k_nearest_is_sorting) {
+  for (Isa isa : reference::tested_isas()) {
+    const KernelTable& kernels = kernel_table(isa);
+    for (size_t n_bytes : {1, 3, 8, 12, 16, 33}) {
+      for (Data data : reference::kAllData) {
+        for (size_t n_queries : {0, 1, 3, 4, 5, 13}) {
+          const Sets sets(300 + n_bytes, n_queries, n_bytes, data);
+          for (size_t k : {1, 10, 256, 301}) {
+            check_k_nearest(kernels, sets, std::min(k, sets.stored.n_codes), 1 + (k + n_queries) % 4);
+          }
+        }
+      }
+    }
+  }
+}
+
+// More codes than one block or tile, so that limits tighten on the way.
+TEST(scan_k_nearest_over_many_tiles) {
+  for (Isa isa : reference::tested_isas()) {
+    for (Data data : {Data::kRandom, Data::kFew}) {
+      const Sets sets(9001, 5, 8, data);
+      for (size_t k : {1, 100, 3000}) check_k_nearest(kernel_table(isa), sets, k, 2);
+      check_k_nearest(kernel_table(isa), Sets(9001, 2, 8, data), 100, 1);
+    }
+  }
+}
+
+TEST(scan_k_nearest_of_one_query_by_many_threads) {
+  for (Isa isa : reference::tested_isas()) {
+    for (Data data : {Data::kRandom, Data::kFew}) {
+      const Sets sets(700'001, 1, 2, data);
+      for (size_t k : {1, 50}) check_k_nearest(kernel_table(isa), sets, k, 3);
+    }
+  }
+}
+
+TEST(scan_k_nearest_of_many_queries) {
+  for (Isa isa : reference::tested_isas()) {
+    const Sets sets(40, 2051, 4, Data::kRandom);
+    for (size_t n_threads : {1, 3}) check_k_nearest(kernel_table(isa), sets, 7, n_threads);
+  }
+}
+
+TEST(scan_of_nothing) {
+  for (Isa isa : reference::tested_isas()) {
+    const KernelTable& kernels = kernel_table(isa);
+    for (size_t n_queries : {0, 1, 9}) {
+      const Sets sets(0, n_queries, 8, Data::kRandom);
+      check_k_nearest(kernels, sets, 0, 2);
+      check_within_radius(kernels, sets, 64, 2);
+    }
+  }
+}
+
+TEST(scan_within_radius_is_a_filter) {
+  for (Isa isa : reference::tested_isas()) {
+    const KernelTable& kernels = kernel_table(isa);
+    for (size_t n_bytes : {1, 5, 8, 16, 40}) {
+      for (Data data : reference::kAllData) {
+        for (size_t n_queries : {0, 1, 3, 4, 11}) {
+          const Sets sets(517, n_queries, n_bytes, data);
+          const int n_bits = static_cast<int>(8 * n_bytes);
+          for (int radius : {0, 1, 2, n_bits / 2, n_bits})
+            check_within_radius(kernels, sets, radius, 1 + n_queries % 3);
+        }
+      }
+    }
+  }
+}
+
+TEST(all_distances_are_counted) {
+  for (Isa isa : reference::tested_isas()) {
+    for (size_t n_bytes : {1, 8, 20, 512}) {
+      for (size_t n_threads : {1, 3}) {
+        const Sets sets(600, 17, n_bytes, Data::kRandom);
+        Guarded<uint16_t> distances(17 * 600, Place::end());
+        all_distances(kernel_table(isa), sets.asked, sets.stored, n_threads, distances.data());
+        for (size_t i = 0; i < distances.size(); ++i) {
+          const int expected = reference::distance(sets.asked.row(i / 600), sets.stored.row(i % 600), n_bytes);
+          CHECK(distances[i] == expected, isa_name(isa), ", ", n_bytes, " bytes, place ", i);
+        }
+      }
+    }
+  }
+}
+
+TEST(packing_is_undone_by_unpacking) {
+  for (Isa isa : reference::tested_isas()) {
+    for (size_t n_bits : {1, 7, 8, 9, 31, 32, 64, 100, 257, 4096}) {
+      for (size_t n_rows : {0, 1, 5, 3000}) {
+        if (n_bits * n_rows > 400'000) continue;
+        Guarded<uint8_t> bits(n_rows * n_bits, Place::end()), again(n_rows * n_bits, Place::end());
+        Guarded<uint8_t> codes(n_rows * ((n_bits + 7) / 8), Place::end());
+        std::mt19937_64 random(n_bits);
+        for (size_t i = 0; i < bits.size(); ++i) bits[i] = random() % 2;
+        pack_rows(kernel_table(isa), bits.data(), n_rows, n_bits, 2, codes.data());
+        unpack_rows(codes.data(), n_rows, n_bits, 2, again.data());
+        CHECK(n_rows == 0 || std::memcmp(bits.data(), again.data(), bits.size()) == 0, isa_name(isa), ", ", n_rows,
+              " rows of ", n_bits, " bits");
+      }
+    }
+  }
+}
+
+// More values than one task takes, so that rows are shared among threads.
+TEST(packing_by_many_threads) {
+  constexpr size_t kRows = 40'000, kBits = 64;
+  std::vector<float> values(kRows * kBits);
+  std::mt19937_64 random(1);
+  for (float& value : values) value = random() % 2 ? 1.0f : -1.0f;
+  for (Isa isa : reference::tested_isas()) {
+    std::vector<uint8_t> one(kRows * kBits / 8), many(one.size());
+    pack_rows(kernel_table(isa), values.data(), kRows, kBits, 1, one.data());
+    pack_rows(kernel_table(isa), values.data(), kRows, kBits, 4, many.data());
+    CHECK(one == many, isa_name(isa));
+  }
+}
