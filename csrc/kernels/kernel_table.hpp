@@ -11,8 +11,7 @@
 
 namespace hashkit {
 
-// A code that a scan let through: its row, counted from the first code of the call, and its distance. `query` is the
-// place of the query in its group (0 where there is one query).
+// A code that a scan let through: its row and its query, counted from the first of the call, and its distance.
 struct Hit {
   uint32_t row;
   uint16_t query;
@@ -20,7 +19,6 @@ struct Hit {
 };
 
 constexpr size_t kMaxBytes = 512;       // 4,096 bits: distances fit uint16
-constexpr size_t kMaxGroup = 8;         // the most queries that any scan_tile takes together
 constexpr size_t kMaxTileCodes = 2048;  // the most codes that any tile holds
 
 struct KernelTable {
@@ -33,15 +31,15 @@ struct KernelTable {
   // for n_codes. limit may be negative (nothing passes).
   size_t (*scan)(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits);
 
-  // The same for a group of queries over a tile: codes rearranged once, by fill_tile, to be passed over by many
-  // queries while they lie in the nearest cache.
-  size_t group;                          // queries that scan_tile takes at most in one call, <= kMaxGroup
-  size_t (*tile_codes)(size_t n_bytes);  // codes in a full tile, <= kMaxTileCodes
-  size_t (*tile_bytes)(size_t n_bytes);  // memory of a tile, 64-byte aligned
+  // The same for many queries over a tile: codes rearranged once, by fill_tile, for many queries to pass over while
+  // they lie in the nearest cache. Tiles and prepared queries are 64-byte aligned.
+  size_t (*tile_codes)(size_t n_bytes);   // codes in a full tile, <= kMaxTileCodes
+  size_t (*tile_bytes)(size_t n_bytes);   // memory of a full tile
+  size_t (*query_bytes)(size_t n_bytes);  // memory of a prepared query
   void (*fill_tile)(const uint8_t* codes, size_t n_codes, size_t n_bytes, uint8_t* tile);
-  // Hits of each query are in the order of the rows; those of different queries may be interleaved. `hits` has room
-  // for n_queries * n_codes. `queries` are consecutive rows.
-  size_t (*scan_tile)(const uint8_t* queries, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
+  void (*fill_query)(const uint8_t* query, size_t n_bytes, uint8_t* prepared);
+  // Hits stand in the order of (query, row). `hits` has room for n_queries * n_codes. Limits are at most 8 * n_bytes.
+  size_t (*scan_tile)(const uint8_t* prepared, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
                       const int* limits, Hit* hits);
 
   // One code from n_bits values: bit = 1 where the value is > 0 (NaN gives 0).

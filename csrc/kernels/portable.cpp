@@ -15,8 +15,19 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
   return (x * 0x0101010101010101u) >> 56;
 }
 
+using Vec = uint64_t __attribute__((vector_size(16)));
+
+HASHKIT_ALWAYS_INLINE Vec add_bits(Vec& sum, Vec a, Vec b) noexcept {
+  const Vec either = a ^ b, carry = (a & b) | (either & sum);
+  sum ^= either;
+  return carry;
+}
+HASHKIT_ALWAYS_INLINE bool any_bit(Vec v) noexcept {
+  return (v[0] | v[1]) != 0;
+}
+
 #include "kernels/scalar_kernels.inl"
-#include "kernels/row_tiles.inl"
+#include "kernels/bit_slices.inl"
 #include "kernels/scalar_pack.inl"
 
 template <class Value>
@@ -27,7 +38,7 @@ void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kPortable, distances, scan,        kMaxGroup,      tile_codes,   tile_bytes,
-                         fill_tile,      scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
+const KernelTable kTable{Isa::kPortable, distances,  scan,      tile_codes,  tile_bytes,     query_bytes,
+                         fill_tile,      fill_query, scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
 
 }  // namespace hashkit::portable

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kRowBlock = 2048;        // codes between two looks at the limit when one query is scanned
 constexpr size_t kFirstBlock = 256;       // the first look comes sooner: until then everything passes
 constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
+constexpr size_t kGroup = 32;             // queries between two looks at their limits
 constexpr size_t kFewQueries = 4;         // below, a tile costs more than it saves
 constexpr size_t kCodesPerThread = 200'000;
 
@@ -45,19 +46,23 @@ void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t
 template <class Visitor>
 void scan_tiles(const KernelTable& kernels, CodesView codes, CodesView queries, size_t first, size_t last,
                 Visitor& visitor) {
-  const size_t full_tile = kernels.tile_codes(codes.n_bytes);
+  const size_t query_bytes = kernels.query_bytes(codes.n_bytes), full_tile = kernels.tile_codes(codes.n_bytes);
+  const AlignedBytes prepared = aligned_bytes((last - first) * query_bytes);
+  for (size_t q = first; q < last; ++q) {
+    kernels.fill_query(queries.row(q), codes.n_bytes, prepared.get() + (q - first) * query_bytes);
+  }
   const AlignedBytes tile = aligned_bytes(kernels.tile_bytes(codes.n_bytes));
-  std::vector<Hit> hits(kernels.group * full_tile);
+  const std::unique_ptr<Hit[]> hits(new Hit[kGroup * full_tile]);  // not filled: few of them are ever touched
   size_t n_tile = std::min(full_tile, kFirstBlock);
   for (size_t row = 0; row < codes.n_codes; row += n_tile, n_tile = full_tile) {
     n_tile = std::min(n_tile, codes.n_codes - row);
     kernels.fill_tile(codes.row(row), n_tile, codes.n_bytes, tile.get());
-    for (size_t q = first; q < last; q += kernels.group) {
-      const size_t n_queries = std::min(kernels.group, last - q);
-      int limits[kMaxGroup];
+    for (size_t q = first; q < last; q += kGroup) {
+      const size_t n_queries = std::min(kGroup, last - q);
+      int limits[kGroup];
       for (size_t i = 0; i < n_queries; ++i) limits[i] = visitor.limit(q + i);
-      const size_t n_hits =
-          kernels.scan_tile(queries.row(q), n_queries, tile.get(), n_tile, codes.n_bytes, limits, hits.data());
+      const size_t n_hits = kernels.scan_tile(prepared.get() + (q - first) * query_bytes, n_queries, tile.get(), n_tile,
+                                              codes.n_bytes, limits, hits.get());
       for (size_t i = 0; i < n_hits; ++i) visitor.push(q + hits[i].query, row + hits[i].row, hits[i].distance);
     }
   }
