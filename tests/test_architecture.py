@@ -1,0 +1,166 @@
+"""The map holds: imports and includes go down only, and what is heavy or dangerous stays in its room."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hashkit
+
+ROOT = Path(__file__).parents[1]
+
+# Rooms from the ground up: a room imports from itself and from lower floors, never from its neighbors. "hashkit" is the
+# lazy top level, which looks names up in their homes.
+FLOORS = [
+    ["_header", "_native"],
+    ["codes", "storage"],
+    ["index"],
+    ["datasets", "training"],
+    ["evaluation", "hashers", "interop"],
+    ["hashkit"],
+    ["comparison", "images", "scale"],
+    ["plots"],
+    ["commands"],
+    ["cli"],
+]
+FORBIDDEN = {("evaluation", "index"), ("evaluation", "training")}
+GRADIENT_HASHERS = set()  # modules of hashkit.hashers that learn by gradient and import torch themselves
+NEVER_IMPORTED = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+
+# The same for csrc: the rooms that each room may include, besides itself.
+INCLUDES = {
+    "cpu": set(),
+    "parallel": {"cpu"},
+    "kernels": {"cpu"},
+    "search": {"cpu", "kernels", "parallel"},
+    "mih": {"cpu", "kernels", "parallel", "search"},
+    "bindings": {"cpu", "kernels", "parallel", "search", "mih"},
+}
+
+PYTHON_FILES = sorted((ROOT / "hashkit").rglob("*.py"))
+CYTHON_FILES = sorted((ROOT / "hashkit").rglob("*.pyx"))
+CPP_FILES = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".cpp", ".hpp", ".inl"})
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def room_of(module):
+    """`hashkit.index.core` is in the room `index`, a public name of the top level in the room of its home."""
+    parts = module.split(".")
+    if len(parts) == 1:
+        return "hashkit"
+    if parts[1] in hashkit._HOMES and not (ROOT / "hashkit" / parts[1]).exists():
+        return hashkit._HOMES[parts[1]].split(".")[1]
+    return parts[1]
+
+
+def imported_modules(path):
+    """Full names of everything that a module imports, also within functions."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative import"
+            is_top = node.module == "hashkit"
+            modules += [f"hashkit.{alias.name}" for alias in node.names] if is_top else [node.module]
+    return modules
+
+
+def own_room(path):
+    parts = path.relative_to(ROOT / "hashkit").with_suffix("").parts
+    return "hashkit" if parts == ("__init__",) else parts[0]
+
+
+def floor_of(room):
+    floors = [number for number, rooms in enumerate(FLOORS) if room in rooms]
+    assert floors, f"the room {room!r} has no floor in {name_of(Path(__file__))}"
+    return floors[0]
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_imports_go_down_only(path):
+    room = own_room(path)
+    for module in imported_modules(path):
+        if module.split(".")[0] != "hashkit":
+            continue
+        imported = room_of(module)
+        assert imported == room or floor_of(imported) < floor_of(room), f"{room} imports {module}"
+        assert (room, imported) not in FORBIDDEN, f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_only_training_and_gradient_hashers_import_torch(path):
+    allowed = own_room(path) == "training" or (own_room(path) == "hashers" and path.stem in GRADIENT_HASHERS)
+    assert allowed or "torch" not in {module.split(".")[0] for module in imported_modules(path)}
+
+
+@pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
+def test_the_library_neither_prints_nor_unpickles(path):
+    assert not NEVER_IMPORTED & {module.split(".")[0] for module in imported_modules(path)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        function = ast.unparse(node.func)
+        assert function != "print", f"print in line {node.lineno}"
+        assert function not in {"torch.load", "torch.save"}, f"{function}, which pickles, in line {node.lineno}"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                assert ast.unparse(keyword.value) == "False", f"allow_pickle in line {node.lineno}"
+
+
+@pytest.mark.parametrize("use", ["pass", "hashkit.Index; hashkit.pack; hashkit.hamming_distances"])
+def test_importing_hashkit_is_light(use):
+    heavy = "torch", "sklearn", "scipy", "typer", "matplotlib"
+    program = f"import sys, hashkit; {use}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", CYTHON_FILES, ids=name_of)
+def test_cython_knows_no_cpp_of_ours(path):
+    text = path.read_text()
+    assert "csrc" not in text
+    headers = re.findall(r"cdef extern from [\"<]([^\">]+)[\">]", text)
+    assert not [header for header in headers if (ROOT / "csrc" / header).exists()]
+
+
+@pytest.mark.parametrize("path", CPP_FILES, ids=name_of)
+def test_includes_go_down_only(path):
+    room = path.relative_to(ROOT / "csrc").parts[0]
+    for header in re.findall(r'#\s*include "([^"]+)"', path.read_text()):
+        included = header.split("/")[0]
+        assert (ROOT / "csrc" / header).exists(), f"{header} is not named from csrc"
+        assert included == room or included in INCLUDES[room], f"{room} includes {header}"
+
+
+@pytest.mark.parametrize("path", CPP_FILES, ids=name_of)
+def test_only_bindings_know_python(path):
+    headers = re.findall(r"#\s*include <([^>]+)>", path.read_text())
+    in_bindings = path.is_relative_to(ROOT / "csrc" / "bindings")
+    assert in_bindings or not [header for header in headers if re.match(r"pybind11|Python\.h|numpy", header)]
+
+
+@pytest.mark.parametrize("path", CPP_FILES, ids=name_of)
+def test_the_core_is_a_good_neighbor(path):
+    text = path.read_text()
+    assert not re.search(r"#\s*pragma\s+omp|#\s*include <(iostream|cstdio|omp\.h)>", text)
+    is_parallel = path.is_relative_to(ROOT / "csrc" / "parallel")
+    assert is_parallel or "#include <thread>" not in text, "threads are made in csrc/parallel only"
+
+
+@pytest.mark.parametrize("path", CPP_FILES, ids=name_of)
+def test_conditional_compilation_stays_in_cpu_and_kernels(path):
+    room = path.relative_to(ROOT / "csrc").parts[0]
+    assert room in {"cpu", "kernels"} or not re.search(r"^\s*#\s*if", path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csrc" / "kernels").glob("*.cpp")), ids=name_of)
+def test_headers_come_before_the_target_region(path):
+    inside = path.read_text().partition("HASHKIT_TARGET_BEGIN(")[2]
+    assert not re.findall(r'#\s*include (<[^>]+>|"[^"]+\.hpp")', inside)
