@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it. Loaded on first use, so that `import hashkit` stays light:
 # it loads neither torch nor scikit-learn.
 _HOMES = {
+    "Collection": "hashkit.collection",
     "ITQ": "hashkit.hashers",
     "UDHPL": "hashkit.hashers",
     "Hasher": "hashkit.hashers",

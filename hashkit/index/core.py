@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
 from hashkit.index import files, growth, search
 from hashkit.index.filters import select
-from hashkit.index.ids import Ids, check_different, check_ids
+from hashkit.index.ids import Ids, check_ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Snapshot
-from hashkit.storage import Path, open_tensors, write_tensors
+from hashkit.storage import Path, open_tensors
 
 
 class Index:
@@ -108,7 +108,7 @@ class Index:
         OSError
             If the file cannot be written, saying why; what was at `path` before is still there.
         """
-        write_tensors(path, files.KIND, *files.to_tensors(self._compacted()))
+        files.save(self._compacted(), path)
 
     @property
     def n_bits(self) -> int:
@@ -257,13 +257,7 @@ class Index:
         Takes a time that grows with `codes`; now and then, as they accumulate, they are folded into the codes that
         were there before, which takes as long as building that part of the index.
         """
-        check_codes(codes, "codes", self.n_bits)
-        checked = None if ids is None else check_ids(ids, "ids", len(codes))
-        with self._lock():
-            state = self._current()
-            added = growth.new_ids(state, len(codes)) if checked is None else checked
-            self._state = growth.add(state, codes, added)
-        return added
+        return self._change(lambda state: growth.add(state, codes, ids))
 
     def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
         """Remove the codes of `ids`. No other code's id changes.
@@ -279,14 +273,7 @@ class Index:
         TypeError, ValueError
             If they are not ids, or not in the index; names them, and the index is then unchanged.
         """
-        if missing not in ("raise", "ignore"):
-            raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
-        unwanted = np.unique(check_ids(ids, "ids"))
-        with self._lock():
-            state = self._current()
-            if missing == "raise":
-                growth.require_known(state, unwanted)
-            self._state = growth.remove(state, unwanted)
+        self._change(lambda state: growth.remove(state, ids, missing))
 
     def replace(self, codes: Codes, ids: Ids) -> None:
         """Give new codes to `ids`, in one step.
@@ -303,13 +290,7 @@ class Index:
         TypeError, ValueError
             If they are not codes and ids as described; the index is then unchanged.
         """
-        check_codes(codes, "codes", self.n_bits)
-        checked = check_ids(ids, "ids", len(codes))
-        check_different(checked, "ids")
-        with self._lock():
-            state = self._current()
-            growth.require_known(state, checked)
-            self._state = growth.replace_codes(state, codes, checked)
+        self._change(lambda state: growth.replace_codes(state, codes, ids))
 
     def compact(self) -> None:
         """Fold in all that was added and removed: the state in which searches are fastest and memory is least."""
@@ -327,12 +308,23 @@ class Index:
         self._begin(saved["state"])
 
     def _current(self) -> Snapshot:
-        """The state at this moment, its contents verified."""
+        """What the index holds at this moment, its contents verified."""
         verify = self._verify
         if verify is not None:
             verify()
             self._verify = None
         return self._state
+
+    def _change(
+        self, change: Callable[[Snapshot], tuple[Snapshot, Ids]], record: Callable[[Ids], None] | None = None
+    ) -> Ids:
+        """Go over to the state that `change` makes, after `record` has been told the ids."""
+        with self._lock():
+            state, ids = change(self._current())
+            if record is not None:
+                record(ids)
+            self._state = state
+        return ids
 
     def _lock(self) -> threading.Lock:
         """What a change holds."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from hashkit.codes import check_codes, check_n_bits
 from hashkit.index.ids import MAX_ID, is_ascending
 from hashkit.index.snapshot import Part, Snapshot
-from hashkit.storage import FormatError, TensorFile
+from hashkit.storage import FormatError, Path, TensorFile, write_tensors
 
 KIND = "index"
 
 
-def to_tensors(snapshot: Snapshot) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Arrays and settings of a compact snapshot. ``ids`` is left out where they are the row numbers."""
+def save(snapshot: Snapshot, path: Path) -> None:
+    """Write a compact snapshot. Ids are left out where they are the row numbers."""
     (part,) = snapshot.parts
     tensors: dict[str, NDArray[Any]] = {"codes": part.codes}
     if part.ids is not None:
@@ -26,7 +26,7 @@ def to_tensors(snapshot: Snapshot) -> tuple[dict[str, NDArray[Any]], dict[str, A
         "next_id": snapshot.next_id,
         "arrived_in_order": snapshot.arrived_in_order,
     }
-    return tensors, settings
+    write_tensors(path, KIND, tensors, settings)
 
 
 def from_file(file: TensorFile) -> Snapshot:

@@ -10,11 +10,12 @@ removed is rewritten without it. All of this happens in the call that changes th
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from hashkit.codes import Codes
-from hashkit.index.ids import MAX_ID, Ids, check_different, is_ascending, name_some
+from hashkit.codes import Codes, check_codes
+from hashkit.index.ids import MAX_ID, Ids, check_different, check_ids, is_ascending, name_some
 from hashkit.index.snapshot import Part, Snapshot
 
 FOLD_RATIO = 8
@@ -38,49 +39,63 @@ def build(codes: Codes, ids: Ids | None, n_bits: int) -> Snapshot:
     return Snapshot(n_bits, (_sorted_part(codes, ids),), next_id, is_ascending(ids))
 
 
-def new_ids(snapshot: Snapshot, n_codes: int) -> Ids:
-    """The ids that `n_codes` codes get when they are added without ids.
+def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
+    """`snapshot` with `codes` added, and their ids: those given, or if `ids` is None the next that were never in use.
 
     Raises
     ------
-    ValueError
-        If so many are not left.
+    TypeError, ValueError
+        If the codes are not of the snapshot's length, or the ids not one for each, all different and new.
     """
-    if snapshot.next_id + n_codes - 1 > MAX_ID:
-        raise ValueError(f"ids must be given, there are not {n_codes} left above {snapshot.next_id - 1}")
-    return np.arange(n_codes) + min(snapshot.next_id, MAX_ID)
-
-
-def add(snapshot: Snapshot, codes: Codes, ids: Ids) -> Snapshot:
-    """`snapshot` with `codes` added.
-
-    Raises
-    ------
-    ValueError
-        If an id comes twice or is already there.
-    """
-    check_different(ids, "ids")
-    taken = ids[snapshot.has(ids)]
+    check_codes(codes, "codes", snapshot.n_bits)
+    new = _next_ids(snapshot, len(codes)) if ids is None else check_ids(ids, "ids", len(codes)).copy()
+    check_different(new, "ids")
+    taken = new[snapshot.has(new)]
     if len(taken):
         raise ValueError(f"ids must be new, already in the index: {name_some(taken)}; see replace")
-    if len(ids) == 0:
-        return snapshot
-    behind_all = len(snapshot) == 0 or (snapshot.arrived_in_order and int(ids[0]) >= snapshot.next_id)
-    next_id = max(snapshot.next_id, int(ids.max()) + 1)
-    parts = _fold((*snapshot.parts, _sorted_part(codes.copy(), ids.copy())))
-    return replace(snapshot, parts=parts, next_id=next_id, arrived_in_order=behind_all and is_ascending(ids))
+    if len(new) == 0:
+        return snapshot, new
+    behind_all = len(snapshot) == 0 or (snapshot.arrived_in_order and int(new[0]) >= snapshot.next_id)
+    grown = Snapshot(
+        n_bits=snapshot.n_bits,
+        parts=_fold((*snapshot.parts, _sorted_part(codes.copy(), new))),
+        next_id=max(snapshot.next_id, int(new.max()) + 1),
+        arrived_in_order=behind_all and is_ascending(new),
+    )
+    return grown, new
 
 
-def remove(snapshot: Snapshot, ids: Ids) -> Snapshot:
-    """`snapshot` without the codes of `ids`, all of them live and different."""
-    return replace(snapshot, parts=_fold(_without(snapshot, ids)))
+def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapshot, Ids]:
+    """`snapshot` without the codes of `ids`, and the ids that have been removed, ascending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no ids, `missing` is neither "raise" nor "ignore", or it is "raise" and some are not there.
+    """
+    if missing not in ("raise", "ignore"):
+        raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
+    unwanted = np.unique(check_ids(ids, "ids"))
+    if missing == "raise":
+        require_known(snapshot, unwanted)
+    parts, removed = _without(snapshot, unwanted)
+    return replace(snapshot, parts=_fold(parts)), removed
 
 
-def replace_codes(snapshot: Snapshot, codes: Codes, ids: Ids) -> Snapshot:
-    """`snapshot` with `codes` as the codes of `ids`, all of them live and different."""
-    if len(ids) == 0:
-        return snapshot
-    return replace(snapshot, parts=_fold((*_without(snapshot, ids), _sorted_part(codes.copy(), ids.copy()))))
+def replace_codes(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
+    """`snapshot` with `codes` as the codes of `ids`, and these.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the codes are not of the snapshot's length, or the ids not one for each, all different and there.
+    """
+    check_codes(codes, "codes", snapshot.n_bits)
+    known = check_ids(ids, "ids", len(codes)).copy()
+    check_different(known, "ids")
+    require_known(snapshot, known)
+    parts, _ = _without(snapshot, known)
+    return replace(snapshot, parts=_fold((*parts, _sorted_part(codes.copy(), known)))), known
 
 
 def require_known(snapshot: Snapshot, ids: Ids) -> None:
@@ -97,12 +112,20 @@ def compact(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, parts=(_merge(snapshot.parts),))
 
 
-def _without(snapshot: Snapshot, ids: Ids) -> tuple[Part, ...]:
-    parts = []
+def _next_ids(snapshot: Snapshot, n_codes: int) -> Ids:
+    if snapshot.next_id + n_codes - 1 > MAX_ID:
+        raise ValueError(f"ids must be given, there are not {n_codes} left above {snapshot.next_id - 1}")
+    return np.arange(n_codes) + min(snapshot.next_id, MAX_ID)
+
+
+def _without(snapshot: Snapshot, ids: Ids) -> tuple[tuple[Part, ...], Ids]:
+    """The parts without those of `ids` that are live, and which these are."""
+    parts, found = [], np.zeros(len(ids), np.bool_)
     for part, rows in snapshot.locate(ids):
-        rows = rows[rows >= 0]
-        parts.append(part.without(rows) if len(rows) else part)
-    return tuple(parts)
+        here = rows >= 0
+        parts.append(part.without(rows[here]) if here.any() else part)
+        found |= here
+    return tuple(parts), ids[found]
 
 
 def _fold(parts: tuple[Part, ...]) -> tuple[Part, ...]:

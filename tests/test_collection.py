@@ -1,0 +1,377 @@
+"""A collection has, whenever it is opened, exactly the changes that were acknowledged."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import hashkit
+from hashkit import collection as collections
+from hashkit.storage import FormatError
+
+N_BITS = 20
+
+
+def random_codes(n, seed=0):
+    return hashkit.pack(np.random.default_rng(seed).standard_normal((n, N_BITS)).astype(np.float32))
+
+
+def assert_holds(collection, codes, notes):
+    """`codes` and `notes` map ids to what was stored."""
+    ids = np.array(sorted(codes), np.int64)
+    assert list(collection) == ids.tolist()
+    expected = np.array([codes[id] for id in ids.tolist()], np.uint8).reshape(-1, 3)
+    np.testing.assert_array_equal(collection.get(ids), expected)
+    assert collection.metadata(ids) == [notes.get(id) for id in ids.tolist()]
+    queries = random_codes(3, 99)
+    for found, wanted in zip(collection.query(queries, 4), reference.k_nearest(expected, queries, 4, ids), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+class Living(RuleBasedStateMachine):
+    """Every change on a collection and on dicts side by side, with the collection reopened now and then."""
+
+    folder = None  # set by the test below
+
+    def __init__(self):
+        super().__init__()
+        self.path = os.path.join(self.folder, f"{len(os.listdir(self.folder))}")
+        self.collection = hashkit.Collection(self.path, N_BITS, sync="batch")
+        self.codes, self.notes, self.seed = {}, {}, 0
+
+    def teardown(self):
+        self.collection.close()
+
+    def new_codes(self, n):
+        self.seed += 1
+        return random_codes(n, self.seed) if n else np.empty((0, 3), np.uint8)
+
+    @rule(n=st.integers(0, 5), noted=st.booleans())
+    def add(self, n, noted):
+        codes = self.new_codes(n)
+        notes = [{"seed": self.seed, "row": row} if row % 2 else None for row in range(n)]
+        ids = self.collection.add(codes, metadata=notes if noted else None).tolist()
+        self.codes.update(zip(ids, codes, strict=True))
+        self.notes.update({id: note for id, note in zip(ids, notes, strict=True) if note and noted})
+
+    @rule(ids=st.lists(st.integers(-5, 40), unique=True, max_size=5))
+    def add_with_ids(self, ids):
+        ids = [id for id in ids if id not in self.codes]
+        codes = self.new_codes(len(ids))
+        self.collection.add(codes, ids)
+        self.codes.update(zip(ids, codes, strict=True))
+
+    @rule(ids=st.lists(st.integers(-5, 40), max_size=5))
+    def remove(self, ids):
+        self.collection.remove(ids, missing="ignore")
+        for id in ids:
+            self.codes.pop(id, None)
+            self.notes.pop(id, None)
+
+    @precondition(lambda self: self.codes)
+    @rule(data=st.data(), noted=st.booleans())
+    def replace(self, data, noted):
+        ids = data.draw(st.lists(st.sampled_from(sorted(self.codes)), unique=True, max_size=5))
+        codes = self.new_codes(len(ids))
+        self.collection.replace(codes, ids, metadata=ids if noted else None)
+        self.codes.update(zip(ids, codes, strict=True))
+        if noted:
+            self.notes.update(zip(ids, ids, strict=True))
+
+    @precondition(lambda self: self.codes)
+    @rule(data=st.data(), note=st.sampled_from([None, "text", [1, 2.5], {"a": {"b": None}}]))
+    def note(self, data, note):
+        id = data.draw(st.sampled_from(sorted(self.codes)))
+        self.collection.set_metadata(id, [note])
+        self.notes.pop(id, None)
+        if note is not None:
+            self.notes[id] = note
+
+    @rule()
+    def compact(self):
+        self.collection.compact()
+        assert self.collection._journal.n_changes == 0
+
+    @rule(sync=st.sampled_from(["always", "batch"]))
+    def reopen(self, sync):
+        self.collection.close()
+        self.collection = hashkit.Collection(self.path, sync=sync)
+
+    @invariant()
+    def holds_what_was_acknowledged(self):
+        assert_holds(self.collection, self.codes, self.notes)
+        assert collections.describe(self.path)["n_codes"] == len(self.codes)
+
+
+def test_any_changes(tmp_path):
+    Living.folder = tmp_path
+    TestCase = type("Living", (Living,), {}).TestCase
+    TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+    TestCase().runTest()
+
+
+@pytest.fixture
+def collection(tmp_path):
+    with hashkit.Collection(tmp_path / "collection", N_BITS) as collection:
+        yield collection
+
+
+def reopened(collection):
+    collection.close()
+    return hashkit.Collection(collection._folder)
+
+
+def test_searches_like_an_index(collection):
+    codes = random_codes(50)
+    ids = collection.add(codes)
+    index = hashkit.Index(codes, n_bits=N_BITS)
+    for filter in (None, ids[::3], ids % 2 == 0):
+        for found, wanted in zip(
+            collection.query(codes, 7, filter=filter), index.query(codes, 7, filter=filter), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(
+            collection.radius(codes, 4, filter=filter).ids, index.radius(codes, 4, filter=filter).ids
+        )
+    assert collection.n_bits == N_BITS
+    assert 49 in collection
+    assert 50 not in collection
+    assert repr(collection).startswith("<hashkit.Collection of 50 codes of 20 bits")
+
+
+def test_ids_are_not_given_twice_after_reopening(collection):
+    collection.add(random_codes(3))
+    collection.remove(2)
+    collection = reopened(collection)
+    assert collection.add(random_codes(1)).tolist() == [3]
+    collection.remove(3)
+    collection.compact()
+    collection = reopened(collection)
+    assert collection.add(random_codes(1)).tolist() == [4]
+    collection.close()
+
+
+def test_many_changes_are_read_back_in_one_go(collection):
+    for seed in range(300):
+        collection.add(random_codes(1, seed))
+    collection = reopened(collection)
+    np.testing.assert_array_equal(
+        collection.get(range(300)), np.concatenate([random_codes(1, seed) for seed in range(300)])
+    )
+    collection.close()
+
+
+def test_large_changes_are_cut(collection, monkeypatch):
+    monkeypatch.setattr("hashkit._journal.ROWS_PER_CHANGE", 7)
+    codes = random_codes(50)
+    collection.add(codes, metadata=list(range(50)))
+    assert collection._journal.n_changes == 8
+    collection = reopened(collection)
+    assert_holds(collection, dict(enumerate(codes)), dict(enumerate(range(50))))
+    collection.close()
+
+
+def test_save_writes_an_index_of_its_own(collection, tmp_path):
+    collection.add(random_codes(5))
+    collection.save(tmp_path / "index")
+    np.testing.assert_array_equal(hashkit.Index.load(tmp_path / "index").get(range(5)), random_codes(5))
+
+
+def test_it_is_open_once(collection):
+    with pytest.raises(BlockingIOError, match="is open already"):
+        hashkit.Collection(collection._folder)
+    script = f"import hashkit; hashkit.Collection({collection._folder!r})"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "BlockingIOError" in result.stderr
+    collection.close()
+    subprocess.run([sys.executable, "-c", script], check=True)
+    reopened(collection).close()
+
+
+def test_after_closing_it_can_be_searched_but_not_changed(collection):
+    collection.add(random_codes(5))
+    collection.close()
+    collection.close()
+    assert len(collection.query(random_codes(1)[0])[1]) == 5
+    for use in (
+        lambda: collection.add(random_codes(1)),
+        lambda: collection.remove([1]),
+        lambda: collection.replace(random_codes(1), [1]),
+        lambda: collection.set_metadata([1], ["a"]),
+        lambda: collection.metadata([1]),
+        collection.compact,
+        collection.flush,
+    ):
+        with pytest.raises(ValueError, match="has been closed"):
+            use()
+    assert len(collection) == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda c: c.add(random_codes(2), metadata=[1]), ValueError, "metadata must have 2 values"),
+        (lambda c: c.add(random_codes(2), metadata={"a": 1, "b": 2}), TypeError, "metadata must be a sequence"),
+        (lambda c: c.add(random_codes(2), metadata="ab"), TypeError, "metadata must be a sequence"),
+        (lambda c: c.add(random_codes(1), metadata=[object()]), TypeError, "metadata must be JSON"),
+        (lambda c: c.add(random_codes(1), metadata=[float("nan")]), ValueError, "metadata must be JSON"),
+        (lambda c: c.add(random_codes(1), [0]), ValueError, "already in the index: 0"),
+        (lambda c: c.add(np.zeros((1, 2), np.uint8)), ValueError, "codes must have 3 bytes"),
+        (lambda c: c.remove([77]), ValueError, "not in it: 77"),
+        (lambda c: c.replace(random_codes(1), [77]), ValueError, "not in it: 77"),
+        (lambda c: c.set_metadata([77], ["a"]), ValueError, "not in it: 77"),
+    ],
+)
+def test_what_is_refused_is_not_recorded(collection, call, error, message):
+    collection.add(random_codes(2), metadata=["a", None])
+    with pytest.raises(error, match=message):
+        call(collection)
+    collection = reopened(collection)
+    assert_holds(collection, dict(enumerate(random_codes(2))), {0: "a"})
+    collection.close()
+
+
+def test_unfit_arguments_are_refused(tmp_path, collection):
+    with pytest.raises(ValueError, match="n_bits must be given"):
+        hashkit.Collection(tmp_path / "new")
+    assert not os.path.exists(tmp_path / "new")
+    with pytest.raises(ValueError, match="n_bits must be between 1 and 4096, got 0"):
+        hashkit.Collection(tmp_path / "new", 0)
+    with pytest.raises(ValueError, match="sync must be one of"):
+        hashkit.Collection(tmp_path / "new", 8, sync="never")
+    collection.close()
+    with pytest.raises(ValueError, match="n_bits must be 20"):
+        hashkit.Collection(collection._folder, 21)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="exists"):
+        hashkit.Collection(tmp_path / "file", 8)
+
+
+def test_a_failed_write_changes_nothing(collection, monkeypatch):
+    collection.add(random_codes(3))
+
+    def fail(*args):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("hashkit._journal._checksum", fail)
+    with pytest.raises(OSError, match=r"cannot write.*disk is full"):
+        collection.add(random_codes(1), metadata=["a"])
+    monkeypatch.undo()
+    assert len(collection) == 3
+    assert collection.add(random_codes(1)).tolist() == [3]
+    collection = reopened(collection)
+    assert len(collection) == 4
+    collection.close()
+
+
+def corrupt(path, n_bytes=200):
+    data = bytearray(path.read_bytes())
+    data[-n_bytes:] = bytes(byte ^ 0xFF for byte in data[-n_bytes:])
+    path.write_bytes(data)
+
+
+def test_damage_is_refused(tmp_path, collection):
+    folder = tmp_path / "collection"
+    collection.add(random_codes(100))
+    collection.compact()
+    collection.close()
+    data = (folder / "index-1.hashkit").read_bytes()
+    corrupt(folder / "index-1.hashkit")
+    with pytest.raises(FormatError, match="checksum"):
+        collections.describe(folder)
+    with pytest.raises(FormatError, match="checksum"), hashkit.Collection(folder) as damaged:
+        damaged.query(random_codes(1))
+    (folder / "index-1.hashkit").unlink()
+    with pytest.raises(FileNotFoundError, match="index-1"):
+        hashkit.Collection(folder)
+    (folder / "index-1.hashkit").write_bytes(data)
+    assert collections.describe(folder)["n_codes"] == 100
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE changes SET checksum = checksum + 1",
+        "UPDATE changes SET ids = substr(ids, 2)",
+        "UPDATE changes SET kind = 'multiply'",
+        "UPDATE changes SET kind = 'remove'",
+        "INSERT INTO changes (kind, ids, codes, checksum) SELECT kind, ids, codes, checksum FROM changes",
+        "UPDATE facts SET value = 64 WHERE name = 'n_bits'",
+        "DELETE FROM facts",
+        "DROP TABLE facts",
+    ],
+)
+def test_damaged_journals_are_refused(tmp_path, collection, statement):
+    collection.add(random_codes(10))
+    collection.close()
+    with sqlite3.connect(tmp_path / "collection" / "journal.sqlite") as db:
+        db.execute(statement)
+    db.close()
+    with pytest.raises((FormatError, OSError)):
+        hashkit.Collection(tmp_path / "collection")
+    with pytest.raises((FormatError, OSError)):
+        collections.describe(tmp_path / "collection")
+
+
+def test_what_is_no_journal_is_refused(tmp_path):
+    (tmp_path / "journal.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(FormatError, match="damaged or no journal"):
+        hashkit.Collection(tmp_path, 8)
+    with pytest.raises(OSError, match="cannot open"):
+        collections.describe(tmp_path / "none")
+
+
+def test_a_newer_version_is_refused_with_a_sentence(tmp_path, collection):
+    collection.close()
+    with sqlite3.connect(tmp_path / "collection" / "journal.sqlite") as db:
+        db.execute("UPDATE facts SET value = 2 WHERE name = 'version'")
+    db.close()
+    with pytest.raises(FormatError, match="made by a newer hashkit: it has format version 2, this one reads 1"):
+        hashkit.Collection(tmp_path / "collection")
+
+
+def test_threads_share_it(collection):
+    def work(number):
+        for step in range(10):
+            ids = collection.add(random_codes(3, step), metadata=[number] * 3)
+            assert collection.metadata(ids) == [number] * 3
+            collection.remove(ids[:1])
+            assert ids[1] in collection
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(collection) == 8 * 10 * 2
+    collection = reopened(collection)
+    assert len(collection) == 8 * 10 * 2
+    collection.close()
+
+
+def test_a_child_may_search_but_not_change(collection):
+    collection.add(random_codes(5))
+    child = os.fork()
+    if child == 0:
+        try:
+            assert len(collection.query(random_codes(1)[0], n_threads=2)[1]) == 5
+            with pytest.raises(RuntimeError, match="opened in another process"):
+                collection.add(random_codes(1))
+            with pytest.raises(BlockingIOError):
+                hashkit.Collection(collection._folder)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    collection.add(random_codes(5))
+    collection = reopened(collection)
+    assert len(collection) == 10
+    collection.close()
