@@ -28,6 +28,7 @@ def scan_k_nearest(
     n_threads: int,
     allowed: NDArray[np.uint8] | None = None,
     isa: str = "",
+    limits: NDArray[np.int32] | None = None,
 ) -> _Nearest: ...
 def scan_within_radius(
     codes: NDArray[np.uint8],

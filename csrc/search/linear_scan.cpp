@@ -94,27 +94,35 @@ struct KNearestVisitor {
   size_t first;  // number of the query of top_ks[0]
   std::vector<TopK> top_ks;
 
-  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits)
-      : allowed(allowed), first(first), top_ks(n_queries, TopK(k, n_bits)) {}
+  // `limits` is that of the whole call, or null.
+  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits, const int32_t* limits)
+      : allowed(allowed), first(first) {
+    top_ks.reserve(n_queries);
+    for (size_t q = first; q < first + n_queries; ++q) {
+      top_ks.emplace_back(k, limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits));
+    }
+  }
   int limit(size_t q) const noexcept { return top_ks[q - first].ascending_limit(); }
   void push(size_t q, size_t row, int distance) {
     if (allowed.has(row)) top_ks[q - first].push(static_cast<int64_t>(row), distance);
   }
 };
 
-void write_row(const std::vector<Neighbor>& nearest, int32_t* distances, int64_t* rows) {
+void write_row(const std::vector<Neighbor>& nearest, size_t k, int32_t* distances, int64_t* rows) {
   for (size_t i = 0; i < nearest.size(); ++i) {
     distances[i] = nearest[i].distance;
     rows[i] = nearest[i].row;
   }
+  std::fill(distances + nearest.size(), distances + k, kNoDistance);
+  std::fill(rows + nearest.size(), rows + k, -1);
 }
 
 // One query by several threads, each over a range of the rows.
 void split_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, const uint8_t* query, size_t k,
-                     size_t n_threads, int32_t* distances, int64_t* rows) {
+                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limit) {
   std::vector<std::vector<Neighbor>> parts(n_threads);
   parallel_for(n_threads, n_threads, [&](size_t part) {
-    KNearestVisitor visitor(allowed, 0, 1, k, n_bits_of(codes));
+    KNearestVisitor visitor(allowed, 0, 1, k, n_bits_of(codes), limit);
     std::vector<Hit> hits;
     scan_rows(kernels, codes, codes.n_codes * part / n_threads, codes.n_codes * (part + 1) / n_threads, query, 0, hits,
               visitor);
@@ -122,9 +130,10 @@ void split_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed
   });
   std::vector<Neighbor> all;
   for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
-  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(k), all.end());
-  all.resize(k);
-  write_row(all, distances, rows);
+  const size_t n_found = std::min(k, all.size());
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n_found), all.end());
+  all.resize(n_found);
+  write_row(all, k, distances, rows);
 }
 
 struct RadiusVisitor {
@@ -142,22 +151,23 @@ struct RadiusVisitor {
 }  // namespace
 
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
-                    size_t n_threads, int32_t* distances, int64_t* rows) {
+                    size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
   const size_t worth = std::min(n_threads, codes.n_codes / kCodesPerThread);
   if (queries.n_codes < n_threads && worth > 1) {
     for (size_t q = 0; q < queries.n_codes; ++q) {
-      split_k_nearest(kernels, codes, allowed, queries.row(q), k, worth, distances + q * k, rows + q * k);
+      split_k_nearest(kernels, codes, allowed, queries.row(q), k, worth, distances + q * k, rows + q * k,
+                      limits == nullptr ? nullptr : limits + q);
     }
     return;
   }
   const size_t step = queries_per_task(queries.n_codes, n_threads);
   parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
     const size_t first = task * step, last = std::min(first + step, queries.n_codes);
-    KNearestVisitor visitor(allowed, first, last - first, k, n_bits_of(codes));
+    KNearestVisitor visitor(allowed, first, last - first, k, n_bits_of(codes), limits);
     scan_queries(kernels, codes, queries, first, last, visitor);
     for (size_t q = first; q < last; ++q) {
-      write_row(visitor.top_ks[q - first].take(), distances + q * k, rows + q * k);
+      write_row(visitor.top_ks[q - first].take(), k, distances + q * k, rows + q * k);
     }
   });
 }

@@ -19,10 +19,13 @@ struct CodesView {
   const uint8_t* row(size_t i) const noexcept { return data + i * n_bytes; }
 };
 
+// The distance, beyond every other, at a place that nothing was found for; its row is -1.
+constexpr int32_t kNoDistance = INT32_MAX;
+
 // For every query the k nearest of the allowed codes (k <= how many these are), by (distance, row): distances and rows
-// are (n_queries, k).
+// are (n_queries, k). With `limits`, one for each query, codes beyond its limit are left out.
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
-                    size_t n_threads, int32_t* distances, int64_t* rows);
+                    size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits = nullptr);
 
 // Every allowed code within a distance, for many queries: those of query i are [offsets[i], offsets[i + 1]), by
 // (distance, row).

@@ -330,6 +330,16 @@ class Index:
         """What a change holds."""
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
+    def _query_within(
+        self, queries: Codes, k: int, limits: NDArray[np.int32], n_threads: int | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """:meth:`query` for those who know already that nothing beyond ``limits[i]`` is among query i's k nearest.
+
+        What lies beyond may be left out; the last distances are then ``search.NO_DISTANCE``, their ids anything.
+        """
+        selections = select(self._current(), None)
+        return search.k_nearest(selections, self._check_queries(queries), k, check_n_threads(n_threads), limits)
+
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
         return check_codes(queries, "q", self.n_bits)

@@ -16,16 +16,24 @@ Distances = NDArray[np.int32]
 
 GATHER_COST = 6
 """Copying a row together with others costs about as much as scanning it for this many queries."""
+NO_DISTANCE = 2**31 - 1
+"""Beyond every distance: nothing was found for this place."""
 MAX_GATHERED = 0.5
 """Beyond this fraction of a part its rows are never copied: it would take as much memory again."""
 
 
-def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
-    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query."""
+def k_nearest(
+    selections: list[Selection], queries: Codes, k: int, n_threads: int, limits: Distances | None = None
+) -> tuple[Distances, Ids]:
+    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
+
+    With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE.
+    """
     answers = [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
     for selection in selections:
         codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
-        found, rows = _native.scan_k_nearest(codes, queries, min(k, selection.n_rows), n_threads, allowed)
+        k_here = min(k, selection.n_rows)
+        found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
         answers.append((found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
     if len(answers) <= 2:
         return answers[-1]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hashkit
+from hashkit.index.search import NO_DISTANCE
 
 
 def few_codes(rng, n_codes):
@@ -142,3 +143,34 @@ def test_radius_results_must_fit_each_other():
         hashkit.merge_radius([one, two])
     with pytest.raises(TypeError, match=r"results\[0\] must be a RadiusResult"):
         hashkit.merge_radius([GOOD])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    n_codes=st.integers(1, 60),
+    n_queries=st.sampled_from([1, 3, 8, 40]),
+    k=st.integers(1, 70),
+)
+def test_known_limits_leave_the_answer_as_it_is(seed, n_codes, n_queries, k):
+    rng = np.random.default_rng(seed)
+    codes, queries = few_codes(rng, n_codes), few_codes(rng, n_queries)
+    ids = rng.permutation(200)[:n_codes]
+    first, second = split(rng, codes, ids, 2)
+    answer = first.query(queries, k)
+    limits = answer[0][:, -1] if answer[0].shape[1] == k else np.full(n_queries, 16, np.int32)
+    within = second._query_within(queries, k, np.ascontiguousarray(limits), 1)
+    beyond = within[0] > limits[:, None]
+    assert np.all(within[0][beyond] == NO_DISTANCE)
+    together = hashkit.merge([answer, within], k)
+    for found, expected in zip(together, reference.k_nearest(codes, queries, k, ids), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_limits_hold_for_one_query_over_many_codes(rng, n_threads):
+    codes, query = few_codes(rng, 500_000), few_codes(rng, 1)
+    distances, _ = hashkit.Index(codes)._query_within(query, 500_000, np.array([1], np.int32), n_threads)
+    n_within = np.count_nonzero(reference.hamming_distances(query, codes) <= 1)
+    assert np.all(distances[0, :n_within] <= 1)
+    assert np.all(distances[0, n_within:] == NO_DISTANCE)
