@@ -1,0 +1,194 @@
+"""Features of many files: decoded in parallel with the network, in order, whatever is wrong with some of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from hashkit.codes import check_n_threads
+from hashkit.images.decoding import ImageError, Source, Stamp, open_image
+from hashkit.images.models import DEFAULT_MODEL, Model, make_model
+
+__all__ = ["Batch", "Extraction", "extract", "extract_batches", "extract_one"]
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """What came out of some files.
+
+    Attributes
+    ----------
+    features : float32 array of shape (n_images, n_dims), or uint8 codes of shape (n_images, n_bytes)
+    paths : list of str
+        The file of each row, in the order they were given.
+    skipped : dict of str to str
+        The files that are not in `features`, and why.
+    """
+
+    features: NDArray[Any]
+    paths: list[str]
+    skipped: dict[str, str]
+
+
+@dataclass(eq=False)
+class Batch:
+    """A few files' rows, their paths and stamps, and what was skipped."""
+
+    rows: NDArray[Any]
+    paths: list[str] = field(default_factory=list)
+    stamps: list[Stamp] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def extract(
+    paths: Iterable[Path],
+    model: object = DEFAULT_MODEL,
+    *,
+    transform: Callable[[Image.Image], Any] | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    n_threads: int | None = None,
+    progress: bool = False,
+) -> Extraction:
+    """Features of image files.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+    model, transform, device
+        As :func:`hashkit.images.make_model` takes them: by default EfficientNet-Lite0 with ImageNet weights, 1,280
+        features per image. On a CPU every image passes it alone, on one thread, so that its features depend neither
+        on the other images nor on `batch_size` and `n_threads`.
+    batch_size : int
+        Files in a thread's hands at a time; for a network or function of one's own, also how many pictures it is given.
+    n_threads : int, optional
+        Threads that decode and, for the default model on a CPU, compute; by default every CPU this process may use.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Extraction
+        Features of the files that could be decoded, and which could not, and why. Never fatal: a file that is
+        missing, damaged or no image is skipped.
+
+    Raises
+    ------
+    ValueError, TypeError, ImportError
+        If the model is unknown or cannot be loaded, returns anything but one row per picture, or `batch_size` is not
+        a positive int.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        raise TypeError(f"paths must be several paths, got one: {os.fspath(paths)!r}")
+    files = [os.fspath(path) for path in paths]
+    made = make_model(model, transform=transform, device=device)
+    batches = list(extract_batches(files, made, batch_size=batch_size, n_threads=n_threads, progress=progress))
+    rows = [batch.rows for batch in batches if len(batch.rows)]
+    return Extraction(
+        np.concatenate(rows) if rows else np.empty((0, 0), np.uint8 if made.gives_codes else np.float32),
+        [path for batch in batches for path in batch.paths],
+        {path: why for batch in batches for path, why in batch.skipped.items()},
+    )
+
+
+def extract_batches(
+    paths: Sequence[str],
+    model: Model,
+    *,
+    folder: str = "",
+    batch_size: int = 32,
+    n_threads: int | None = None,
+    progress: bool = False,
+) -> Iterator[Batch]:
+    """Rows of files below `folder` in the order of `paths`, a batch at a time, a few batches ahead of the reader."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
+    threads = check_n_threads(n_threads)
+    chunks = iter([paths[start : start + batch_size] for start in range(0, len(paths), batch_size)])
+    bar = tqdm(total=len(paths), unit=" images", disable=not progress, smoothing=0.05)
+    with bar, _workers(threads, model) as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append(pool.submit(_extract_chunk, chunk, model, folder))
+                if len(waiting) > 2 * threads:
+                    yield _finished(waiting.popleft(), bar)
+            while waiting:
+                yield _finished(waiting.popleft(), bar)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def extract_one(source: Source, model: Model) -> NDArray[Any]:
+    """The row of one file, or of one file's contents; equal to what it gets among others.
+
+    Raises
+    ------
+    ImageError, OSError
+        If it cannot be decoded or opened.
+    """
+    picture = open_image(source, least_side=model.least_side)[0]
+    with _workers(1, model) as pool:
+        row: NDArray[Any] = pool.submit(lambda: model.run([model.prepare(picture)])[0]).result()
+    return row
+
+
+def _extract_chunk(paths: Sequence[str], model: Model, folder: str) -> Batch:
+    batch = Batch(np.empty((0, 0)))
+    prepared = []
+    for path in paths:
+        try:
+            picture, stamp = open_image(os.path.join(folder, path), least_side=model.least_side)
+        except (ImageError, OSError) as error:
+            batch.skipped[path] = str(error) if isinstance(error, ImageError) else error.strerror or str(error)
+            continue
+        prepared.append(model.prepare(picture))
+        batch.paths.append(path)
+        batch.stamps.append(stamp)
+    if prepared:
+        batch.rows = model.run(prepared)
+    return batch
+
+
+def _finished(future: Future[Batch], bar: tqdm[Any]) -> Batch:
+    batch = future.result()
+    bar.update(len(batch.paths) + len(batch.skipped))
+    return batch
+
+
+@contextmanager
+def _workers(n_threads: int, model: Model) -> Iterator[ThreadPoolExecutor]:
+    """A pool; where pictures pass a network alone, torch uses one thread in each of its threads."""
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="hashkit-images") as pool:
+        if model.alone and not model.gives_codes:
+            _use_one_torch_thread(pool, n_threads)
+        yield pool
+
+
+def _use_one_torch_thread(pool: ThreadPoolExecutor, n_threads: int) -> None:
+    import torch
+
+    # torch.set_num_threads acts on the calling thread, and on threads that start later: set back at once.
+    before = torch.get_num_threads()
+    all_are_set = threading.Barrier(n_threads)
+
+    def use_one() -> None:
+        torch.set_num_threads(1)
+        all_are_set.wait()
+
+    for done in [pool.submit(use_one) for _ in range(n_threads)]:
+        done.result()
+    torch.set_num_threads(before)

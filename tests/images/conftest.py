@@ -1,0 +1,42 @@
+"""Two real photographs, and pictures made from them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
+import sklearn.datasets
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def photographs():
+    """scikit-learn's two sample photographs: a Chinese temple and a flower, 640 x 427."""
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    return [Image.open(folder / name).convert("RGB") for name in ("china.jpg", "flower.jpg")]
+
+
+@pytest.fixture(scope="session")
+def crops(photographs):
+    """Forty different squares out of the photographs, some of them rotated, mirrored or recolored."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for number in range(40):
+        photograph = photographs[number % 2]
+        side = int(rng.integers(120, 260))
+        left, top = int(rng.integers(0, 640 - side)), int(rng.integers(0, 427 - side))
+        picture = photograph.crop((left, top, left + side, top + side)).rotate(90 * (number % 3))
+        pictures.append(Image.merge("RGB", picture.split()[::-1]) if number % 5 == 4 else picture)
+    return pictures
+
+
+@pytest.fixture
+def folder(tmp_path, crops):
+    """The first twelve crops as JPEG files in two folders."""
+    for number, picture in enumerate(crops[:12]):
+        path = tmp_path / "pictures" / ("temple" if number % 2 == 0 else "flower") / f"{number:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, quality=90)
+    return tmp_path / "pictures"

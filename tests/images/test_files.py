@@ -1,0 +1,64 @@
+"""Which files of a folder are its images."""
+
+import os
+import sys
+
+import pytest
+
+from hashkit.images.files import MARKER, find_images
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+def test_images_by_name_in_the_order_of_their_paths(tmp_path):
+    for name in ("b.JPG", "a/z.png", "a/b/c.webp", "notes.txt", ".hidden.jpg", ".cache/x.jpg", "jpg"):
+        touch(tmp_path / name)
+    assert list(find_images(tmp_path)) == ["a/b/c.webp", "a/z.png", "b.JPG"]
+
+
+def test_stamps(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    os.utime(tmp_path / "a.jpg", ns=(0, 1_000_000_007))
+    stamp = find_images(tmp_path)["a.jpg"]
+    assert (stamp.size, stamp.mtime_ns) == (5, 1_000_000_007)
+
+
+def test_galleries_are_not_searched(tmp_path):
+    touch(tmp_path / "a.jpg")
+    touch(tmp_path / "photos.hashkit/thumbnails/1.jpg")
+    touch(tmp_path / "photos.hashkit" / MARKER)
+    assert list(find_images(tmp_path)) == ["a.jpg"]
+
+
+def test_links_are_followed_once_and_loops_end(tmp_path):
+    touch(tmp_path / "folder/real/a.jpg")
+    touch(tmp_path / "elsewhere/b.jpg")
+    top = tmp_path / "folder"
+    (top / "real/loop").symlink_to(top)
+    (top / "again").symlink_to(top / "real")
+    (top / "outside").symlink_to(tmp_path / "elsewhere")
+    (top / "back.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")
+    (top / "self.jpg").symlink_to(top / "self.jpg")
+    (top / "nothing.jpg").symlink_to(top / "missing.jpg")
+    assert list(find_images(top)) == ["back.jpg", "outside/b.jpg", "real/a.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_odd_names(tmp_path):
+    names = [b"two words.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "ü漢.jpg".encode(), b"quote'\".jpg"]
+    for name in names:
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+            pass
+    assert {os.fsencode(path) for path in find_images(tmp_path)} == set(names)
+
+
+def test_no_folder(tmp_path):
+    assert find_images(tmp_path) == {}
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        find_images(tmp_path / "none")
+    touch(tmp_path / "a.jpg")
+    with pytest.raises(NotADirectoryError, match="is not a folder"):
+        find_images(tmp_path / "a.jpg")
