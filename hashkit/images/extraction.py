@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -174,21 +173,7 @@ def _workers(n_threads: int, model: Model) -> Iterator[ThreadPoolExecutor]:
     """A pool; where pictures pass a network alone, torch uses one thread in each of its threads."""
     with ThreadPoolExecutor(n_threads, thread_name_prefix="hashkit-images") as pool:
         if model.alone and not model.gives_codes:
-            _use_one_torch_thread(pool, n_threads)
+            from hashkit.images.networks import use_one_thread
+
+            use_one_thread(pool, n_threads)
         yield pool
-
-
-def _use_one_torch_thread(pool: ThreadPoolExecutor, n_threads: int) -> None:
-    import torch
-
-    # torch.set_num_threads acts on the calling thread, and on threads that start later: set back at once.
-    before = torch.get_num_threads()
-    all_are_set = threading.Barrier(n_threads)
-
-    def use_one() -> None:
-        torch.set_num_threads(1)
-        all_are_set.wait()
-
-    for done in [pool.submit(use_one) for _ in range(n_threads)]:
-        done.result()
-    torch.set_num_threads(before)

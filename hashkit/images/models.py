@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,9 @@ from PIL import Image
 
 from hashkit.images.phash import PERCEPTUAL_HASHES
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["DEFAULT_MODEL", "Model", "make_model", "scale_pixels"]
+__all__ = ["DEFAULT_MODEL", "Model", "make_model"]
 
 DEFAULT_MODEL = "efficientnet-lite0"
-SIDE = 224
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def make_model(
         )
     name = str(name or getattr(model, "__name__", type(model).__name__))
     if hasattr(model, "state_dict"):
-        return _network(model, transform or scale_pixels, device, name)
+        return _network(model, transform, device, name)
     if transform is not None:
         raise ValueError("transform is for a network; a function is given the pictures themselves")
     return Model(name, _same, _rows_of(model))
@@ -107,44 +103,18 @@ def _named(name: str, device: str) -> Model:
     if name != DEFAULT_MODEL:
         known = ", ".join([DEFAULT_MODEL, *PERCEPTUAL_HASHES])
         raise ValueError(f"model must be one of {known}, or a network or function, got {name!r}")
-    from hashkit.images.efficientnet import EfficientNetFeatures
+    from hashkit.images.networks import EfficientNetFeatures
 
-    return _network(EfficientNetFeatures(), scale_pixels, device, name)
-
-
-def scale_pixels(image: Image.Image) -> torch.Tensor:
-    """A picture as EfficientNet-Lite0 takes it: squeezed to 224 x 224 pixels, each value x as (x - 127.5) / 127.5.
-
-    Returns
-    -------
-    torch.Tensor of float32, shape (3, 224, 224), channels last in memory
-    """
-    import torch
-
-    pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-    return torch.from_numpy((pixels - 127.5) / 127.5).permute(2, 0, 1)
+    return _network(EfficientNetFeatures(), None, device, name)
 
 
-def _network(network: Any, transform: Callable[[Image.Image], Any], device: str, name: str) -> Model:
-    import torch
+def _network(network: Any, transform: Callable[[Image.Image], Any] | None, device: str, name: str) -> Model:
+    from hashkit.images import networks
 
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    network = network.to(where).eval()
-    lock = threading.Lock()
-    alone = name == DEFAULT_MODEL and torch.device(where).type == "cpu"
-
-    def forward(batch: torch.Tensor) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            rows: NDArray[np.float32] = network(batch.to(where)).flatten(1).float().cpu().numpy()
-        return rows
-
-    def run(prepared: list[torch.Tensor]) -> NDArray[np.float32]:
-        if alone:
-            return np.concatenate([forward(one[None]) for one in prepared])
-        with lock:
-            return forward(torch.stack(prepared))
-
-    return Model(name, transform, run, least_side=2 * SIDE, alone=alone)
+    where = networks.resolve_device(device)
+    alone = name == DEFAULT_MODEL and where == "cpu"
+    run = networks.runner(network, where, alone=alone)
+    return Model(name, transform or networks.scale_pixels, run, least_side=2 * networks.SIDE, alone=alone)
 
 
 def _rows_of(function: Callable[[list[Image.Image]], Any]) -> Callable[[list[Any]], NDArray[Any]]:

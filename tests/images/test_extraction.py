@@ -8,7 +8,7 @@ import torch
 
 from hashkit.images import extract, make_model
 from hashkit.images.extraction import extract_one
-from hashkit.images.models import scale_pixels
+from hashkit.images.networks import scale_pixels
 
 
 def paths_in(folder):

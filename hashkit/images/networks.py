@@ -1,12 +1,34 @@
-"""EfficientNet-Lite0 with its ImageNet weights, out of two packages that carry them: no download at run time."""
+"""Networks that see: EfficientNet-Lite0 out of two packages that carry it, so that nothing is downloaded, or any other.
+
+The one module of this room that imports torch.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+SIDE = 224
+
+
+def scale_pixels(image: Image.Image) -> torch.Tensor:
+    """A picture as EfficientNet-Lite0 takes it: squeezed to 224 x 224 pixels, each value x as (x - 127.5) / 127.5.
+
+    Returns
+    -------
+    torch.Tensor of float32, shape (3, 224, 224), channels last in memory
+    """
+    pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
+    return torch.from_numpy((pixels - 127.5) / 127.5).permute(2, 0, 1)
 
 
 class EfficientNetFeatures(nn.Module):
@@ -36,7 +58,7 @@ class EfficientNetFeatures(nn.Module):
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Features of a batch of pictures as :func:`hashkit.images.models.scale_pixels` prepares them."""
+        """Features of a batch of pictures as :func:`scale_pixels` prepares them."""
         maps: torch.Tensor = self.network.extract_features(batch.contiguous(memory_format=torch.channels_last))
         return maps.mean((2, 3))
 
@@ -65,3 +87,42 @@ def _simplify(network: nn.Module) -> None:
         elif isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
             module.padding = (padding.padding[0],) * 2
             module.static_padding = nn.Identity()
+
+
+def resolve_device(device: str) -> str:
+    """``"auto"`` as CUDA where there is one, else the CPU."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(torch.device(device))
+
+
+def runner(network: nn.Module, device: str, *, alone: bool) -> Callable[[list[torch.Tensor]], NDArray[np.float32]]:
+    """A function from prepared pictures to their rows, one picture after the other or one batch at a time."""
+    network = network.to(device).eval()
+    lock = threading.Lock()
+
+    def forward(batch: torch.Tensor) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            rows: NDArray[np.float32] = network(batch.to(device)).flatten(1).float().cpu().numpy()
+        return rows
+
+    def run(prepared: list[torch.Tensor]) -> NDArray[np.float32]:
+        if alone:
+            return np.concatenate([forward(one[None]) for one in prepared])
+        with lock:
+            return forward(torch.stack(prepared))
+
+    return run
+
+
+def use_one_thread(pool: ThreadPoolExecutor, n_threads: int) -> None:
+    """Let torch use one thread inside each of a pool's `n_threads` threads, and as many as before elsewhere."""
+    # torch.set_num_threads acts on the calling thread, and on threads that start later: set back at once.
+    before = torch.get_num_threads()
+    all_are_set = threading.Barrier(n_threads)
+
+    def use_one() -> None:
+        torch.set_num_threads(1)
+        all_are_set.wait()
+
+    for done in [pool.submit(use_one) for _ in range(n_threads)]:
+        done.result()
+    torch.set_num_threads(before)
