@@ -20,13 +20,13 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 using Vec = uint64_t __attribute__((vector_size(64)));
 
 // One instruction each: exclusive or of three, and majority.
-HASHKIT_ALWAYS_INLINE Vec add_bits(Vec& sum, Vec a, Vec b) noexcept {
-  const auto x = reinterpret_cast<__m512i>(a), y = reinterpret_cast<__m512i>(b), z = reinterpret_cast<__m512i>(sum);
-  sum = reinterpret_cast<Vec>(_mm512_ternarylogic_epi64(x, y, z, 0x96));
-  return reinterpret_cast<Vec>(_mm512_ternarylogic_epi64(x, y, z, 0xE8));
+HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
+  const auto x = reinterpret_cast<__m512i>(a), y = reinterpret_cast<__m512i>(b), z = reinterpret_cast<__m512i>(c);
+  carry = reinterpret_cast<Vec>(_mm512_ternarylogic_epi64(x, y, z, 0xE8));
+  return reinterpret_cast<Vec>(_mm512_ternarylogic_epi64(x, y, z, 0x96));
 }
-HASHKIT_ALWAYS_INLINE bool any_bit(Vec v) noexcept {
-  return _mm512_test_epi64_mask(reinterpret_cast<__m512i>(v), reinterpret_cast<__m512i>(v)) != 0;
+HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
+  return _mm512_cmpeq_epi64_mask(reinterpret_cast<__m512i>(v), _mm512_set1_epi64(-1)) == 0xFF;
 }
 
 #  include "kernels/scalar_kernels.inl"

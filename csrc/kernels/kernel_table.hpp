@@ -38,7 +38,7 @@ struct KernelTable {
   size_t (*query_bytes)(size_t n_bytes);  // memory of a prepared query
   void (*fill_tile)(const uint8_t* codes, size_t n_codes, size_t n_bytes, uint8_t* tile);
   void (*fill_query)(const uint8_t* query, size_t n_bytes, uint8_t* prepared);
-  // Hits stand in the order of (query, row). `hits` has room for n_queries * n_codes. Limits are at most 8 * n_bytes.
+  // Hits stand in the order of (query, row). `hits` has room for n_queries * n_codes.
   size_t (*scan_tile)(const uint8_t* prepared, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
                       const int* limits, Hit* hits);
 

@@ -17,16 +17,15 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 
 using Vec = uint64_t __attribute__((vector_size(16)));
 
-// Where a and b differ the carry is the old sum, elsewhere it is a: one bit select.
-HASHKIT_ALWAYS_INLINE Vec add_bits(Vec& sum, Vec a, Vec b) noexcept {
+// Where a and b differ the carry is c, elsewhere it is a: one bit select.
+HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
   const Vec differ = a ^ b;
-  const auto carry = vbslq_u64(reinterpret_cast<uint64x2_t>(differ), reinterpret_cast<uint64x2_t>(sum),
-                               reinterpret_cast<uint64x2_t>(a));
-  sum ^= differ;
-  return reinterpret_cast<Vec>(carry);
+  carry = reinterpret_cast<Vec>(vbslq_u64(reinterpret_cast<uint64x2_t>(differ), reinterpret_cast<uint64x2_t>(c),
+                                          reinterpret_cast<uint64x2_t>(a)));
+  return differ ^ c;
 }
-HASHKIT_ALWAYS_INLINE bool any_bit(Vec v) noexcept {
-  return (v[0] | v[1]) != 0;
+HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
+  return (v[0] & v[1]) == ~uint64_t{0};
 }
 
 #  include "kernels/scalar_kernels.inl"

@@ -17,13 +17,13 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 
 using Vec = uint64_t __attribute__((vector_size(16)));
 
-HASHKIT_ALWAYS_INLINE Vec add_bits(Vec& sum, Vec a, Vec b) noexcept {
-  const Vec either = a ^ b, carry = (a & b) | (either & sum);
-  sum ^= either;
-  return carry;
+HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
+  const Vec differ = a ^ b;
+  carry = (a & b) | (differ & c);
+  return differ ^ c;
 }
-HASHKIT_ALWAYS_INLINE bool any_bit(Vec v) noexcept {
-  return (v[0] | v[1]) != 0;
+HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
+  return (v[0] & v[1]) == ~uint64_t{0};
 }
 
 #include "kernels/scalar_kernels.inl"

@@ -26,7 +26,7 @@ void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, siz
   const size_t n_queries = sets.asked.n_codes;
   Guarded<int32_t> distances(n_queries * k, Place::end());
   Guarded<int64_t> rows(n_queries * k, Place::end());
-  scan_k_nearest(kernels, sets.stored, sets.asked, k, n_threads, distances.data(), rows.data());
+  scan_k_nearest(kernels, sets.stored, RowSet{}, sets.asked, k, n_threads, distances.data(), rows.data());
   for (size_t q = 0; q < n_queries; ++q) {
     const auto expected = reference::k_nearest(sets.asked.row(q), sets.stored, k);
     for (size_t i = 0; i < k; ++i) {
@@ -38,7 +38,7 @@ void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, siz
 }
 
 void check_within_radius(const KernelTable& kernels, const Sets& sets, int radius, size_t n_threads) {
-  const WithinRadius found = scan_within_radius(kernels, sets.stored, sets.asked, radius, n_threads);
+  const WithinRadius found = scan_within_radius(kernels, sets.stored, RowSet{}, sets.asked, radius, n_threads);
   CHECK(found.offsets.size() == sets.asked.n_codes + 1 && found.offsets.front() == 0);
   CHECK(found.distances.size() == found.rows.size());
   CHECK(static_cast<size_t>(found.offsets.back()) == found.rows.size());
