@@ -8,6 +8,7 @@
 #include "check.hpp"
 #include "kernels/kernel_table.hpp"
 #include "search/linear_scan.hpp"
+#include "search/row_set.hpp"
 #include "search/top_k.hpp"
 
 namespace reference {
@@ -73,18 +74,21 @@ inline void fill_codes(Data data, uint8_t* codes, size_t n_codes, size_t n_bytes
   }
 }
 
-// (distance, row) of every code within a limit, in the order of the rows.
-inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit) {
+// (distance, row) of every allowed code within a limit, in the order of the rows.
+inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit,
+                                    hashkit::RowSet allowed = {}) {
   std::vector<Neighbor> found;
   for (size_t row = 0; row < codes.n_codes; ++row) {
+    if (!allowed.has(row)) continue;
     const int d = distance(query, codes.row(row), codes.n_bytes);
     if (d <= limit) found.push_back({d, static_cast<int64_t>(row)});
   }
   return found;
 }
 
-inline std::vector<Neighbor> k_nearest(const uint8_t* query, hashkit::CodesView codes, size_t k) {
-  std::vector<Neighbor> all = within(query, codes, static_cast<int>(8 * codes.n_bytes));
+inline std::vector<Neighbor> k_nearest(const uint8_t* query, hashkit::CodesView codes, size_t k,
+                                       hashkit::RowSet allowed = {}) {
+  std::vector<Neighbor> all = within(query, codes, static_cast<int>(8 * codes.n_bytes), allowed);
   std::sort(all.begin(), all.end());
   all.resize(std::min(k, all.size()));
   return all;

@@ -1,6 +1,8 @@
 // TopK and the scans against sorting everything.
 #include "parallel/parallel_for.hpp"
 #include "reference.hpp"
+#include "search/gather.hpp"
+#include "search/merge.hpp"
 #include "search/packing.hpp"
 
 namespace {
@@ -22,13 +24,14 @@ struct Sets {
   }
 };
 
-void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, size_t n_threads) {
+// k <= the number of allowed rows.
+void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, size_t n_threads, RowSet allowed = {}) {
   const size_t n_queries = sets.asked.n_codes;
   Guarded<int32_t> distances(n_queries * k, Place::end());
   Guarded<int64_t> rows(n_queries * k, Place::end());
-  scan_k_nearest(kernels, sets.stored, RowSet{}, sets.asked, k, n_threads, distances.data(), rows.data());
+  scan_k_nearest(kernels, sets.stored, allowed, sets.asked, k, n_threads, distances.data(), rows.data());
   for (size_t q = 0; q < n_queries; ++q) {
-    const auto expected = reference::k_nearest(sets.asked.row(q), sets.stored, k);
+    const auto expected = reference::k_nearest(sets.asked.row(q), sets.stored, k, allowed);
     for (size_t i = 0; i < k; ++i) {
       CHECK(reference::equal({distances[q * k + i], rows[q * k + i]}, expected[i]), isa_name(kernels.isa), ", place ",
             i, " of query ", q, " of ", n_queries, ", ", sets.stored.n_codes, " codes of ", sets.stored.n_bytes,
@@ -37,13 +40,14 @@ void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, siz
   }
 }
 
-void check_within_radius(const KernelTable& kernels, const Sets& sets, int radius, size_t n_threads) {
-  const WithinRadius found = scan_within_radius(kernels, sets.stored, RowSet{}, sets.asked, radius, n_threads);
+void check_within_radius(const KernelTable& kernels, const Sets& sets, int radius, size_t n_threads,
+                         RowSet allowed = {}) {
+  const WithinRadius found = scan_within_radius(kernels, sets.stored, allowed, sets.asked, radius, n_threads);
   CHECK(found.offsets.size() == sets.asked.n_codes + 1 && found.offsets.front() == 0);
   CHECK(found.distances.size() == found.rows.size());
   CHECK(static_cast<size_t>(found.offsets.back()) == found.rows.size());
   for (size_t q = 0; q < sets.asked.n_codes; ++q) {
-    auto expected = reference::within(sets.asked.row(q), sets.stored, radius);
+    auto expected = reference::within(sets.asked.row(q), sets.stored, radius, allowed);
     std::sort(expected.begin(), expected.end());
     std::vector<Neighbor> row;
     for (auto i = static_cast<size_t>(found.offsets[q]); i < static_cast<size_t>(found.offsets[q + 1]); ++i) {
@@ -53,6 +57,20 @@ void check_within_radius(const KernelTable& kernels, const Sets& sets, int radiu
           " threads");
   }
 }
+
+// A bitmap of rows, about one of `every` set, that ends before a forbidden page.
+struct SomeRows {
+  Guarded<uint8_t> bits;
+
+  SomeRows(size_t n_rows, uint64_t every) : bits((n_rows + 7) / 8, Place::end()) {
+    std::mt19937_64 random(n_rows);
+    for (size_t i = 0; i < bits.size(); ++i) bits[i] = 0;
+    for (size_t row = 0; row < n_rows; ++row) {
+      if (random() % every == 0) bits[row / 8] = static_cast<uint8_t>(bits[row / 8] | 1u << row % 8);
+    }
+  }
+  RowSet set() const noexcept { return {bits.data()}; }
+};
 
 // Pushes in the given order what limit_of lets through; the answer must be that of sorting everything.
 template <class Limit>
@@ -161,6 +179,99 @@ TEST(scan_within_radius_is_a_filter) {
       }
     }
   }
+}
+
+TEST(scan_of_allowed_rows) {
+  for (Isa isa : reference::tested_isas()) {
+    const KernelTable& kernels = kernel_table(isa);
+    for (uint64_t every : {1, 2, 50}) {
+      for (Data data : reference::kAllData) {
+        for (size_t n_queries : {1, 6}) {
+          const Sets sets(1003, n_queries, 9, data);
+          const SomeRows rows(1003, every);
+          const RowSet allowed = rows.set();
+          const size_t n_allowed = count_rows(allowed, 1003);
+          for (size_t k : {size_t{1}, n_allowed / 2, n_allowed}) check_k_nearest(kernels, sets, k, 2, allowed);
+          for (int radius : {0, 2, 36}) check_within_radius(kernels, sets, radius, 2, allowed);
+        }
+      }
+    }
+  }
+}
+
+TEST(gather_copies_the_allowed_rows) {
+  for (size_t n_codes : {0, 1, 7, 8, 9, 1003}) {
+    for (uint64_t every : {1, 2, 50}) {
+      const Sets sets(n_codes, 1, 9, Data::kRandom);
+      const SomeRows some(n_codes, every);
+      const RowSet allowed = some.set();
+      const auto expected = reference::within(sets.asked.row(0), sets.stored, 72, allowed);
+      CHECK(count_rows(allowed, n_codes) == expected.size(), n_codes, " codes");
+      Guarded<uint8_t> gathered(9 * expected.size(), Place::end());
+      Guarded<int64_t> rows(expected.size(), Place::end());
+      gather_rows(sets.stored, allowed, 2, gathered.data(), rows.data());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(rows[i] == expected[i].row, n_codes, " codes, place ", i);
+        CHECK(std::memcmp(&gathered[9 * i], sets.stored.row(static_cast<size_t>(rows[i])), 9) == 0, "place ", i);
+      }
+    }
+  }
+}
+
+// Codes in three parts, one of them without any: what is found in each, merged, is what is found in all.
+TEST(merge_of_parts_is_the_whole) {
+  const KernelTable& kernels = kernel_table(Isa::kPortable);
+  for (Data data : reference::kAllData) {
+    const size_t n_queries = 5;
+    const Sets sets(700, n_queries, 4, data);
+    const size_t edges[] = {0, 300, 300, 700};
+    std::vector<std::vector<int32_t>> distances;
+    std::vector<std::vector<int64_t>> ids;
+    std::vector<WithinRadius> within;
+    std::vector<NearestView> nearest_parts;
+    std::vector<WithinRadiusView> within_parts;
+    for (size_t part = 0; part < 3; ++part) {
+      const CodesView codes{sets.stored.row(edges[part]), edges[part + 1] - edges[part], 4};
+      const size_t k = std::min<size_t>(50, codes.n_codes);
+      distances.emplace_back(n_queries * k);
+      ids.emplace_back(n_queries * k);
+      scan_k_nearest(kernels, codes, {}, sets.asked, k, 1, distances.back().data(), ids.back().data());
+      within.push_back(scan_within_radius(kernels, codes, {}, sets.asked, 12, 1));
+      for (int64_t& id : ids.back()) id += static_cast<int64_t>(edges[part]);
+      for (int64_t& id : within.back().rows) id += static_cast<int64_t>(edges[part]);
+      nearest_parts.push_back({distances.back().data(), ids.back().data(), k});
+      CHECK(first_unordered(nearest_parts.back(), n_queries) == n_queries);
+    }
+    for (const WithinRadius& part : within) {
+      within_parts.push_back({part.offsets.data(), part.distances.data(), part.rows.data()});
+    }
+    Guarded<int32_t> merged_distances(n_queries * 50, Place::end());
+    Guarded<int64_t> merged_ids(n_queries * 50, Place::end());
+    merge_nearest(nearest_parts, n_queries, 50, 2, merged_distances.data(), merged_ids.data());
+    const WithinRadius whole = scan_within_radius(kernels, sets.stored, {}, sets.asked, 12, 1);
+    Guarded<int32_t> all_distances_within(whole.rows.size(), Place::end());
+    Guarded<int64_t> all_ids_within(whole.rows.size(), Place::end());
+    merge_within_radius(within_parts, n_queries, 2, all_distances_within.data(), all_ids_within.data());
+    for (size_t q = 0; q < n_queries; ++q) {
+      const auto expected = reference::k_nearest(sets.asked.row(q), sets.stored, 50);
+      for (size_t i = 0; i < 50; ++i) {
+        CHECK(reference::equal({merged_distances[q * 50 + i], merged_ids[q * 50 + i]}, expected[i]), "query ", q);
+      }
+    }
+    for (size_t i = 0; i < whole.rows.size(); ++i) {
+      CHECK(reference::equal({all_distances_within[i], all_ids_within[i]}, {whole.distances[i], whole.rows[i]}), i);
+    }
+  }
+}
+
+TEST(merge_finds_the_first_query_out_of_order) {
+  const int32_t distances[] = {1, 2, 3, 3, 2, 1};
+  const int64_t ids[] = {9, 5, 4, 7, 1, 0};
+  CHECK(first_unordered(NearestView{distances, ids, 2}, 3) == 2);
+  const int64_t same_distance[] = {9, 5, 7, 4, 1, 0};
+  CHECK(first_unordered(NearestView{distances, same_distance, 2}, 3) == 1);
+  const int64_t offsets[] = {0, 4, 4, 6};
+  CHECK(first_unordered(WithinRadiusView{offsets, distances, ids}, 3) == 2);
 }
 
 TEST(all_distances_are_counted) {
