@@ -47,7 +47,10 @@ def demo(
     seed: Seed = 0,
     picture: Annotated[Path | None, typer.Option(help="Picture to write [default: hashkit-demo.png]")] = None,
 ) -> None:
-    """Compare three hashers at 16, 32 and 64 bits: what they keep, what they cost, and a picture."""
+    """Compare hashers: a table and a picture.
+
+    UDHPL, ITQ and random hyperplanes at 16, 32 and 64 bits: what their codes keep of the features, and what they cost.
+    """
     from hashkit import commands
 
     typer.echo(commands.demo(features, labels, queries, seed, picture))
@@ -90,7 +93,10 @@ def query(
     bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
     out: Annotated[Path | None, typer.Option(help="Save distances and ids to this .npz file, print none.")] = None,
 ) -> None:
-    """Search codes exactly; print query, rank, id and distance, tab-separated."""
+    """Search codes exactly.
+
+    Prints query, rank, id and distance, tab-separated, in the order of (distance, id).
+    """
     from hashkit import commands
 
     typer.echo(commands.query_file(codes, queries, k, radius, bits, out))
@@ -108,7 +114,10 @@ def evaluate(
         Literal["id", "expectation"], typer.Option(help="Rank codes at one distance by id, or average over all orders.")
     ] = "id",
 ) -> None:
-    """Measure codes by labels: relevant is what has the query's label."""
+    """Measure codes by labels.
+
+    Relevant to a query is what has its label.
+    """
     from hashkit import commands
 
     typer.echo(commands.evaluate_files(codes, labels, queries, query_labels, k, radius, ties))
@@ -120,7 +129,10 @@ def info(
         Path | None, typer.Argument(help="A file of hashkit's, or .npy; without it: the installation.")
     ] = None,
 ) -> None:
-    """Tell what a file holds, or what this installation runs on."""
+    """Tell what a file holds.
+
+    Without a file: what this installation runs on.
+    """
     from hashkit import commands
 
     typer.echo(commands.describe_file(file))

@@ -29,12 +29,25 @@ def demo(features: Path | None, labels: Path | None, n_queries: int | None, seed
     """Compare hashers on digits or on a user's features; return the table and tell where the picture is."""
     if labels is not None and features is None:
         raise ValueError("--labels needs --features")
+    _check_picture(picture)
     data = digits() if features is None else read_dataset(features, labels)
     split = comparison.split_dataset(data, n_queries, random_state=seed)
     trials = comparison.run_trials(split, DEMO_METHODS, DEMO_BITS, random_state=seed, progress=True)
     lines = [f"Data: {data.name}", "", comparison.report(split, trials), ""]
     lines.append(_picture(data, split, trials, picture))
     return "\n".join(lines)
+
+
+def _check_picture(path: Path | None) -> None:
+    """Refuse a picture that could not be written before hours of work rather than after."""
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
+        raise ValueError("--picture needs matplotlib, the extra 'plots'")
+    if path.suffix not in (".pdf", ".png", ".svg"):
+        raise ValueError(f"--picture must be a .png, .pdf or .svg file, got {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--picture must be in a folder that exists, got {path}")
 
 
 def _picture(data: Dataset, split: comparison.Split, trials: list[comparison.Trial], path: Path | None) -> str:

@@ -1,8 +1,10 @@
 """The command `hashkit`, as a user types it."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,8 @@ def test_demo_on_own_features(run, files, tmp_path, with_labels):
         ("query codes.npy codes.npy --bits 11", "codes must have zero padding after 11 bits"),
         ("evaluate codes.npy labels.npy codes.npy codes.npy", "query_labels must be an array"),
         ("demo --labels labels.npy", "--labels needs --features"),
+        ("demo --picture demo.txt", "--picture"),
+        ("demo --picture nowhere/demo.png", "--picture"),
         ("demo --features features.npy --queries 500", "n_queries must be between 1 and 119"),
         ("demo --features features.npy --labels codes.npy", "labels must be"),
         ("info text.npy", "text.npy is no readable .npy file"),
@@ -163,11 +167,16 @@ def test_a_failed_write_leaves_the_old_file_whole(run, files, tmp_path, monkeypa
 
 
 def test_the_real_command_starts_without_torch_or_scikit_learn(tmp_path):
-    check = "import hashkit.cli, sys; sys.exit(any(name in sys.modules for name in ('torch', 'sklearn', 'numpy')))"
-    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
-    run_main = [sys.executable, "-c", "from hashkit.cli import main; main()"]
-    result = subprocess.run([*run_main, "info"], check=True, capture_output=True, text=True)
-    assert "instruction sets: portable" in result.stdout
-    result = subprocess.run([*run_main, "info", "nowhere.npy"], check=False, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parent.parent)}
+
+    def python(source, *arguments):
+        command = [sys.executable, "-c", source, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    light = "import hashkit.cli, sys; print({'torch', 'sklearn', 'numpy'} & set(sys.modules))"
+    assert python(light).stdout == "set()\n"
+    main = "from hashkit.cli import main; main()"
+    assert "instruction sets: portable" in python(main, "info").stdout
+    result = python(main, "info", "nowhere.npy")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "error: [Errno 2] No such file or directory: 'nowhere.npy'\n"
