@@ -10,8 +10,7 @@ void require_same_width(CodesView codes, CodesView queries) {
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
-                    const MaybeRows& allowed, const std::string& isa,
-                    const std::optional<Array<int32_t>>& limits) {
+                    const MaybeRows& allowed, const std::string& isa, const std::optional<Array<int32_t>>& limits) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),

@@ -33,27 +33,77 @@ HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
 #  include "kernels/bit_slices.inl"
 #  include "kernels/scalar_pack.inl"
 
-// One query over rows of one word: 8 codes per vector, no tile needed. Other widths are scanned word by word.
-size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit,
-                 Hit* hits) noexcept {
-  if (n_bytes != 8) return scan(query, codes, n_codes, n_bytes, limit, hits);
-  const __m512i wanted = _mm512_set1_epi64(static_cast<long long>(load_word(query)));
-  const __m512i bound = _mm512_set1_epi64(limit);
-  size_t n_hits = 0, i = 0;
-  for (; i + 8 <= n_codes; i += 8) {
-    const __m512i counts = _mm512_popcnt_epi64(_mm512_xor_si512(_mm512_loadu_si512(codes + 8 * i), wanted));
-    unsigned mask = _mm512_cmple_epi64_mask(counts, bound);
-    if (__builtin_expect(mask == 0, 1)) continue;
-    uint64_t distances[8];
-    _mm512_storeu_si512(distances, counts);
-    for (; mask != 0; mask &= mask - 1) {
-      const auto lane = static_cast<size_t>(__builtin_ctz(mask));
-      hits[n_hits++] = Hit{static_cast<uint32_t>(i + lane), 0, static_cast<uint16_t>(distances[lane])};
+// Whether any of 16 codes of kWords words is within the limit: a vector has the same word of eight codes.
+template <size_t kWords>
+struct AnyWithin {
+  __m512i query[kWords];
+  __m512i bound;
+
+  AnyWithin(const uint8_t* bytes, int limit) noexcept : bound(_mm512_set1_epi64(limit)) {
+    for (size_t w = 0; w < kWords; ++w) query[w] = _mm512_set1_epi64(static_cast<long long>(load_word(bytes + 8 * w)));
+  }
+
+  HASHKIT_ALWAYS_INLINE __m512i count(__m512i words, size_t w) const noexcept {
+    return _mm512_popcnt_epi64(_mm512_xor_si512(words, query[w]));
+  }
+  HASHKIT_ALWAYS_INLINE __m512i sum_eight(const uint8_t* codes) const noexcept {
+    const __m512i a = _mm512_loadu_si512(codes);
+    if constexpr (kWords == 1) {
+      return count(a, 0);
+    } else {
+      const __m512i b = _mm512_loadu_si512(codes + 64);
+      return _mm512_add_epi64(count(_mm512_unpacklo_epi64(a, b), 0), count(_mm512_unpackhi_epi64(a, b), 1));
     }
   }
-  const size_t n_rest = scan(query, codes + 8 * i, n_codes - i, n_bytes, limit, hits + n_hits);
-  for (size_t j = 0; j < n_rest; ++j) hits[n_hits + j].row += static_cast<uint32_t>(i);
-  return n_hits + n_rest;
+  HASHKIT_ALWAYS_INLINE bool operator()(const uint8_t* codes) const noexcept {
+    const __mmask8 first = _mm512_cmple_epi64_mask(sum_eight(codes), bound);
+    const __mmask8 second = _mm512_cmple_epi64_mask(sum_eight(codes + 64 * kWords), bound);
+    return (first | second) != 0;
+  }
+};
+
+template <size_t kWords>
+size_t scan_words(const uint8_t* query, const uint8_t* codes, size_t n_codes, int limit, Hit* hits) noexcept {
+  return scan_steps<16>(AnyWithin<kWords>(query, limit), WordsDistance<kWords>(query), codes, n_codes, 8 * kWords,
+                        limit, hits);
+}
+
+// Distance to one query for long codes: 64 bytes at a time, the last ones under a mask.
+struct LongDistance {
+  const uint8_t* query;
+  size_t n_bytes;
+
+  HASHKIT_ALWAYS_INLINE int operator()(const uint8_t* code) const noexcept {
+    __m512i sums = _mm512_setzero_si512();
+    size_t i = 0;
+    for (; i + 64 <= n_bytes; i += 64) {
+      const __m512i differ = _mm512_xor_si512(_mm512_loadu_si512(code + i), _mm512_loadu_si512(query + i));
+      sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(differ));
+    }
+    if (i < n_bytes) {
+      const auto mask = static_cast<__mmask64>(~uint64_t{0} >> (64 - (n_bytes - i)));
+      const __m512i differ =
+          _mm512_xor_si512(_mm512_maskz_loadu_epi8(mask, code + i), _mm512_maskz_loadu_epi8(mask, query + i));
+      sums = _mm512_add_epi64(sums, _mm512_popcnt_epi64(differ));
+    }
+    return static_cast<int>(_mm512_reduce_add_epi64(sums));
+  }
+};
+
+size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit,
+                 Hit* hits) noexcept {
+  if (n_bytes == 8) return scan_words<1>(query, codes, n_codes, limit, hits);
+  if (n_bytes == 16) return scan_words<2>(query, codes, n_codes, limit, hits);
+  if (n_bytes < 24) return scan(query, codes, n_codes, n_bytes, limit, hits);
+  const LongDistance distance{query, n_bytes};
+  const auto passes = [&](const uint8_t* code) noexcept { return distance(code) <= limit; };
+  return scan_steps<1>(passes, distance, codes, n_codes, n_bytes, limit, hits);
+}
+
+void distances_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, uint16_t* to) noexcept {
+  if (n_bytes < 24) return distances(query, codes, n_codes, n_bytes, to);
+  const LongDistance distance{query, n_bytes};
+  for (size_t i = 0; i < n_codes; ++i) to[i] = static_cast<uint16_t>(distance(codes + i * n_bytes));
 }
 
 // 64 bits, the first value the lowest, to bytes with the first value the most significant bit of the first byte.
@@ -100,8 +150,8 @@ void pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kAvx512, distances,  scan_rows, tile_codes,   tile_bytes,   query_bytes,
-                         fill_tile,    fill_query, scan_tile, pack_float32, pack_float16, pack_bytes};
+const KernelTable kTable{Isa::kAvx512, distances_rows, scan_rows, tile_codes,   tile_bytes,   query_bytes,
+                         fill_tile,    fill_query,     scan_tile, pack_float32, pack_float16, pack_bytes};
 
 }  // namespace hashkit::avx512
 HASHKIT_TARGET_END

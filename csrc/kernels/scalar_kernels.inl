@@ -91,15 +91,42 @@ void distances(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_
   });
 }
 
+// Writes a hit for every code of a few at distance <= limit; row numbers start at first_row.
+template <class Distance>
+HASHKIT_ALWAYS_INLINE size_t write_passing(const Distance& distance, const uint8_t* codes, size_t n_codes,
+                                           size_t n_bytes, int limit, size_t first_row, Hit* hits) noexcept {
+  size_t n_hits = 0;
+  for (size_t i = 0; i < n_codes; ++i) {
+    const int d = distance(codes + i * n_bytes);
+    if (d <= limit) hits[n_hits++] = Hit{static_cast<uint32_t>(first_row + i), 0, static_cast<uint16_t>(d)};
+  }
+  return n_hits;
+}
+
+// Scans kStep codes at a time: `passes` says whether any of them is within the limit, which is rare, and only then are
+// their distances looked at one by one. What is needed a page from now is asked for: the hardware's own prefetcher
+// stops at every page.
+template <size_t kStep, class Passes, class Distance>
+HASHKIT_ALWAYS_INLINE size_t scan_steps(const Passes& passes, const Distance& distance, const uint8_t* codes,
+                                        size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
+  size_t n_hits = 0, i = 0;
+  for (; i + kStep <= n_codes; i += kStep) {
+    const uint8_t* step = codes + i * n_bytes;
+    __builtin_prefetch(step + 4096);
+    if (__builtin_expect(passes(step), 0)) {
+      n_hits += write_passing(distance, step, kStep, n_bytes, limit, i, hits + n_hits);
+    }
+  }
+  return n_hits + write_passing(distance, codes + i * n_bytes, n_codes - i, n_bytes, limit, i, hits + n_hits);
+}
+
 size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
   return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
-    size_t n_hits = 0;
-    for (size_t i = 0; i < n_codes; ++i) {
-      const int d = distance(codes + i * n_bytes);
-      if (__builtin_expect(d <= limit, 0)) {
-        hits[n_hits++] = Hit{static_cast<uint32_t>(i), 0, static_cast<uint16_t>(d)};
-      }
-    }
-    return n_hits;
+    const auto passes = [=](const uint8_t* step) noexcept {
+      bool any = false;
+      for (size_t i = 0; i < 4; ++i) any |= distance(step + i * n_bytes) <= limit;
+      return any;
+    };
+    return scan_steps<4>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   });
 }

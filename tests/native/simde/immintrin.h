@@ -11,6 +11,20 @@
 inline simde__mmask32 _mm512_cmpgt_epi16_mask(__m512i a, __m512i b) {
   return static_cast<simde__mmask32>(~simde_mm512_cmpge_epi16_mask(b, a));
 }
+using __mmask8 = simde__mmask8;
+using __mmask64 = simde__mmask64;
+inline __m512i _mm512_maskz_loadu_epi8(__mmask64 mask, const void* from) {
+  alignas(64) uint8_t bytes[64] = {};
+  for (int i = 0; i < 64; ++i) {
+    if (mask >> i & 1) bytes[i] = static_cast<const uint8_t*>(from)[i];
+  }
+  return simde_mm512_loadu_si512(bytes);
+}
+inline long long _mm512_reduce_add_epi64(__m512i v) {
+  alignas(64) long long lanes[8];
+  simde_mm512_storeu_si512(lanes, v);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3] + lanes[4] + lanes[5] + lanes[6] + lanes[7];
+}
 
 #undef HASHKIT_TARGET_BEGIN
 #undef HASHKIT_TARGET_END
