@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hashkit import evaluation
 from hashkit.datasets import Dataset
+from hashkit.evaluation.relevance import check_labels
 from hashkit.hashers import fit
 from hashkit.index import Index
 
@@ -69,7 +70,7 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
         Queries are drawn with this seed; without it they are the first rows.
     """
     n_rows = len(dataset.features)
-    n_queries = min(1000, n_rows // 6) if n_queries is None else n_queries
+    n_queries = max(1, min(1000, n_rows // 6)) if n_queries is None else n_queries
     if not 1 <= n_queries < n_rows:
         raise ValueError(f"n_queries must be between 1 and {n_rows - 1}, one less than there are rows, got {n_queries}")
     order = np.arange(n_rows) if random_state is None else np.random.default_rng(random_state).permutation(n_rows)
@@ -79,8 +80,10 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
         queries, items = features[:n_queries], features[n_queries:]
     else:
         queries, items = features[query_rows], features[item_rows]
-    query_labels, item_labels = (None, None) if labels is None else (labels[query_rows], labels[item_rows])
-    return Split(queries, items, query_rows, item_rows, query_labels, item_labels)
+    if labels is None:
+        return Split(queries, items, query_rows, item_rows, None, None)
+    check_labels(labels[query_rows], labels[item_rows])  # before hours of work rather than after
+    return Split(queries, items, query_rows, item_rows, labels[query_rows], labels[item_rows])
 
 
 def run_trial(split: Split, method: str, n_bits: int, *, random_state: int = 0) -> Trial:

@@ -100,6 +100,8 @@ def read_dataset(features: str | os.PathLike[str], labels: str | os.PathLike[str
     known = known if labels is None else read_array(labels)
     if rows.ndim != 2:
         raise ValueError(f"{path} must hold features of shape (n, n_dims), got shape {rows.shape}")
+    if rows.dtype not in (np.float16, np.float32, np.float64):
+        raise ValueError(f"{path} must hold float16, float32 or float64, got {rows.dtype}")
     if known is not None and known.shape[:1] != rows.shape[:1]:
         raise ValueError(f"labels must have one row for each of {path}'s {len(rows)}, got shape {known.shape}")
     return Dataset(path.stem, rows, known)

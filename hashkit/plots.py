@@ -77,21 +77,23 @@ def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.ui
     if split.query_labels is not None and split.labels is not None:
         same = np.take_along_axis(same_label(split.query_labels[:n_shown], split.labels), ids, axis=1)
         colors = np.where(same, SAME, OTHER)
-    panels = figure.subplots(n_shown, 1 + ids.shape[1], squeeze=False)
-    for query, (row, found) in enumerate(zip(panels, ids, strict=True)):
-        _draw_image(row[0], images[split.query_rows[query]], ASKED)
-        for panel, item, distance, color in zip(row[1:], found, distances[query], colors[query], strict=True):
-            _draw_image(panel, images[split.item_rows[item]], color)
-            panel.set_xlabel(f"{distance}", fontsize=7, labelpad=1)
-    figure.suptitle(
+    panel = figure.subplots()  # one for all: dozens of small ones take seconds to lay out
+    for row in range(n_shown):
+        _draw_image(panel, -0.3, row, images[split.query_rows[row]], ASKED)
+        for column, item in enumerate(ids[row], start=1):
+            _draw_image(panel, column, row, images[split.item_rows[item]], colors[row, column - 1])
+            panel.text(column + 0.4, row + 0.83, distances[row, column - 1], fontsize=7, ha="center", va="top")
+    panel.set(xlim=(-0.4, ids.shape[1] + 1), ylim=(n_shown, -0.1))
+    panel.axis("off")
+    panel.set_title(
         f"Queries (left) and their nearest items by {trial.method} at {trial.n_bits} bits, with Hamming distances; "
         "green: same label, red: another",
         fontsize=9,
     )
 
 
-def _draw_image(panel: Any, image: NDArray[np.uint8], frame: str) -> None:
-    panel.imshow(image, cmap="gray")
-    panel.set(xticks=[], yticks=[])
-    for spine in panel.spines.values():
-        spine.set(color=frame, linewidth=2)
+def _draw_image(panel: Any, x: float, y: float, image: NDArray[np.uint8], frame: str) -> None:
+    """Draw an image of 0.8 units with its upper left corner at (x, y), in a frame."""
+    panel.imshow(image, cmap="gray", extent=(x, x + 0.8, y + 0.8, y), interpolation="nearest")
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * 0.8 + (x, y)
+    panel.plot(*corners.T, color=frame, linewidth=2)

@@ -118,7 +118,7 @@ def test_demo_on_own_features(run, files, tmp_path, with_labels):
         ("fit features.npy nowhere/hasher --bits 8 --method itq", "nowhere"),
         ("encode features.npy features.npy out.npy", "features.npy"),
         ("encode nowhere features.npy out.npy", "No such file or directory: 'nowhere'"),
-        ("encode hasher.safetensors codes.npy out.npy", "features"),
+        ("encode hasher.safetensors codes.npy out.npy", "codes.npy must hold float16, float32 or float64, got uint8"),
         ("encode hasher.safetensors features.npy nowhere/out.npy", "No such file or directory"),
         ("query codes.npy features.npy", "features.npy must be a uint8 array of packed bits"),
         ("query codes.npy codes.npy -k 0", "k must be at least 1, got 0"),

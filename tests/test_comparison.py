@@ -48,6 +48,11 @@ def test_split_needs_queries_and_items(dataset, n_queries):
         comparison.split_dataset(dataset, n_queries)
 
 
+def test_split_refuses_what_are_no_labels(dataset):
+    with pytest.raises(TypeError, match="labels must be an array of integers or strings"):
+        comparison.split_dataset(Dataset("blobs", dataset.features, dataset.features))
+
+
 def test_trials_leave_out_codes_longer_than_the_features(trials):
     assert [(trial.method, trial.n_bits) for trial in trials] == [
         ("itq", 8),

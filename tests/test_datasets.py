@@ -65,6 +65,7 @@ def test_files_that_are_no_such_files_are_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "flat.npy", np.zeros(3))
     np.save(tmp_path / "rows.npy", np.zeros((2, 3)))
+    np.save(tmp_path / "bytes.npy", np.zeros((2, 3), np.uint8))
     np.savez(tmp_path / "other.npz", codes=np.zeros(3))
     np.savez(tmp_path / "objects.npz", features=np.array([{}]))
     for path, message in (
@@ -76,6 +77,7 @@ def test_files_that_are_no_such_files_are_refused(tmp_path):
         (tmp_path / "objects.npz", "is no readable .npz file"),
         (file("array.npz", (tmp_path / "rows.npy").read_bytes()), "is no readable .npz file"),
         (tmp_path / "other.npz", "must hold an array named features"),
+        (tmp_path / "bytes.npy", "must hold float16, float32 or float64, got uint8"),
         (tmp_path / "flat.npy", r"must hold features of shape \(n, n_dims\), got shape \(3,\)"),
     ):
         with pytest.raises(ValueError, match=message):
