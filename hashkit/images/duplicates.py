@@ -1,0 +1,56 @@
+"""Groups of codes that are near each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.codes import Codes
+from hashkit.index import Index
+
+_CODES_PER_QUERY = 2048
+
+
+def group_duplicates(codes: Codes, radius: int, *, n_threads: int | None = None) -> list[NDArray[np.int64]]:
+    """Groups of rows that hang together by distances of at most `radius`.
+
+    Two rows are in one group if a chain of rows leads from one to the other in which neighbors are within `radius`, so
+    that the ends of a long chain may be further apart. A row that is alone is in no group.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_codes, n_bytes)
+    radius : int
+        At least 0.
+    n_threads : int, optional
+        Threads of the search; by default every CPU that this process may use.
+
+    Returns
+    -------
+    groups : list of int64 arrays
+        Row numbers, ascending; groups of most rows first, among equals the one with the least row first.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if len(codes) == 0:
+        return []
+    # Equal codes are one vertex: a thousand copies are no million pairs.
+    different, vertex_of_row = np.unique(codes.view(f"V{codes.shape[1]}").ravel(), return_inverse=True)
+    vertices = different.view(np.uint8).reshape(len(different), -1)
+    index = Index(vertices)
+    component: NDArray[np.integer] = np.arange(len(vertices))
+    for start in range(0, len(vertices), _CODES_PER_QUERY):
+        found = index.radius(vertices[start : start + _CODES_PER_QUERY], radius, n_threads=n_threads)
+        queries = np.repeat(np.arange(start, start + len(found)), found.counts)
+        edges = component[queries], component[found.ids]
+        graph = coo_array((np.ones(len(queries), np.int8), edges), shape=(len(vertices),) * 2)
+        component = connected_components(graph, directed=False)[1][component]
+    return _groups(component[vertex_of_row])
+
+
+def _groups(labels: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order])) + 1
+    groups = [group for group in np.split(order.astype(np.int64), starts) if len(group) > 1]
+    return sorted(groups, key=lambda group: (-len(group), group[0]))

@@ -1,0 +1,204 @@
+"""A gallery: the index of a folder of pictures, open for searching.
+
+On disk it is a folder of its own: ``hashkit-gallery.json`` (settings), ``codes-N`` (a :class:`hashkit.Collection` whose
+metadata are paths, sizes and times), ``hasher-N.safetensors`` (what was learnt), ``rows.sqlite`` (features) and
+``thumbnails``. :func:`hashkit.images.index_folder` makes and renews it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hashkit
+from hashkit.codes import Codes
+from hashkit.collection import Collection
+from hashkit.images.decoding import Source, Stamp
+from hashkit.images.duplicates import group_duplicates
+from hashkit.images.extraction import extract_one
+from hashkit.images.models import Model, make_model
+from hashkit.images.row_store import RowStore
+from hashkit.images.settings import check_model, codes_path, hasher_path, read_settings
+
+ROWS = "rows.sqlite"
+CANDIDATES = 10  # a re-ranking looks at this many times k
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture of a gallery: its id, its path below the gallery's folder, and its stamp when it was indexed."""
+
+    id: int
+    path: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True)
+class Match:
+    """A picture that was found: Hamming distance, and cosine similarity of features if they were compared."""
+
+    photo: Photo
+    distance: int
+    similarity: float | None = None
+
+
+class Gallery:
+    """The pictures of a folder, searchable by picture. It is a snapshot: a later renewal does not show in it.
+
+    Parameters
+    ----------
+    path : path
+        What :func:`index_folder` wrote.
+    model : str, torch.nn.Module, callable or Model, optional
+        The model the gallery was made with, needed where that is one's own; by default the one whose name it knows.
+    device : str
+        Where a network runs; see :func:`make_model`.
+
+    Attributes
+    ----------
+    path : str
+    settings : Settings
+    photos : dict of int to Photo
+        By id, in the order of the paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no gallery at `path`, or its indexing has not come to an end.
+    ValueError
+        If it was made by another model; hashkit.storage.FormatError if it is damaged.
+    BlockingIOError
+        If its codes are being changed at this moment.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, model: object = None, device: str = "auto") -> None:
+        self.path = os.fspath(path)
+        self.settings = read_settings(self.path)
+        if self.settings.generation == 0:
+            raise FileNotFoundError(
+                f"the indexing of {self.settings.folder!r} into {self.path!r} has not come to an end: start it again"
+            )
+        self._device = device
+        self._given_model = None if model is None else check_model(make_model(model, device=device), self.settings)
+        self._codes, self.photos = _read_codes(codes_path(self.path, self.settings))
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.photos)
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes in bits."""
+        return self.settings.n_bits
+
+    @property
+    def codes(self) -> Codes:
+        """The codes, in the order of `photos`."""
+        return self._codes.get(np.fromiter(self.photos, np.int64, len(self.photos)))
+
+    def file_of(self, photo: Photo) -> str:
+        """Where a picture's file is."""
+        return os.path.join(self.settings.folder, photo.path)
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """What turns a picture into a row; loaded when it is first needed."""
+        if self._given_model is not None:
+            return self._given_model
+        return check_model(make_model(self.settings.model, device=self._device), self.settings)
+
+    @functools.cached_property
+    def _hasher(self) -> Any:
+        return hashkit.load(hasher_path(self.path, self.settings))
+
+    def encode(self, rows: NDArray[Any]) -> Codes:
+        """Codes of the model's rows."""
+        if self.model.gives_codes:
+            return np.ascontiguousarray(rows)
+        codes: Codes = self._hasher.encode(rows)
+        return codes
+
+    def query(self, source: Source, k: int = 20, *, rerank: bool = False) -> list[Match]:
+        """The `k` pictures most like the one in a file, or in a file's contents.
+
+        Parameters
+        ----------
+        source : path or bytes
+        k : int
+        rerank : bool
+            Order the nearest ``10 k`` by the cosine similarity of their features.
+
+        Raises
+        ------
+        ImageError, OSError
+            If the file cannot be decoded or opened.
+        ValueError
+            If features are to be compared and there are none.
+        """
+        row = extract_one(source, self.model)[None]
+        code = self.encode(row)[0]
+        if not rerank:
+            return self.nearest(code, k)
+        return self._reranked(row[0], self.nearest(code, CANDIDATES * k))[:k]
+
+    def nearest(self, code: Codes, k: int, radius: int | None = None) -> list[Match]:
+        """The `k` pictures nearest to a code, or those of them within `radius`, by distance and then by id."""
+        distances, ids = self._codes.query(code, k)
+        return [
+            Match(self.photos[id], distance)
+            for distance, id in zip(distances.tolist(), ids.tolist(), strict=True)
+            if radius is None or distance <= radius
+        ]
+
+    def count_within(self, code: Codes, radius: int) -> int:
+        """The number of pictures within `radius` of a code."""
+        return int(self._codes.radius(code, radius).counts[0])
+
+    def code_of(self, id: int) -> Codes:
+        """The code of a picture."""
+        codes: Codes = self._codes.get(np.array([id]))[0]
+        return codes
+
+    def duplicates(self, radius: int) -> list[list[Photo]]:
+        """Groups of pictures that hang together by distances of at most `radius`, the largest groups first."""
+        photos = list(self.photos.values())
+        return [[photos[row] for row in group] for group in group_duplicates(self.codes, radius)]
+
+    def _reranked(self, row: NDArray[Any], matches: list[Match]) -> list[Match]:
+        if self.model.gives_codes or not self.settings.keep_features:
+            raise ValueError(
+                f"{self.path!r} holds no features to compare: it was made by {self.settings.model!r}"
+                " or with keep_features=False"
+            )
+        store = RowStore(os.path.join(self.path, ROWS))
+        try:
+            rows = store.get([match.photo.path for match in matches])
+        finally:
+            store.close()
+        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
+        alike = rows @ row / np.where(norms > 0, norms, 1)
+        return [
+            Match(matches[number].photo, matches[number].distance, float(alike[number]))
+            for number in np.argsort(-alike, kind="stable")
+        ]
+
+
+def read_photos(collection: Collection) -> dict[int, Photo]:
+    """The pictures of a collection by id, in the order of their paths."""
+    notes = collection.metadata(collection.ids)
+    photos = [
+        Photo(id, note["path"], Stamp(note["size"], note["mtime_ns"]))
+        for id, note in zip(collection.ids.tolist(), notes, strict=True)
+    ]
+    return {photo.id: photo for photo in sorted(photos, key=lambda photo: photo.path)}
+
+
+def _read_codes(path: str) -> tuple[Collection, dict[int, Photo]]:
+    # Closed at once, so that others may open it: a closed collection can still be searched.
+    with Collection(path) as collection:
+        return collection, read_photos(collection)

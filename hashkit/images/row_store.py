@@ -1,0 +1,98 @@
+"""What a model made of each file, on disk as soon as it is made: an interrupted run goes on where it was stopped."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.images.decoding import Stamp
+from hashkit.images.extraction import Batch
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS rows (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, dtype TEXT NOT NULL, row BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+_DTYPES = ("float32", "uint8")
+
+
+class RowStore:
+    """Rows by path, in an SQLite database.
+
+    Parameters
+    ----------
+    path : str
+        The database; made if there is none.
+
+    Raises
+    ------
+    OSError
+        From every method, if the disk is full or the database damaged.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with self._errors():
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def stamps(self) -> dict[str, Stamp]:
+        """The size and time that each file had when its row was made."""
+        with self._errors():
+            found = self._db.execute("SELECT path, size, mtime_ns FROM rows").fetchall()
+        return {os.fsdecode(path): Stamp(size, mtime_ns) for path, size, mtime_ns in found}
+
+    def put(self, batch: Batch) -> None:
+        """Keep the rows of a batch, in one transaction."""
+        values = [
+            (os.fsencode(path), stamp.size, stamp.mtime_ns, row.dtype.name, row.tobytes())
+            for path, stamp, row in zip(batch.paths, batch.stamps, batch.rows, strict=True)
+        ]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", values)
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop the rows of some files."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM rows WHERE path = ?", [(os.fsencode(path),) for path in paths])
+
+    def get(self, paths: Sequence[str]) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """The rows of files that are there, in the order of `paths`."""
+        rows = []
+        with self._errors():
+            for path in paths:
+                query = "SELECT dtype, row FROM rows WHERE path = ?"
+                dtype, row = self._db.execute(query, (os.fsencode(path),)).fetchone()
+                if dtype not in _DTYPES:
+                    raise OSError(f"{self._path!r} is damaged: it holds rows of {dtype!r}")
+                rows.append(np.frombuffer(row, dtype))
+        return np.stack(rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise OSError(f"cannot use {self._path!r}: {error}") from error
