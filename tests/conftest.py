@@ -1,7 +1,19 @@
 """Fixtures for the whole suite."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
 import numpy as np
 import pytest
+
+import hashkit
+
+# How long an example takes says more about the machine's load than about the code.
+hypothesis.settings.register_profile("hashkit", deadline=None)
+hypothesis.settings.load_profile("hashkit")
 
 
 def pytest_addoption(parser):
@@ -17,3 +29,15 @@ def rng():
 def long_run(request):
     """Whether tests that repeat something random should do so for minutes."""
     return request.config.getoption("--long")
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run source code in a process of its own that imports the same hashkit as the tests."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parents[1])}
+
+    def run(source, *arguments):
+        command = [sys.executable, "-c", source, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run

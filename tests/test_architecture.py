@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,11 +116,11 @@ def test_the_library_neither_prints_nor_unpickles(path):
 
 
 @pytest.mark.parametrize("use", ["pass", "hashkit.Index; hashkit.pack; hashkit.hamming_distances"])
-def test_importing_hashkit_is_light(use):
+def test_importing_hashkit_is_light(use, run_python):
     heavy = "torch", "sklearn", "scipy", "typer", "matplotlib"
     program = f"import sys, hashkit; {use}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = run_python(program)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 @pytest.mark.parametrize("path", CYTHON_FILES, ids=name_of)

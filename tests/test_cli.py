@@ -1,10 +1,6 @@
 """The command `hashkit`, as a user types it."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,17 +162,11 @@ def test_a_failed_write_leaves_the_old_file_whole(run, files, tmp_path, monkeypa
     assert set(tmp_path.iterdir()) == names
 
 
-def test_the_real_command_starts_without_torch_or_scikit_learn(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parent.parent)}
-
-    def python(source, *arguments):
-        command = [sys.executable, "-c", source, *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
+def test_the_real_command_starts_without_torch_or_scikit_learn(run_python):
     light = "import hashkit.cli, sys; print({'torch', 'sklearn', 'numpy'} & set(sys.modules))"
-    assert python(light).stdout == "set()\n"
+    assert run_python(light).stdout == "set()\n"
     main = "from hashkit.cli import main; main()"
-    assert "instruction sets: portable" in python(main, "info").stdout
-    result = python(main, "info", "nowhere.npy")
+    assert "instruction sets: portable" in run_python(main, "info").stdout
+    result = run_python(main, "info", "nowhere.npy")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "error: [Errno 2] No such file or directory: 'nowhere.npy'\n"

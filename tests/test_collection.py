@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -185,14 +183,13 @@ def test_save_writes_an_index_of_its_own(collection, tmp_path):
     np.testing.assert_array_equal(hashkit.Index.load(tmp_path / "index").get(range(5)), random_codes(5))
 
 
-def test_it_is_open_once(collection):
+def test_it_is_open_once(collection, run_python):
     with pytest.raises(BlockingIOError, match="is open already"):
         hashkit.Collection(collection._folder)
     script = f"import hashkit; hashkit.Collection({collection._folder!r})"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "BlockingIOError" in result.stderr
+    assert "BlockingIOError" in run_python(script).stderr
     collection.close()
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert run_python(script).returncode == 0
     reopened(collection).close()
 
 

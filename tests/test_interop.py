@@ -78,15 +78,17 @@ def test_bad_copies_are_explained(data, error, message):
         interop.from_postgres_copy(data)
 
 
-def test_bad_codes_are_explained():
+@pytest.mark.parametrize("convert", [interop.to_postgres_copy, interop.to_arrow])
+def test_bad_codes_are_explained(convert):
+    if convert is interop.to_arrow:
+        pytest.importorskip("pyarrow")
     codes = np.ones((2, 1), np.uint8)
-    for convert in (interop.to_postgres_copy, interop.to_arrow):
-        with pytest.raises(ValueError, match="zero padding after 5 bits"):
-            convert(codes, n_bits=5)
-        with pytest.raises(ValueError, match=r"ids must have shape \(2,\)"):
-            convert(codes, np.arange(3))
-        with pytest.raises(TypeError, match="codes must be a uint8 array"):
-            convert([1, 2])
+    with pytest.raises(ValueError, match="zero padding after 5 bits"):
+        convert(codes, n_bits=5)
+    with pytest.raises(ValueError, match=r"ids must have shape \(2,\)"):
+        convert(codes, np.arange(3))
+    with pytest.raises(TypeError, match="codes must be a uint8 array"):
+        convert([1, 2])
 
 
 @pytest.mark.parametrize("lists", [False, True])
