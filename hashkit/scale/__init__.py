@@ -1,0 +1,42 @@
+"""Beyond one machine, on Ray: fit and encode data sets of any size, build shards, and search them as one index.
+
+Needs Ray (``pip install "hashkit[ray]"``); nothing else in hashkit does. What is computed is what a single machine
+would compute, bit for bit: Ray brings scheduling, retries and machines.
+
+>>> import ray, hashkit.scale
+>>> dataset = ray.data.read_parquet("features/")  # columns "id" and "features"
+>>> hasher = hashkit.scale.fit(dataset, ids="id", n_bits=64)
+>>> codes = hashkit.scale.encode(dataset, hasher, path="codes/")
+>>> hashkit.scale.build(codes, "shards/", 16)
+>>> with hashkit.scale.ShardedIndex("shards/") as index:
+...     distances, ids = index.query(queries, k=100)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "MissingShardsError": "dispatch",
+    "ShardedIndex": "sharded_index",
+    "build": "shards",
+    "encode": "encoding",
+    "fit": "sampling",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hashkit.scale' has no attribute {name!r}")
+    try:
+        importlib.import_module("ray")
+    except ImportError as error:
+        raise ImportError("hashkit.scale needs Ray: pip install 'hashkit[ray]'") from error
+    return getattr(importlib.import_module(f"hashkit.scale.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

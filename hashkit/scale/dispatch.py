@@ -1,0 +1,177 @@
+"""Asking shards: one actor per shard and replica, asked again until it answers or is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
+
+from hashkit.scale.actors import Host, ShardActor
+from hashkit.scale.manifest import Manifest, shard_names
+from hashkit.scale.places import Place
+
+PAUSE = 0.1
+"""Seconds between two attempts to reach an actor that is being restarted."""
+
+
+class MissingShardsError(RuntimeError):
+    """Some shards did not answer, so that the answer would not be whole.
+
+    Attributes
+    ----------
+    shards : tuple of str
+        Their files.
+    """
+
+    def __init__(self, message: str, shards: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.shards = shards
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.shards)
+
+
+class Dispatcher:
+    """The actors of all shards, and a thread with the event loop that talks to them.
+
+    Parameters
+    ----------
+    place, manifest
+        Where the shards are, and which.
+    replicas : int
+        Actors for each shard.
+    patience : float
+        Seconds that a shard may be out of reach before it is given up.
+    actor_options : dict
+        What Ray's ``options`` takes.
+    """
+
+    def __init__(
+        self, place: Place, manifest: Manifest, replicas: int, patience: float, actor_options: dict[str, Any]
+    ) -> None:
+        self._place, self._manifest, self._patience = place, manifest, patience
+        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": "SPREAD", **actor_options}
+        self._make = ray.remote(ShardActor).options(**options)
+        numbers = range(len(manifest.shards))
+        self._actors = [[self._start(number) for _ in range(replicas)] for number in numbers]
+        self._turns = [itertools.count() for _ in numbers]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hashkit-shards", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Start `work` in the dispatcher's thread."""
+        if not self._thread.is_alive():
+            work.close()
+            raise RuntimeError("this ShardedIndex is closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def hosts(self) -> list[Host]:
+        """Where every actor runs; raises a MissingShardsError if one cannot open its shard."""
+        replicas = range(len(self._actors[0]))
+        rounds = [await self.ask_all(range(len(self._actors)), "host", None) for _ in replicas]
+        for answers in rounds:
+            self.require_all(answers)
+        return [host for answers in rounds for host in answers]
+
+    async def ask_all(self, shards: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
+        """What each of `shards` answers, in their order, or the exception that says why it does not."""
+        asked = [self._ask(shard, method, timeout, arguments) for shard in shards]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, (RayError, asyncio.TimeoutError)):
+                raise answer
+        return answers
+
+    def require_all(self, answers: Sequence[Any]) -> None:
+        """Raise a MissingShardsError if one of the answers, one for each shard, is an exception."""
+        failed = {number: answer for number, answer in enumerate(answers) if isinstance(answer, Exception)}
+        if failed:
+            numbers = list(failed)
+            reasons = Counter(_reason(error) for error in failed.values())
+            names = shard_names(self._manifest, numbers)
+            said = "; ".join(reason for reason, _ in reasons.most_common(3))
+            raise MissingShardsError(
+                f"{len(failed)} of {len(answers)} shards did not answer: {names} ({said})",
+                tuple(self._manifest.shards[number].file for number in numbers),
+            ) from failed[numbers[0]]
+
+    def close(self) -> None:
+        """End every actor and the thread; what is being asked fails."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        if ray.is_initialized():
+            for actor in itertools.chain.from_iterable(self._actors):
+                ray.kill(actor)
+        self._actors = []
+
+    async def _cancel_all(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _start(self, shard: int) -> Any:
+        return self._make.remote(self._place, self._manifest.shards[shard], self._manifest.n_bits)
+
+    async def _ask(self, shard: int, method: str, timeout: float | None, arguments: tuple[Any, ...]) -> Any:
+        """What a shard answers, by whichever of its replicas is in reach.
+
+        Raises
+        ------
+        RayTaskError
+            What its code raised.
+        RayActorError
+            If no replica was in reach for as long as `patience`.
+        asyncio.TimeoutError
+            If that took longer than `timeout`.
+        """
+        actors, started = self._actors[shard], self._loop.time()
+        unreachable_since: float | None = None
+        while True:
+            number = next(self._turns[shard]) % len(actors)
+            actor = actors[number]
+            try:
+                return await _answer(
+                    getattr(actor, method).remote(*arguments), None if timeout is None else timeout / len(actors)
+                )
+            except RayActorError as error:
+                now = self._loop.time()
+                unreachable_since = now if unreachable_since is None else unreachable_since
+                if now > unreachable_since + self._patience:
+                    raise
+                if isinstance(error, ActorDiedError) and actors[number] is actor:
+                    actors[number] = self._start(shard)
+                await asyncio.sleep(PAUSE / len(actors))
+            except asyncio.TimeoutError:
+                pass  # the next replica
+            if timeout is not None and self._loop.time() >= started + timeout:
+                raise asyncio.TimeoutError
+
+
+async def _answer(ref: Any, timeout: float | None) -> Any:
+    try:
+        return await asyncio.wait_for(ref, timeout)
+    except (asyncio.TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(RayError):
+            ray.cancel(ref)  # it may still wait in the actor's queue
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    if isinstance(error, asyncio.TimeoutError):
+        return "no answer within the timeout"
+    return f"out of reach: {str(error).splitlines()[0]}" if str(error) else type(error).__name__

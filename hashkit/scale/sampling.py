@@ -1,0 +1,163 @@
+"""Fitting on a data set that does not fit into memory: a uniform sample of its rows, drawn in one pass.
+
+Every row has a key, a 64-bit hash of the seed and of its id; the sample is the rows with the smallest keys. So it does
+not depend on blocks, order or machines, and two samples of one seed are nested. An actor keeps the smallest keys seen
+so far; blocks ask it for the largest of them and send only rows below: about ``sample * (1 + log(n_rows / sample))``
+rows travel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.data
+from numpy.typing import NDArray
+
+import hashkit
+from hashkit.codes import describe
+from hashkit.index.core import check_int
+from hashkit.scale.columns import feature_matrix, id_column, require_columns
+
+Keys = NDArray[np.uint64]
+
+
+def fit(
+    dataset: ray.data.Dataset,
+    *,
+    column: str = "features",
+    ids: str | None = None,
+    n_bits: int = 64,
+    sample: int = 1_000_000,
+    method: str = "udhpl",
+    random_state: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> Any:
+    """Learn a hasher from a uniform sample of a data set.
+
+    Parameters
+    ----------
+    dataset : ray.data.Dataset
+    column : str
+        The column of feature vectors: lists of numbers or tensors.
+    ids : str, optional
+        The column of ids, different integers. Without it the sample is drawn from the different rows: rows with the
+        same features count once.
+    n_bits : int
+        Length of the codes.
+    sample : int
+        Rows to fit on; they must fit into the memory of this process and of one actor. A smaller data set is taken
+        whole.
+    method, random_state, progress, **options
+        As for :func:`hashkit.fit`. `random_state` is an int, and decides the sample too.
+
+    Returns
+    -------
+    Hasher
+        Fitted. The same whatever the blocks of the data set and their order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is none, a column is missing or of another type, or what :func:`hashkit.fit` raises.
+    """
+    sample = check_int(sample, "sample", 1)
+    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)):
+        raise TypeError(f"random_state must be an int, got {describe(random_state)}")
+    rows = draw_sample(dataset, column, ids, sample, int(random_state))
+    return hashkit.fit(rows, n_bits=n_bits, method=method, random_state=int(random_state), progress=progress, **options)
+
+
+def draw_sample(dataset: ray.data.Dataset, column: str, ids: str | None, sample: int, seed: int) -> NDArray[Any]:
+    """The rows of the `sample` smallest keys in the order of their keys, shape (n_rows, n_features)."""
+    reservoir = ray.remote(num_cpus=0)(Reservoir).remote(sample)
+    offers = dataset.map_batches(
+        _offer,
+        fn_kwargs={"reservoir": reservoir, "column": column, "ids": ids, "seed": seed},
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+    )
+    n_rows = sum(int(block["n_rows"].sum()) for block in offers.iter_batches(batch_size=None))
+    if n_rows == 0:
+        raise ValueError("dataset must not be empty")
+    rows: NDArray[Any] = ray.get(reservoir.rows.remote())
+    return rows
+
+
+def _offer(block: pa.Table, reservoir: Any, column: str, ids: str | None, seed: int) -> pa.Table:
+    """Send those rows of `block` to the reservoir that it can still want."""
+    require_columns(block, column, *([] if ids is None else [ids]))
+    if len(block):
+        limit = ray.get(reservoir.limit.remote())
+        features = feature_matrix(block[column], column)
+        keys = row_keys(features, seed) if ids is None else id_keys(id_column(block, ids), seed)
+        wanted = keys < limit
+        if wanted.any():
+            ray.get(reservoir.offer.remote(keys[wanted], features[wanted]))
+    return pa.table({"n_rows": [len(block)]})
+
+
+class Reservoir:
+    """The rows of the smallest keys among those offered; an actor.
+
+    Parameters
+    ----------
+    size : int
+        How many rows to keep.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._limit = np.uint64(np.iinfo(np.uint64).max)
+        self._keys: list[Keys] = []
+        self._rows: list[NDArray[Any]] = []
+
+    def limit(self) -> np.uint64:
+        """Rows whose keys are not below this cannot enter any more."""
+        return self._limit
+
+    def offer(self, keys: Keys, rows: NDArray[Any]) -> None:
+        """Take rows into account; to offer a row again changes nothing."""
+        if self._rows and rows.shape[1] != self._rows[0].shape[1]:
+            raise ValueError(
+                f"column must hold vectors of one length, got {self._rows[0].shape[1]} and {rows.shape[1]} features"
+            )
+        self._keys.append(keys)
+        self._rows.append(rows)
+        if sum(map(len, self._keys)) >= 2 * self._size:
+            self._discard()
+
+    def rows(self) -> NDArray[Any]:
+        """The rows kept, in the order of their keys."""
+        self._discard()
+        return self._rows[0]
+
+    def _discard(self) -> None:
+        keys, first = np.unique(np.concatenate(self._keys), return_index=True)
+        self._rows = [np.concatenate(self._rows)[first[: self._size]]]
+        self._keys = [keys[: self._size]]
+        if len(keys) >= self._size:
+            self._limit = keys[self._size - 1]
+
+
+def id_keys(ids: NDArray[np.int64], seed: int) -> Keys:
+    """A 64-bit key for each id, a permutation of all 64-bit numbers: splitmix64's finalizer (Steele et al., 2014)."""
+    offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "little")
+    keys = ids.view(np.uint64) + np.uint64(offset)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
+    mixed: Keys = keys ^ (keys >> np.uint64(31))
+    return mixed
+
+
+def row_keys(features: NDArray[Any], seed: int) -> Keys:
+    """A 64-bit key for each row of features, from its bytes."""
+    key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
+    rows = np.ascontiguousarray(features)
+    digests = [hashlib.blake2b(row.data, digest_size=8, key=key).digest() for row in rows]
+    return np.frombuffer(b"".join(digests), np.uint64)

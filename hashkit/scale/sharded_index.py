@@ -1,0 +1,295 @@
+"""`ShardedIndex`: the face of search over shards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.codes import Codes, check_codes, check_n_threads, describe
+from hashkit.index.core import check_int
+from hashkit.index.results import RadiusResult
+from hashkit.scale.dispatch import Dispatcher
+from hashkit.scale.manifest import read_manifest
+from hashkit.scale.places import Place
+
+INLINE_BYTES = 100_000
+"""Arguments beyond this are put into Ray's object store once, instead of being sent to every shard."""
+
+
+class ShardedIndex:
+    """Exact search over shards as if they were one index: one actor for each shard and replica maps its file.
+
+    A call either returns what a single :class:`hashkit.Index` of all codes would return, bit for bit, or raises.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder that :func:`hashkit.scale.build` made, or its URI.
+    filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
+        Where `path` is.
+    replicas : int
+        Actors for each shard, which take turns; if one is out of reach the next is asked.
+    n_threads : int, optional
+        Threads of an actor, by default the CPUs of its machine divided by the actors there.
+    batch_size : int
+        Queries that travel together.
+    max_in_flight : int
+        Batches that are worked on at a time, over all calls; others wait.
+    patience : float
+        Seconds that a shard may be out of reach, while Ray restarts its actor, before it is missing.
+    **actor_options
+        What Ray's ``options`` takes, such as ``num_cpus`` and ``resources``. By default actors are spread over the
+        machines and reserve nothing.
+
+    Raises
+    ------
+    hashkit.storage.FormatError
+        If the manifest is damaged.
+    MissingShardsError
+        If a shard's file is missing or not the one of the manifest; names it.
+    OSError
+        If there is no manifest.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        filesystem: Any = None,
+        replicas: int = 1,
+        n_threads: int | None = None,
+        batch_size: int = 1000,
+        max_in_flight: int = 8,
+        patience: float = 60.0,
+        **actor_options: Any,
+    ) -> None:
+        place = Place.of(path, filesystem)
+        self._batch_size = check_int(batch_size, "batch_size", 1)
+        self._slots = asyncio.Semaphore(check_int(max_in_flight, "max_in_flight", 1))
+        replicas, patience = check_int(replicas, "replicas", 1), _check_seconds(patience, "patience")
+        threads = None if n_threads is None else check_n_threads(n_threads)
+        self._manifest = read_manifest(place)
+        self._folder = place.folder
+        self._dispatcher = Dispatcher(place, self._manifest, replicas, patience, actor_options)
+        try:
+            hosts = self._wait(self._dispatcher.hosts())
+        except BaseException:
+            self.close()
+            raise
+        busiest = Counter(host.node for host in hosts)
+        self._n_threads = threads or max(1, min(host.n_cpus // busiest[host.node] for host in hosts))
+
+    @property
+    def n_bits(self) -> int:
+        """Length of the codes in bits."""
+        return self._manifest.n_bits
+
+    @property
+    def n_shards(self) -> int:
+        """The number of shards."""
+        return len(self._manifest.shards)
+
+    def __len__(self) -> int:
+        """The number of codes in all shards."""
+        return self._manifest.n_codes
+
+    def __repr__(self) -> str:
+        return (
+            f"<hashkit.scale.ShardedIndex of {len(self)} codes of {self.n_bits} bits in {self.n_shards} shards "
+            f"at {self._folder!r}>"
+        )
+
+    def query(self, q: Codes, k: int = 100, *, allow_partial: bool = False, timeout: float | None = None) -> Any:
+        """The `k` nearest codes of each query.
+
+        Parameters
+        ----------
+        q : uint8 array of shape (n_queries, n_bytes), or (n_bytes,) for one query
+            Packed codes of the index's length.
+        k : int, default=100
+            How many; at least 1. More than there are codes gives as many as there are.
+        allow_partial : bool, default=False
+            Answer from the shards that there are, and say which were missing.
+        timeout : float, optional
+            Seconds after which a shard is missing that has not answered a batch, however often it was asked.
+
+        Returns
+        -------
+        distances : int32 array of shape (n_queries, min(k, len(index)))
+            Hamming distances, ascending. One-dimensional for a single query.
+        ids : int64 array of the same shape
+            Ids in the order of the distances; among equal distances ascending.
+        missing : tuple of str
+            Files of the shards that are not in the answer of every query; only with `allow_partial`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `q` is not packed codes of the index's length, or `k` is not a positive int.
+        MissingShardsError
+            If a shard did not answer; names it.
+        """
+        return self._wait(self._query(q, k, allow_partial, timeout))
+
+    def radius(self, q: Codes, r: int, *, allow_partial: bool = False, timeout: float | None = None) -> Any:
+        """Every code within distance `r` of each query, `r` included.
+
+        Parameters
+        ----------
+        q, allow_partial, timeout
+            As for :meth:`query`.
+        r : int
+            The radius; at least 0.
+
+        Returns
+        -------
+        result : RadiusResult
+        missing : tuple of str
+            Only with `allow_partial`, as for :meth:`query`.
+
+        Raises
+        ------
+        TypeError, ValueError, MissingShardsError
+            As for :meth:`query`.
+        """
+        return self._wait(self._radius(q, r, allow_partial, timeout))
+
+    async def query_async(
+        self, q: Codes, k: int = 100, *, allow_partial: bool = False, timeout: float | None = None
+    ) -> Any:
+        """:meth:`query` for servers: any number may wait at a time, in any event loop."""
+        return await asyncio.wrap_future(self._dispatcher.run(self._query(q, k, allow_partial, timeout)))
+
+    async def radius_async(self, q: Codes, r: int, *, allow_partial: bool = False, timeout: float | None = None) -> Any:
+        """:meth:`radius` for servers."""
+        return await asyncio.wrap_future(self._dispatcher.run(self._radius(q, r, allow_partial, timeout)))
+
+    def warm(self) -> None:
+        """Make every actor verify its shard and bring it into memory; what is damaged raises a MissingShardsError."""
+        self._dispatcher.require_all(self._wait(self._dispatcher.ask_all(self._all_shards, "warm", None)))
+
+    def close(self) -> None:
+        """End the actors."""
+        self._dispatcher.close()
+
+    def __enter__(self) -> ShardedIndex:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _all_shards(self) -> range:
+        return range(self.n_shards)
+
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        future = self._dispatcher.run(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _query(self, q: Codes, k: int, allow_partial: bool, timeout: float | None) -> Any:
+        k, batches = check_int(k, "k", 1), self._batches(q)
+        timeout = None if timeout is None else _check_seconds(timeout, "timeout")
+        # With work for every shard, each batch begins at a shard of its own, whose answer limits the search of the
+        # others. With less than that they would only wait for each other.
+        in_turn = len(batches) >= self.n_shards > 1
+        homes = [number % self.n_shards if in_turn else None for number in range(len(batches))]
+        answers = await _all(self._nearest(batch, k, home, timeout) for batch, home in zip(batches, homes, strict=True))
+        missing = self._missing([found for _, found in answers], allow_partial)
+        n_columns = min(distances.shape[1] for (distances, _), _ in answers)
+        distances = np.concatenate([distances[:, :n_columns] for (distances, _), _ in answers])
+        ids = np.concatenate([ids[:, :n_columns] for (_, ids), _ in answers])
+        found = (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
+        return (*found, missing) if allow_partial else found
+
+    async def _nearest(self, queries: Codes, k: int, home: int | None, timeout: float | None) -> Any:
+        """(distances, ids) of a batch, and what each shard answered."""
+        async with self._slots:
+            shared, first, limits = _shared(queries), [], None
+            others = [shard for shard in self._all_shards if shard != home]
+            if home is not None:
+                first = await self._dispatcher.ask_all([home], "query", timeout, shared, k, None, self._n_threads)
+                if not isinstance(first[0], Exception) and first[0].parts[0].shape[1] == k:
+                    limits = np.ascontiguousarray(first[0].parts[0][:, -1])
+            rest = await self._dispatcher.ask_all(others, "query", timeout, shared, k, limits, self._n_threads)
+            by_shard = rest if home is None else [*rest[:home], *first, *rest[home:]]
+            parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
+            parts = parts or [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
+            k = min(k, sum(ids.shape[1] for _, ids in parts))
+            return await asyncio.to_thread(_native.merge_nearest, parts, k, 1), by_shard
+
+    async def _radius(self, q: Codes, r: int, allow_partial: bool, timeout: float | None) -> Any:
+        r, batches = min(check_int(r, "r", 0), self.n_bits), self._batches(q)
+        timeout = None if timeout is None else _check_seconds(timeout, "timeout")
+        answers = await _all(self._within(batch, r, timeout) for batch in batches)
+        missing = self._missing([found for _, found in answers], allow_partial)
+        ends = np.cumsum([0, *(offsets[-1] for (offsets, _, _), _ in answers)])
+        offsets = [offsets[1:] + end for ((offsets, _, _), _), end in zip(answers, ends, strict=False)]
+        result = RadiusResult(
+            np.concatenate([np.zeros(1, np.int64), *offsets]),
+            np.concatenate([distances for (_, distances, _), _ in answers]),
+            np.concatenate([ids for (_, _, ids), _ in answers]),
+        )
+        return (result, missing) if allow_partial else result
+
+    async def _within(self, queries: Codes, r: int, timeout: float | None) -> Any:
+        """(offsets, distances, ids) of a batch, and what each shard answered."""
+        async with self._slots:
+            by_shard = await self._dispatcher.ask_all(
+                self._all_shards, "radius", timeout, _shared(queries), r, self._n_threads
+            )
+            parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
+            nothing = np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
+            return await asyncio.to_thread(_native.merge_within_radius, parts or [nothing], 1), by_shard
+
+    def _batches(self, q: Codes) -> list[Codes]:
+        queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
+        check_codes(queries, "q", self.n_bits)
+        starts = range(0, max(1, len(queries)), self._batch_size)
+        return [queries[start : start + self._batch_size] for start in starts]
+
+    def _missing(self, answers: Sequence[Sequence[Any]], allow_partial: bool) -> tuple[str, ...]:
+        """Files of the shards that one of the batches lacks; raises a MissingShardsError if there must be none."""
+        worst = [
+            next((a for a in of_shard if isinstance(a, Exception)), None) for of_shard in zip(*answers, strict=True)
+        ]
+        if not allow_partial:
+            self._dispatcher.require_all(worst)
+        return tuple(s.file for s, error in zip(self._manifest.shards, worst, strict=True) if error is not None)
+
+
+def _check_seconds(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, got {describe(value)}")
+    if not value >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value}")
+    return float(value)
+
+
+async def _all(work: Any) -> list[Any]:
+    """The results of coroutines, in their order; the first exception ends the others."""
+    tasks = [asyncio.ensure_future(item) for item in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+
+
+def _shared(queries: NDArray[Any]) -> Any:
+    return ray.put(queries) if queries.nbytes > INLINE_BYTES else queries
