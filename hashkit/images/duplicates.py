@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hashkit.codes import Codes
 from hashkit.index import Index
 
-_CODES_PER_QUERY = 2048
+_CODES_PER_QUERY = 512
 
 
 def group_duplicates(codes: Codes, radius: int, *, n_threads: int | None = None) -> list[NDArray[np.int64]]:

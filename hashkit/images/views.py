@@ -1,0 +1,133 @@
+"""What the pages show: tiles with pictures, distances and links, and the HTML around them."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.images.decoding import ImageError, read_image
+from hashkit.images.gallery import Gallery, Match, Photo
+from hashkit.images.thumbnails import THUMBNAIL_SIDE, shrink, thumbnail
+
+CHART_WIDTH, CHART_HEIGHT = 600, 200
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture on a page; `distance` and `similarity` where it is a result."""
+
+    name: str
+    picture: str
+    link: str = ""
+    distance: int | None = None
+    similarity: float | None = None
+
+
+def readable(path: str) -> str:
+    """A path as it can be shown: bytes that are no UTF-8 become question marks."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def photo_tile(photo: Photo, match: Match | None = None) -> Tile:
+    """A tile that links to the picture's neighbors."""
+    return Tile(
+        readable(photo.path),
+        f"/thumbnails/{photo.id}?v={photo.stamp.mtime_ns}",
+        f"/neighbors/{photo.id}",
+        match.distance if match else None,
+        match.similarity if match else None,
+    )
+
+
+def match_tiles(matches: Iterable[Match]) -> list[Tile]:
+    """Tiles of what was found, in its order."""
+    return [photo_tile(match.photo, match) for match in matches]
+
+
+def results_as_file(gallery: Gallery, source: str, matches: list[Match]) -> str:
+    """The page of results as one self-contained HTML file.
+
+    Parameters
+    ----------
+    gallery : Gallery
+    source : str
+        The file that was asked for.
+    matches : list of Match
+
+    Returns
+    -------
+    html : str
+        With style and thumbnails inside; it loads nothing and runs nothing.
+    """
+    tiles = [
+        Tile(readable(match.photo.path), _inline(gallery, match.photo), "", match.distance, match.similarity)
+        for match in matches
+    ]
+    asked = Tile(readable(os.path.basename(source)), _data_url(shrink(read_image(source), 2 * THUMBNAIL_SIDE)))
+    style = jinja2.PackageLoader("hashkit.images", "static").get_source(environment(), "gallery.css")[0]
+    return render("results_file.html", asked=asked, tiles=tiles, style=style, n_bits=gallery.n_bits)
+
+
+def render(template: str, **values: Any) -> str:
+    """The HTML of a template; every value is escaped."""
+    return environment().get_template(template).render(**values)
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """The templates of this package."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("hashkit.images", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.globals.update(bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
+    return made
+
+
+def bars(values: NDArray[np.float64], greatest: float | None = None) -> list[tuple[float, float, float, float, float]]:
+    """Bars of a chart: x, y, width and height in its units, and the value."""
+    top = max(float(values.max()) if greatest is None else greatest, 1e-9)
+    width = CHART_WIDTH / len(values)
+    heights = [CHART_HEIGHT * value / top for value in values.tolist()]
+    return [
+        (round(i * width, 2), round(CHART_HEIGHT - height, 2), round(0.82 * width, 2), round(height, 2), float(value))
+        for i, (height, value) in enumerate(zip(heights, values, strict=True))
+    ]
+
+
+def line(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """Points of a line from (0, 0) to (1, 1), as SVG takes them; those without a value are left out."""
+    return " ".join(
+        f"{CHART_WIDTH * a:.1f},{CHART_HEIGHT * (1 - b):.1f}"
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+        if math.isfinite(a) and math.isfinite(b)
+    )
+
+
+def _inline(gallery: Gallery, photo: Photo) -> str:
+    try:
+        return _data_url(thumbnail(gallery, photo))
+    except (ImageError, OSError):  # changed or gone since it was indexed: its name is still a result
+        return ""
+
+
+def _data_url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def pages(n_items: int, per_page: int, page: int) -> tuple[int, int]:
+    """The number of pages, at least one, and `page` brought between 1 and it."""
+    n_pages = max(1, -(-n_items // per_page))
+    return n_pages, min(max(page, 1), n_pages)
