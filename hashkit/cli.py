@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from hashkit.images.cli import app as images_app
+
 
 class _Commands(TyperGroup):
     """Turns what a user can get wrong into one line and exit code 1; a mistake in the command itself ends with 2."""
@@ -136,6 +138,9 @@ def info(
     from hashkit import commands
 
     typer.echo(commands.describe_file(file))
+
+
+app.add_typer(images_app, name="images")
 
 
 def main() -> None:

@@ -1,24 +1,32 @@
 """Pictures in, pictures out: features of image files, perceptual hashes, and an index of a folder to look at."""
 
-from hashkit.images.decoding import ImageError, open_image, read_image
-from hashkit.images.extraction import Extraction, extract
-from hashkit.images.gallery import Gallery, Match, Photo
-from hashkit.images.models import make_model
-from hashkit.images.phash import dct_hash, difference_hash
-from hashkit.images.updating import Report, index_folder
+from __future__ import annotations
 
-__all__ = [
-    "Extraction",
-    "Gallery",
-    "ImageError",
-    "Match",
-    "Photo",
-    "Report",
-    "dct_hash",
-    "difference_hash",
-    "extract",
-    "index_folder",
-    "make_model",
-    "open_image",
-    "read_image",
-]
+import importlib
+from typing import Any
+
+# Public name -> the module that defines it. Loaded on first use: they need Pillow, of the extra `images`, and the
+# commands must not.
+_HOMES = {
+    "Extraction": "extraction",
+    "Gallery": "gallery",
+    "ImageError": "decoding",
+    "Match": "gallery",
+    "Photo": "gallery",
+    "Report": "updating",
+    "dct_hash": "phash",
+    "difference_hash": "phash",
+    "extract": "extraction",
+    "index_folder": "updating",
+    "make_model": "models",
+    "open_image": "decoding",
+    "read_image": "decoding",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"hashkit.images.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'hashkit.images' has no attribute {name!r}")

@@ -1,0 +1,158 @@
+"""The commands `hashkit images ...`: names and help of their arguments, and what they print; no logic of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+SKIPPED_NAMED = 20
+
+app = typer.Typer(
+    help="Index a folder of pictures, search it by picture, find duplicates, look at it in a browser.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+GalleryPath = Annotated[Path, typer.Argument(metavar="GALLERY", help="What `hashkit images index` has written.")]
+
+
+@app.callback()
+def images() -> None:
+    """Index a folder of pictures, search it by picture, find duplicates, look at it in a browser."""
+    if importlib.util.find_spec("PIL") is None:
+        raise ValueError("pictures need more packages: pip install 'hashkit[images]'")
+    # Pillow warns of odd headers; what cannot be decoded is named at the end.
+    warnings.filterwarnings("ignore", module="PIL")
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, searched in all its depth.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The index: a folder to make, or to bring up to date.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="efficientnet-lite0 (the default: what is in a picture), dct or difference (how it looks)."),
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Length of the codes [default: 64].")] = None,
+    method: Annotated[str | None, typer.Option(help="How to learn the codes [default: udhpl].")] = None,
+    features: Annotated[
+        bool | None, typer.Option("--features/--no-features", help="Keep features on disk, for --rerank and --refit.")
+    ] = None,
+    refit: Annotated[bool, typer.Option(help="Learn the codes anew from all pictures.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Pictures in a thread's hands at a time.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Index the pictures of a folder; a later run takes only what is new, changed or gone."""
+    from hashkit.images.updating import index_folder
+
+    try:
+        report = index_folder(
+            folder,
+            output,
+            model=model,
+            n_bits=bits,
+            method=method,
+            keep_features=features,
+            refit=refit,
+            batch_size=batch_size,
+            random_state=seed,
+            progress=not quiet,
+        )
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was done is kept: start the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+    _tell_skipped(report.skipped)
+    if report.learnt and report.method == "random_hyperplanes" and method != "random_hyperplanes":
+        typer.echo("too few pictures to learn from: codes by random hyperplanes until a later run finds more")
+    changes = f"{report.n_added:,} new, {report.n_changed:,} changed, {report.n_removed:,} gone"
+    typer.echo(f"{output}: {report.n_images:,} pictures ({changes}, {len(report.skipped):,} skipped)")
+
+
+@app.command()
+def query(
+    gallery: GalleryPath,
+    picture: Annotated[Path, typer.Argument(help="The picture to search by.")],
+    k: Annotated[int, typer.Option("-k", help="How many pictures.", min=1)] = 20,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Order the nearest by the similarity of features.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the results to this one self-contained file too.")] = None,
+) -> None:
+    """Print the pictures most like one: distance and path, tab-separated."""
+    from hashkit.images.decoding import ImageError
+    from hashkit.images.gallery import Gallery
+    from hashkit.images.views import results_as_file
+
+    opened = Gallery(gallery)
+    try:
+        matches = opened.query(picture, k, rerank=rerank)
+    except ImageError as error:
+        raise ValueError(f"{str(picture)!r} cannot be searched by: {error}") from error
+    for match in matches:
+        similarity = "" if match.similarity is None else f"{match.similarity:.4f}\t"
+        typer.echo(f"{match.distance}\t{similarity}{_one_line(opened.file_of(match.photo))}")
+    if html is not None:
+        html.write_text(results_as_file(opened, str(picture), matches), encoding="utf-8")
+        typer.echo(f"wrote {html}", err=True)
+
+
+@app.command()
+def duplicates(
+    gallery: GalleryPath,
+    radius: Annotated[int, typer.Option("-r", "--radius", help="Bits in which neighbors may differ.", min=0)] = 4,
+) -> None:
+    """Print groups of pictures that are near each other, one path a line, an empty line between groups."""
+    from hashkit.images.gallery import Gallery
+
+    opened = Gallery(gallery)
+    groups = opened.duplicates(radius)
+    for group in groups:
+        typer.echo("".join(f"{_one_line(opened.file_of(photo))}\n" for photo in group))
+    typer.echo(f"{len(groups):,} groups of {sum(map(len, groups)):,} pictures", err=True)
+
+
+@app.command()
+def explore(
+    gallery: GalleryPath,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond this machine only with the token shown.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name under which the page may be asked for.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")] = "auto",
+) -> None:
+    """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
+    from hashkit.images.gallery import Gallery
+
+    try:
+        from hashkit.images.server import serve
+    except ImportError as error:
+        raise ValueError(f"the page needs more packages: pip install 'hashkit[explore]' ({error})") from error
+    serve(
+        Gallery(gallery, device=device),
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        started=lambda address, _: typer.echo(f"open {address} (Ctrl-C ends)"),
+    )
+
+
+def _tell_skipped(skipped: dict[str, str]) -> None:
+    for path, why in list(skipped.items())[:SKIPPED_NAMED]:
+        typer.echo(f"skipped {_one_line(path)}: {' '.join(why.split())}", err=True)
+    if len(skipped) > SKIPPED_NAMED:
+        typer.echo(f"skipped {len(skipped) - SKIPPED_NAMED:,} more", err=True)
+
+
+def _one_line(path: str) -> str:
+    """A path that can be printed on a line: what cannot be shown is escaped as in Python."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
