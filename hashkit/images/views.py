@@ -32,6 +32,11 @@ class Tile:
     similarity: float | None = None
 
 
+def tail(name: str) -> str:
+    """The last two parts of a path: the rest is often the same for all."""
+    return "/".join(name.split("/")[-2:])
+
+
 def readable(path: str) -> str:
     """A path as it can be shown: bytes that are no UTF-8 become question marks."""
     return os.fsencode(path).decode("utf-8", "replace")
@@ -92,6 +97,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    made.filters.update(tail=tail)
     made.globals.update(bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
     return made
 
