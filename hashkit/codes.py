@@ -8,6 +8,7 @@ Packed codes are a C-contiguous ``uint8`` array of shape ``(n_codes, ceil(n_bits
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -216,6 +217,9 @@ def pack(values: object, *, format: str | None = None, n_threads: int | None = N
     return _PACKERS[format](values, threads)
 
 
+_HEX = re.compile("(?:[0-9A-Fa-f]{2})*")  # bytes.fromhex alone would pass over spaces
+
+
 def _from_hex(values: object) -> Codes:
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         raise TypeError(f"values must be a sequence of str in the format 'hex', got {describe(values)}")
@@ -223,10 +227,9 @@ def _from_hex(values: object) -> Codes:
         raise ValueError("values must not be empty in the format 'hex': the length of a code would be unknown")
     rows = []
     for number, text in enumerate(values):
-        try:
-            rows.append(bytes.fromhex(text))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"values[{number}] must be hexadecimal digits, got {text!r}") from error
+        if not isinstance(text, str) or not _HEX.fullmatch(text):
+            raise ValueError(f"values[{number}] must be hexadecimal digits, two for each byte, got {text!r}")
+        rows.append(bytes.fromhex(text))
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(f"values[{number}] must have {len(rows[0])} bytes like the first, got {len(rows[-1])}")
     return check_codes(np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1).copy(), "values")

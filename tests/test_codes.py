@@ -1,0 +1,276 @@
+"""hashkit.codes against numpy's own packing and the slow twins."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+import hashkit
+from hashkit import _native, codes
+
+ISAS = _native.supported_isas()
+MANY_BITS = [1, 7, 8, 9, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 4095, 4096]
+FLOATS = [np.float16, np.float32, np.float64]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, monkeypatch):
+    """Every instruction set in turn, chosen as a user would."""
+    monkeypatch.setenv("HASHKIT_ISA", request.param)
+    assert _native.default_isa() == request.param
+    return request.param
+
+
+def bit_matrices(max_rows=20, max_bits=200):
+    return hnp.arrays(np.bool_, st.tuples(st.integers(0, max_rows), st.integers(1, max_bits)))
+
+
+# --- packing
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@given(bits=bit_matrices(), n_threads=st.integers(1, 3))
+def test_pack_is_packbits(isa, bits, n_threads):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HASHKIT_ISA", isa)
+        packed = hashkit.pack(bits, n_threads=n_threads)
+    np.testing.assert_array_equal(packed, np.packbits(bits, axis=1))
+    assert packed.dtype == np.uint8
+    assert packed.flags.c_contiguous
+    codes.check_codes(packed, "packed", bits.shape[1])
+
+
+@pytest.mark.parametrize("n_bits", MANY_BITS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pack_of_values_is_packbits_of_positive(isa, rng, dtype, n_bits):
+    special = [0.0, -0.0, np.inf, -np.inf, np.finfo(dtype).tiny, np.finfo(dtype).smallest_subnormal, 1.0, -1.0]
+    values = rng.choice(np.array([*special, *-np.array(special)], dtype), (5, n_bits))
+    np.testing.assert_array_equal(hashkit.pack(values), np.packbits(values > 0, axis=1))
+
+
+@pytest.mark.parametrize("n_bits", MANY_BITS)
+def test_pack_of_bool(isa, rng, n_bits):
+    bits = rng.random((5, n_bits)) < 0.5
+    np.testing.assert_array_equal(hashkit.pack(bits), np.packbits(bits, axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, *FLOATS])
+@given(bits=bit_matrices())
+@settings(max_examples=20)
+def test_signs(dtype, bits):
+    signs = np.where(bits, 1, -1).astype(dtype)
+    np.testing.assert_array_equal(hashkit.pack(signs, format="signs"), np.packbits(bits, axis=1))
+
+
+@given(packed=hnp.arrays(np.uint8, st.tuples(st.integers(0, 20), st.integers(1, 40))))
+def test_formats_of_whole_bytes(packed):
+    np.testing.assert_array_equal(hashkit.pack(packed.view(np.int8), format="int8"), packed)
+    offset = (packed.astype(np.int16) - 128).astype(np.int8)
+    np.testing.assert_array_equal(hashkit.pack(offset, format="int8_offset"), packed)
+    if len(packed):
+        lines = [row.tobytes().hex() for row in packed]
+        np.testing.assert_array_equal(hashkit.pack(lines, format="hex"), packed)
+        np.testing.assert_array_equal(hashkit.pack([line.upper() for line in lines], format="hex"), packed)
+
+
+@pytest.mark.parametrize("format", ["int8", "int8_offset"])
+def test_packed_codes_are_a_copy(format):
+    values = np.zeros((2, 3), np.int8)
+    packed = hashkit.pack(values, format=format)
+    values[:] = 1
+    assert len(np.unique(packed)) == 1
+    assert packed.flags.writeable
+
+
+def test_memory_maps_are_packed(tmp_path, rng):
+    values = np.lib.format.open_memmap(tmp_path / "values.npy", "w+", np.float16, (9, 33))
+    values[:] = rng.standard_normal((9, 33))
+    np.testing.assert_array_equal(hashkit.pack(values), np.packbits(np.asarray(values) > 0, axis=1))
+
+
+def test_threads_do_not_change_the_codes(isa, rng):
+    values = rng.standard_normal((40_000, 64), dtype=np.float32)  # enough for several tasks
+    expected = np.packbits(values > 0, axis=1)
+    for n_threads in (None, 1, 2, 5):
+        np.testing.assert_array_equal(hashkit.pack(values, n_threads=n_threads), expected)
+
+
+# --- unpacking
+
+
+@given(bits=bit_matrices())
+def test_unpack_undoes_pack(bits):
+    unpacked = hashkit.unpack(hashkit.pack(bits), bits.shape[1])
+    assert unpacked.dtype == np.bool_
+    np.testing.assert_array_equal(unpacked, bits)
+
+
+@given(packed=hnp.arrays(np.uint8, st.tuples(st.integers(0, 20), st.integers(1, 40))))
+def test_unpack_takes_all_bits_by_default(packed):
+    np.testing.assert_array_equal(hashkit.unpack(packed), np.unpackbits(packed, axis=1).astype(bool))
+
+
+# --- distances
+
+
+@pytest.mark.parametrize("n_bytes", [1, 2, 3, 7, 8, 9, 16, 24, 31, 32, 33, 64, 100, 512])
+def test_hamming_distances(isa, rng, n_bytes):
+    a = rng.integers(0, 256, (7, n_bytes), np.uint8)
+    b = np.concatenate([a, ~a, np.zeros((1, n_bytes), np.uint8), rng.integers(0, 256, (50, n_bytes), np.uint8)])
+    distances = hashkit.hamming_distances(a, b)
+    assert distances.dtype == np.uint16
+    np.testing.assert_array_equal(distances, reference.hamming_distances(a, b))
+    np.testing.assert_array_equal(hashkit.hamming_distances(b, a, n_threads=3), distances.T)
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(0, 0), (0, 3), (3, 0), (1, 1)])
+def test_hamming_distances_of_few(n_a, n_b):
+    distances = hashkit.hamming_distances(np.zeros((n_a, 4), np.uint8), np.zeros((n_b, 4), np.uint8))
+    assert distances.shape == (n_a, n_b)
+    assert not distances.any()
+
+
+# --- bad input
+
+GOOD = np.zeros((2, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("values", "format", "error", "message"),
+    [
+        (None, None, TypeError, "values must be a numpy array, got NoneType"),
+        ([[1.0, 2.0]], None, TypeError, "values must be a numpy array, got list"),
+        (np.zeros((2, 3), np.int8), None, TypeError, r"dtype int8 could mean several things: say format="),
+        (np.zeros((2, 3), np.uint8), None, TypeError, r"dtype uint8 could mean several things: say format="),
+        (np.zeros((2, 3), np.longdouble), None, TypeError, "values must be of dtype float16, float32, float64"),
+        (np.zeros((2, 3), ">f4"), None, TypeError, "values must be of dtype float16, float32, float64"),
+        (np.zeros((2, 3)), "bool", TypeError, "values must be of dtype bool in the format 'bool'"),
+        (np.zeros((2, 3), np.uint8), "int8", TypeError, "values must be of dtype int8 in the format 'int8'"),
+        (np.ones((2, 3), np.uint8), "signs", TypeError, "in the format 'signs', got an array of shape"),
+        (np.zeros((2, 3)), "sign", ValueError, r"format must be one of \['bool', .*\], got 'sign'"),
+        (np.zeros(3), None, ValueError, r"two dimensions and 1 to 4096 columns, got an array of shape \(3,\)"),
+        (np.zeros((1, 2, 3)), None, ValueError, r"two dimensions .* \(1, 2, 3\)"),
+        (np.zeros((3, 0)), None, ValueError, r"1 to 4096 columns, got an array of shape \(3, 0\)"),
+        (np.zeros((1, 4097)), None, ValueError, r"1 to 4096 columns, got an array of shape \(1, 4097\)"),
+        (np.zeros((1, 513), np.int8), "int8", ValueError, "1 to 512 columns"),
+        (np.zeros((4, 6))[:, ::2], None, ValueError, "values must be C-contiguous"),
+        (np.zeros((4, 6), order="F"), None, ValueError, "values must be C-contiguous"),
+        (np.array([[0.0, 1.0], [np.nan, 1.0]]), None, ValueError, "values must be numbers, row 1 has NaN"),
+        (np.array([[np.nan]], np.float16), None, ValueError, "row 0 has NaN"),
+        (np.array([[1, 0]], np.int8), "signs", ValueError, "values must be -1 or 1"),
+        (np.array([[1.0, np.nan]]), "signs", ValueError, "values must be -1 or 1"),
+        ("ff", "hex", TypeError, "values must be a sequence of str in the format 'hex', got str 'ff'"),
+        (7, "hex", TypeError, "values must be a sequence of str in the format 'hex'"),
+        ([], "hex", ValueError, "values must not be empty"),
+        (["ff", "fg"], "hex", ValueError, r"values\[1\] must be hexadecimal digits, two for each byte, got 'fg'"),
+        (["ff", "f"], "hex", ValueError, r"values\[1\] must be hexadecimal digits, two for each byte, got 'f'"),
+        (["ff", "f f"], "hex", ValueError, r"values\[1\] must be hexadecimal digits, two for each byte, got 'f f'"),
+        (["ff ", "ff"], "hex", ValueError, r"values\[0\] must be hexadecimal digits, two for each byte, got 'ff '"),
+        (["ff", 3], "hex", ValueError, r"values\[1\] must be hexadecimal digits, two for each byte, got 3"),
+        (["ff", "ffff"], "hex", ValueError, r"values\[1\] must have 1 bytes like the first, got 2"),
+        ([""], "hex", ValueError, "1 to 512 bytes per row"),
+        (["00" * 513], "hex", ValueError, "1 to 512 bytes per row"),
+    ],
+)
+def test_unfit_values_are_refused(values, format, error, message):
+    with pytest.raises(error, match=message):
+        hashkit.pack(values, format=format)
+
+
+@pytest.mark.parametrize(
+    ("unfit", "error", "message"),
+    [
+        ([[0, 1]], TypeError, "must be a uint8 array of packed bits, got list; see hashkit.pack"),
+        (GOOD.view(np.int8), TypeError, r"got an array of shape \(2, 3\) and dtype int8"),
+        (GOOD.astype(np.float32), TypeError, r"got an array of shape \(2, 3\) and dtype float32"),
+        (GOOD.astype(bool), TypeError, r"and dtype bool"),
+        (GOOD[0], ValueError, r"must have two dimensions \(n_codes, n_bytes\), got an array of shape \(3,\)"),
+        (GOOD[np.newaxis], ValueError, r"must have two dimensions"),
+        (np.zeros((2, 0), np.uint8), ValueError, r"must have 1 to 512 bytes per row, got an array of shape \(2, 0\)"),
+        (np.zeros((2, 513), np.uint8), ValueError, "must have 1 to 512 bytes per row"),
+        (GOOD[:, ::2], ValueError, "must be C-contiguous"),
+        (np.asfortranarray(GOOD), ValueError, "must be C-contiguous"),
+    ],
+)
+def test_unfit_codes_are_refused(unfit, error, message):
+    for name, use in {
+        "codes": lambda: hashkit.unpack(unfit),
+        "a": lambda: hashkit.hamming_distances(unfit, GOOD),
+        "b": lambda: hashkit.hamming_distances(GOOD, unfit),
+    }.items():
+        with pytest.raises(error, match=f"^{name} .*{message}"):
+            use()
+
+
+def test_codes_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"b must have 3 bytes per row like a, got an array of shape \(2, 4\)"):
+        hashkit.hamming_distances(GOOD, np.zeros((2, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("n_bits", "error", "message"),
+    [
+        (0, ValueError, "n_bits must be between 1 and 4096, got 0"),
+        (-8, ValueError, "n_bits must be between 1 and 4096, got -8"),
+        (4097, ValueError, "n_bits must be between 1 and 4096, got 4097"),
+        (16, ValueError, "codes must have 2 bytes per row for 16 bits"),
+        (25, ValueError, "codes must have 4 bytes per row for 25 bits"),
+        (24.0, TypeError, "n_bits must be an int, got float 24.0"),
+        (True, TypeError, "n_bits must be an int, got bool True"),
+        ("24", TypeError, "n_bits must be an int, got str '24'"),
+    ],
+)
+def test_unfit_n_bits_are_refused(n_bits, error, message):
+    with pytest.raises(error, match=message):
+        hashkit.unpack(GOOD, n_bits)
+
+
+def test_padding_must_be_zero():
+    padded = np.array([[0xFF, 0xF0], [0xFF, 0xF1]], np.uint8)
+    with pytest.raises(ValueError, match="codes must have zero padding after 12 bits, row 1 has not"):
+        hashkit.unpack(padded, 12)
+    assert hashkit.unpack(padded[:1], 12).all()
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "error", "message"),
+    [
+        (0, ValueError, "n_threads must be at least 1, got 0"),
+        (-1, ValueError, "n_threads must be at least 1, got -1"),
+        (1.0, TypeError, "n_threads must be an int or None, got float 1.0"),
+        (True, TypeError, "n_threads must be an int or None, got bool True"),
+    ],
+)
+def test_unfit_n_threads_are_refused(n_threads, error, message):
+    for use in (
+        lambda: hashkit.pack(np.zeros((1, 8)), n_threads=n_threads),
+        lambda: hashkit.unpack(GOOD, n_threads=n_threads),
+        lambda: hashkit.hamming_distances(GOOD, GOOD, n_threads=n_threads),
+    ):
+        with pytest.raises(error, match=message):
+            use()
+
+
+# --- choice of the instruction set
+
+
+@pytest.mark.parametrize("name", ["avx9", "AVX2", " portable", "portable,avx2"])
+def test_unknown_instruction_sets_are_refused_on_first_use(monkeypatch, name):
+    monkeypatch.setenv("HASHKIT_ISA", name)
+    with pytest.raises(ValueError, match=f"HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, "):
+        hashkit.pack(np.zeros((1, 8), np.float32))
+
+
+def test_unsupported_instruction_sets_are_refused_on_first_use(monkeypatch):
+    for name in {"popcnt", "neon", "avx2", "avx512"} - set(ISAS):
+        monkeypatch.setenv("HASHKIT_ISA", name)
+        with pytest.raises(ValueError, match=f"'{name}' is not supported by this machine, which runs portable"):
+            hashkit.hamming_distances(GOOD, GOOD)
+
+
+def test_the_most_preferred_instruction_set_is_the_default(monkeypatch):
+    monkeypatch.delenv("HASHKIT_ISA", raising=False)
+    assert _native.default_isa() == ISAS[-1]
+    assert ISAS[0] == "portable"
