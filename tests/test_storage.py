@@ -4,8 +4,6 @@ import json
 import os
 import resource
 import stat
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -303,7 +301,7 @@ def test_disk_full_leaves_the_old_file(path):
     assert_equal(read_tensors(path, "index")[0], TENSORS)
 
 
-def test_permission_denied_leaves_the_old_file(path):
+def test_permission_denied_leaves_the_old_file(path, run_python):
     """In a child that gives up root's rights: root may write everywhere."""
     script = f"""
 import os, numpy as np
@@ -318,7 +316,7 @@ except PermissionError as error:
     for folder in path.parents[:3]:
         folder.chmod(0o755)
     path.parent.chmod(0o555)
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result = run_python(script)
     path.parent.chmod(0o755)
     assert "cannot write" in result.stdout
     assert "Permission denied" in result.stdout

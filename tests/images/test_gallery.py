@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,7 +253,12 @@ def test_one_run_at_a_time(tmp_path, folder):
     assert index_folder(folder, tmp_path / "g", model=meanwhile, n_bits=16).n_images == 12
 
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONPATH": str(Path(hashkit.__file__).parents[1]),
+}
 SLOW_RUN = """
 import sys, time, numpy as np
 from hashkit.images import index_folder
@@ -267,14 +273,16 @@ print(index_folder(sys.argv[1], sys.argv[2], model=tiny, method="itq", batch_siz
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_is_gone_on_with(tmp_path, many, sent):
     command = [sys.executable, "-c", SLOW_RUN, str(many), str(tmp_path / "g")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ONE_THREAD) as run:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ONE_THREAD, cwd=tmp_path
+    ) as run:
         for _ in range(8):
             assert run.stdout.readline() == "20\n"
         run.send_signal(sent)
         run.communicate(timeout=60)
     assert run.returncode == -sent
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=120, env=ONE_THREAD
+        command, capture_output=True, text=True, check=True, timeout=120, env=ONE_THREAD, cwd=tmp_path
     ).stdout.split()
     assert done[-1] == "300"
     assert len(done) - 1 <= 12  # batches of 20, of which at least three were done before
@@ -286,11 +294,13 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path, many):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     command = [sys.executable, "-c", SLOW_RUN, str(many), str(tmp_path / "g")]
-    run = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, timeout=120, env=ONE_THREAD)
+    run = subprocess.run(
+        command, capture_output=True, text=True, preexec_fn=limit, timeout=120, env=ONE_THREAD, cwd=tmp_path
+    )
     assert run.returncode == 1
     assert "OSError: cannot use" in run.stderr
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=120, env=ONE_THREAD
+        command, capture_output=True, text=True, check=True, timeout=120, env=ONE_THREAD, cwd=tmp_path
     ).stdout.split()
     assert done[-1] == "300"
     assert len(done) - 1 < 15
