@@ -1,0 +1,215 @@
+"""The page in a real browser: open, click, keyboard, slider, a file that is dropped."""
+
+import base64
+import shutil
+import threading
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra explore")
+pytest.importorskip("selenium", reason="needs the extra pages")
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+from hashkit.images import Gallery, index_folder
+from hashkit.images.server import serve
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+]
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+
+# What a person's hand does, as the page sees it: files cannot be dragged into a browser without a screen.
+DROP_FILE = """
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+const carried = new DataTransfer();
+carried.items.add(new File([bytes], "dropped.jpg", { type: "image/jpeg" }));
+for (const type of ["dragover", "drop"])
+  document.body.dispatchEvent(new DragEvent(type, { dataTransfer: carried, bubbles: true, cancelable: true }));
+"""
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, crops):
+    top = tmp_path_factory.mktemp("browser") / "pictures"
+    top.mkdir()
+    for number, picture in enumerate(crops):
+        picture.save(top / f"{number:02}.jpg")
+    for number in range(40, 160):  # more than a page of them
+        crops[number % 40].rotate(number).save(top / f"{number}.jpg")
+    crops[3].save(top / "copy.jpg", quality=40)
+    index_folder(top, top.parent / "g", model="dct")
+    return Gallery(top.parent / "g")
+
+
+@pytest.fixture(scope="module")
+def site(gallery):
+    ready, made = threading.Event(), []
+
+    def started(address, server):
+        made.extend([address, server])
+        ready.set()
+
+    thread = threading.Thread(target=serve, args=(gallery,), kwargs={"started": started})
+    thread.start()
+    assert ready.wait(30)
+    address, server = made
+    yield address.rstrip("/")
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in [*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(option)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(browser):
+    yield
+    complaints = [entry["message"] for entry in browser.get_log("browser") if "422" not in entry["message"]]
+    assert complaints == []  # no refused script, no picture that is missing
+
+
+def tiles(browser):
+    return browser.find_elements(By.CSS_SELECTOR, "a.tile")
+
+
+def shown_ids(browser):
+    links = browser.execute_script("return [...document.querySelectorAll('a.tile')].map((tile) => tile.pathname)")
+    return [int(link.rsplit("/", 1)[1]) for link in links]
+
+
+def wait(browser, condition):
+    return WebDriverWait(browser, 30, 0.05).until(lambda _: condition())
+
+
+def path(browser):
+    return browser.execute_script("return location.pathname + location.search")
+
+
+def test_open_click_and_read_the_order(browser, site, gallery):
+    browser.get(site)
+    assert browser.title == "Pictures · hashkit"
+    assert len(tiles(browser)) == 120
+    tiles(browser)[5].click()
+    id = list(gallery.photos)[5]
+    wait(browser, lambda: path(browser) == f"/neighbors/{id}")
+    assert shown_ids(browser) == [match.photo.id for match in gallery.nearest(gallery.code_of(id), 60)]
+    distances = [int(badge.text) for badge in browser.find_elements(By.CSS_SELECTOR, ".distance")]
+    assert distances == sorted(distances)
+    assert distances[0] == 0
+    loaded = "return [...document.querySelectorAll('.asked img, li:first-child img')].every((i) => i.naturalWidth > 0)"
+    wait(browser, lambda: browser.execute_script(loaded))
+
+
+def test_the_slider_moves_the_radius(browser, site, gallery):
+    browser.get(f"{site}/neighbors/3")
+    slider = browser.find_element(By.ID, "radius")
+    move = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+    for radius in (0, 8, 22):
+        browser.execute_script(move, slider, radius)
+        expected = [match.photo.id for match in gallery.nearest(gallery.code_of(3), 240, radius)]
+        wait(browser, lambda expected=expected: shown_ids(browser) == expected)
+    assert path(browser) == "/neighbors/3?radius=22"
+    slider.send_keys(Keys.ARROW_RIGHT)
+    wait(browser, lambda: path(browser) == "/neighbors/3?radius=23")
+    browser.refresh()
+    assert browser.find_element(By.ID, "radius").get_property("value") == "23"
+
+
+def test_drop_a_file(browser, site, gallery):
+    browser.get(f"{site}/quality")
+    photo = gallery.photos[7]
+    with open(gallery.file_of(photo), "rb") as file:
+        browser.execute_script(DROP_FILE, base64.b64encode(file.read()).decode())
+    wait(browser, lambda: path(browser).startswith("/search/"))
+    assert shown_ids(browser)[0] == 7
+    browser.get(site)
+    browser.execute_script(DROP_FILE, base64.b64encode(b"no picture").decode())
+    message = browser.find_element(By.ID, "message")
+    wait(browser, lambda: "it is no image of a known format" in message.text)
+
+
+def test_choose_a_file(browser, site, gallery):
+    browser.get(site)
+    browser.find_element(By.ID, "file").send_keys(gallery.file_of(gallery.photos[9]))
+    wait(browser, lambda: path(browser).startswith("/search/"))
+    assert shown_ids(browser)[0] == 9
+
+
+def test_keyboard_alone(browser, site, gallery):
+    def press(*keys):
+        webdriver.ActionChains(browser).send_keys(*keys).perform()
+
+    def focused():
+        return browser.execute_script("return [...document.querySelectorAll('a.tile')].indexOf(document.activeElement)")
+
+    browser.get(site)
+    places = []
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.ARROW_DOWN, Keys.ARROW_UP):
+        press(key)
+        places.append(focused())
+    columns = places[4] - places[3]
+    assert places == [0, 1, 2, 1, 1 + columns, 1]
+    assert columns > 3
+    press(Keys.END)
+    assert focused() == 119
+    press(Keys.HOME, Keys.ENTER)
+    wait(browser, lambda: path(browser) == f"/neighbors/{next(iter(gallery.photos))}")
+    press(Keys.ESCAPE)
+    wait(browser, lambda: path(browser) == "/")
+    press("/", "copy", Keys.ENTER)
+    wait(browser, lambda: path(browser) == "/?q=copy")
+    assert len(tiles(browser)) == 1
+
+
+def test_pages_and_duplicates(browser, site):
+    browser.get(site)
+    browser.find_element(By.CSS_SELECTOR, "a[rel=next]").click()
+    wait(browser, lambda: path(browser) == "/?page=2")
+    assert len(tiles(browser)) == 41
+    browser.get(f"{site}/duplicates?radius=2")
+    names = [name.text for name in browser.find_elements(By.CSS_SELECTOR, ".group .name")]
+    assert "copy.jpg" in names
+    assert "03.jpg" in names
+
+
+def test_a_phone_s_width(browser, site):
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        for place in ("/", "/neighbors/3", "/duplicates", "/quality"):
+            browser.get(site + place)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_comes_from_elsewhere(browser, site):
+    for place in ("/", "/neighbors/3", "/duplicates", "/quality"):
+        browser.get(site + place)
+        loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert loaded
+        assert all(name.startswith(f"{site}/") for name in loaded)
