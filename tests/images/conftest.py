@@ -4,16 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("PIL", reason="needs the extra images")
-
 import sklearn.datasets
-from PIL import Image
 
 
 @pytest.fixture(scope="session")
 def photographs():
     """scikit-learn's two sample photographs: a Chinese temple and a flower, 640 x 427."""
+    from PIL import Image
+
     folder = Path(sklearn.datasets.__file__).parent / "images"
     return [Image.open(folder / name).convert("RGB") for name in ("china.jpg", "flower.jpg")]
 
@@ -21,6 +19,8 @@ def photographs():
 @pytest.fixture(scope="session")
 def crops(photographs):
     """Forty different squares out of the photographs, some of them rotated, mirrored or recolored."""
+    from PIL import Image
+
     rng = np.random.default_rng(0)
     pictures = []
     for number in range(40):

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+pytest.importorskip("PIL", reason="needs the extra images")
+
 pytest.importorskip("fastapi", reason="needs the extra explore")
 pytest.importorskip("selenium", reason="needs the extra pages")
 

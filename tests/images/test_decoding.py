@@ -7,6 +7,9 @@ import zlib
 
 import numpy as np
 import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
 from PIL import Image
 
 from hashkit.images import ImageError, open_image, read_image

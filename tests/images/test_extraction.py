@@ -4,6 +4,9 @@ import sys
 
 import numpy as np
 import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
 import torch
 
 from hashkit.images import extract, make_model

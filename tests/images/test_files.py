@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("PIL", reason="needs the extra images")
+
 from hashkit.images.files import MARKER, find_images
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
 from PIL import Image
 
 import hashkit

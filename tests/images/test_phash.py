@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
 from PIL import Image, ImageEnhance
 
 from hashkit import hamming_distances

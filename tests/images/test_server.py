@@ -11,6 +11,9 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
 from PIL import Image
 
 from hashkit.images import Gallery, index_folder
