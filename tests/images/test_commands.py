@@ -1,0 +1,141 @@
+"""The commands `hashkit images ...`, as a user types them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("PIL", reason="needs the extra images")
+
+from near_duplicates import count_partners_first, write_folder
+from PIL import Image
+from typer.testing import CliRunner
+
+from hashkit import datasets
+from hashkit.cli import app
+from hashkit.images import Gallery
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, ["images", *map(str, arguments)])
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+@pytest.fixture
+def indexed(run, folder):
+    code, output, _ = run("index", folder, "-o", "g", "--model", "dct", "--quiet")
+    assert (code, output) == (0, "g: 12 pictures (12 new, 0 changed, 0 gone, 0 skipped)\n")
+    return folder
+
+
+def test_index_again(run, indexed):
+    (indexed / "flower/01.jpg").unlink()
+    (indexed / "bad\nname.jpg").write_bytes(b"x")
+    code, output, errors = run("index", indexed, "-o", "g", "--quiet")
+    assert (code, output) == (0, "g: 11 pictures (0 new, 0 changed, 1 gone, 1 skipped)\n")
+    assert errors == "skipped bad\\nname.jpg: it is no image of a known format\n"
+
+
+def test_progress_is_shown(run, folder):
+    _, _, errors = run("index", folder, "-o", "g", "--model", "dct")
+    assert "12/12" in errors
+    assert "images/s" in errors
+
+
+def test_many_skipped_files_are_counted(run, indexed):
+    for number in range(23):
+        (indexed / f"bad{number:02}.png").touch()
+    _, _, errors = run("index", indexed, "-o", "g", "--quiet")
+    assert errors.splitlines()[19:] == ["skipped bad19.png: it is empty", "skipped 3 more"]
+
+
+def test_query_prints_distance_and_path(run, indexed):
+    code, output, _ = run("query", "g", indexed / "temple/04.jpg", "-k", 3)
+    rows = [line.split("\t") for line in output.splitlines()]
+    assert (code, len(rows), rows[0]) == (0, 3, ["0", str(indexed / "temple/04.jpg")])
+    assert [int(row[0]) for row in rows] == [match.distance for match in Gallery("g").query(rows[0][1], 3)]
+
+
+def test_query_writes_a_page_that_needs_nothing(run, indexed, tmp_path):
+    code, _, errors = run("query", "g", indexed / "temple/04.jpg", "--html", "out.html")
+    assert (code, errors) == (0, "wrote out.html\n")
+    page = (tmp_path / "out.html").read_text()
+    assert page.count('src="data:image/jpeg;base64,') == 13
+    for outside in ('src="/', "href=", "<script", "url(", "http://", "https://"):
+        assert outside not in page
+
+
+def test_duplicates_are_printed_in_groups(run, indexed):
+    shutil.copy(indexed / "flower/01.jpg", indexed / "again.jpg")
+    run("index", indexed, "-o", "g", "--quiet")
+    code, output, errors = run("duplicates", "g", "-r", 0)
+    assert (code, output) == (0, f"{indexed}/again.jpg\n{indexed}/flower/01.jpg\n\n")
+    assert errors == "1 groups of 2 pictures\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("index", "none", "-o", "h"), "there is no folder"),
+        (("index", ".", "-o", "g"), "is the index of"),
+        (("index", "pictures", "-o", "g", "--model", "difference"), "the model 'dct', not with 'difference'"),
+        (("index", "pictures", "-o", "h", "--model", "dct", "--bits", 32), "gives codes of 64 bits"),
+        (("query", "none", "x.jpg"), "there is no gallery at 'none'; make one with: hashkit images index"),
+        (("query", "g", "x.jpg"), "No such file"),
+        (("query", "g", "text.jpg"), "'text.jpg' cannot be searched by: it is no image of a known format"),
+        (("query", "g", "pictures/flower/01.jpg", "--rerank"), "holds no features to compare"),
+        (("duplicates", "none"), "there is no gallery"),
+        (("explore", "none"), "there is no gallery"),
+    ],
+)
+def test_mistakes_end_in_one_line(run, indexed, tmp_path, arguments, message):
+    (tmp_path / "text.jpg").write_text("no image")
+    code, _, errors = run(*arguments)
+    assert code == 1
+    assert errors.startswith("error: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_without_pillow_the_extra_is_named(run, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, _, errors = run("duplicates", "g")
+    assert (code, errors) == (1, "error: pictures need more packages: pip install 'hashkit[images]'\n")
+
+
+def test_explore_serves_until_it_is_interrupted(indexed, tmp_path):
+    program = "from hashkit.cli import main; main()"
+    command = [sys.executable, "-c", program, "images", "explore", "g"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as run:
+        assert run.stdout.readline().startswith("open http://127.0.0.1:")
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    assert run.returncode in (0, 130, -signal.SIGINT)
+
+
+@pytest.mark.skipif(not Path(datasets.FASHION_MNIST).is_dir(), reason="needs Debian's dataset-fashion-mnist")
+@pytest.mark.parametrize(("model", "least"), [("dct", 95), ("difference", 90)])
+def test_two_thousand_pictures_from_end_to_end(run, tmp_path, model, least):
+    images = datasets.fashion_mnist().images
+    pairs = write_folder(
+        tmp_path / "clothes", lambda number: Image.fromarray(images[number]).resize((112, 112)), 2000, 100
+    )
+    assert run("index", "clothes", "-o", "g", "--model", model, "--quiet")[0] == 0
+    gallery = Gallery("g")
+    assert count_partners_first(gallery, pairs) >= least
+    groups = {frozenset(photo.path for photo in group) for group in gallery.duplicates(4)}
+    together = [any({copy, partner} <= group for group in groups) for copy, partner in pairs.items()]
+    assert sum(together) >= 75
