@@ -58,7 +58,8 @@ class Dispatcher:
         self, place: Place, manifest: Manifest, replicas: int, patience: float, actor_options: dict[str, Any]
     ) -> None:
         self._place, self._manifest, self._patience = place, manifest, patience
-        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": "SPREAD", **actor_options}
+        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": "SPREAD", "enable_task_events": False}
+        options.update(actor_options)
         self._make = ray.remote(ShardActor).options(**options)
         numbers = range(len(manifest.shards))
         self._actors = [[self._start(number) for _ in range(replicas)] for number in numbers]
