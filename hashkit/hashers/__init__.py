@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 # Method name -> module and class. Loaded on first use: some need torch.
 METHODS = {
+    "bi_half": ("bi_half", "BiHalf"),
+    "greedy_hash": ("greedy_hash", "GreedyHash"),
     "itq": ("itq", "ITQ"),
     "pca_sign": ("pca_sign", "PCASign"),
     "random_hyperplanes": ("random_hyperplanes", "RandomHyperplanes"),
+    "rank_matching": ("rank_matching", "RankMatching"),
+    "spectral_hashing": ("spectral", "SpectralHashing"),
     "udhpl": ("udhpl", "UDHPL"),
 }
 

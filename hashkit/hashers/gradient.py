@@ -1,0 +1,109 @@
+"""What the hashers that learn by gradient share: principal components, a perceptron on them, one loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.hashers.base import check_fits, check_integer
+from hashkit.hashers.features import Float32, gather_rows, moments, sample_rows
+from hashkit.hashers.network import NetworkHasher
+from hashkit.hashers.pca import descending_eigenvectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+N_COMPONENTS = 256
+
+
+class GradientHasher(NetworkHasher):
+    """
+    A perceptron on the principal components, trained to keep the similarities of the features by one loss.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of the codes, at most the number of features.
+    normalize : bool
+        Scale every row to length 1 first.
+    n_hidden : int
+        Units of the hidden layer.
+    n_epochs : int
+        At most this many passes over the rows; the best by held-out loss counts.
+    batch_size : int
+        Rows a step; all pairs of a batch are compared.
+    learning_rate : float
+        The largest of the schedule.
+    max_rows : int
+        The network learns from at most this many rows, drawn uniformly; mean and principal components from all.
+    device : str
+        Where to train: ``"auto"``, or a device that torch knows.
+    random_state : int, RandomState or None
+        Seed of everything drawn.
+    progress : bool
+        Show a progress bar.
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 64,
+        *,
+        normalize: bool = True,
+        n_hidden: int = 1024,
+        n_epochs: int = 30,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        max_rows: int = 50_000,
+        device: str = "auto",
+        random_state: Any = None,
+        progress: bool = False,
+    ) -> None:
+        self.n_bits = n_bits
+        self.normalize = normalize
+        self.n_hidden = n_hidden
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.max_rows = max_rows
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        super()._check_parameters(shape)
+        check_fits(self.n_bits, shape)
+        check_integer(self.n_hidden, "n_hidden", minimum=1)
+        check_integer(self.n_epochs, "n_epochs", minimum=1)
+        check_integer(self.batch_size, "batch_size", minimum=2)
+        check_integer(self.max_rows, "max_rows", minimum=4)
+
+    def _fit(self, X: npt.NDArray[Any]) -> None:
+        from hashkit.training.loop import TrainingConfig, train
+        from hashkit.training.networks import layer_arrays, perceptron
+
+        rng = self._rng()
+        seed = int(rng.integers(2**31))
+        mean, covariance = moments(X, normalize=self.normalize)
+        variances, components = descending_eigenvectors(covariance, max(N_COMPONENTS, self.n_bits))
+        sample = gather_rows(X, sample_rows(len(X), self.max_rows, rng), normalize=self.normalize)
+        self._set_map(components / np.sqrt(max(variances.mean(), 1e-12)), mean)
+        inputs: Float32 = sample @ self.weights_ - self.offsets_
+        network = perceptron(inputs.shape[1], self.n_hidden, self.n_bits, dropout=0.3, seed=seed)
+        config = TrainingConfig(
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            patience=self.n_epochs,
+            device=self.device,
+            seed=seed,
+        )
+        train(network, inputs, inputs, self._loss(), config, progress=self.progress)
+        self._set_layers(layer_arrays(network), sample)
+
+    @abstractmethod
+    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Loss of outputs (n_batch, n_bits) and the rows' principal components (n_batch, n_components)."""

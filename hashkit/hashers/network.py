@@ -1,0 +1,131 @@
+"""Hashers that encode by a network: a linear map, and on top of it one hidden layer where it helps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.hashers.features import Float32, Float64
+from hashkit.hashers.linear import LinearHasher
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
+# errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
+_CALIBRATION_ROWS = 256
+_SAFETY = 16
+
+
+class NetworkHasher(LinearHasher):
+    """
+    project(x) = relu(v @ hidden_weights_ + hidden_offsets_) @ output_weights_ + output_offsets_, where
+    v = u @ weights_ - offsets_ and u is the row x, of length 1 if `normalize`; without hidden units project(x) = v.
+
+    Encoding is numpy's work: torch is needed to learn, not to encode.
+
+    Attributes
+    ----------
+    weights_, offsets_ : float32 arrays of shape (n_features, n_inputs) and (n_inputs,)
+    hidden_weights_, hidden_offsets_ : float32 arrays of shape (n_inputs, n_hidden) and (n_hidden,)
+    output_weights_, output_offsets_ : float32 arrays of shape (n_hidden, n_bits) and (n_bits,)
+    rounding_ : float32 array of shape (n_bits + 1,)
+        Outputs this close to zero are computed again in float64; last the length of the longest row it was found on.
+    """
+
+    hidden_weights_: Float32
+    hidden_offsets_: Float32
+    output_weights_: Float32
+    output_offsets_: Float32
+    rounding_: Float32
+
+    _state = (
+        "weights_",
+        "offsets_",
+        "hidden_weights_",
+        "hidden_offsets_",
+        "output_weights_",
+        "output_offsets_",
+        "rounding_",
+    )
+
+    @property
+    def network_(self) -> nn.Module:
+        """The map as a torch module from features to projections, a copy to build on."""
+        from hashkit.training.networks import HashNetwork
+
+        layers = [(self.weights_, -self.offsets_)]
+        if self._is_deep:
+            layers.append((self.hidden_weights_, self.hidden_offsets_))
+            layers.append((self.output_weights_, self.output_offsets_))
+        return HashNetwork(layers, normalize=self.normalize).eval()
+
+    @property
+    def _is_deep(self) -> bool:
+        return self.hidden_weights_.size > 0
+
+    def _set_layers(self, layers: list[tuple[Float32, Float32]], sample: Float32) -> None:
+        """
+        Store the hidden and the output layer, none for a linear map, and how far rounding takes their outputs.
+
+        Parameters
+        ----------
+        layers : list of (weights, offsets)
+        sample : float32 array of shape (n_rows, n_features)
+            Rows, of length 1 if `normalize`, on which float32 is compared with float64.
+        """
+        empty = (np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32))
+        hidden, output = layers or (empty, empty)
+        self.hidden_weights_, self.hidden_offsets_ = hidden
+        self.output_weights_, self.output_offsets_ = output
+        self.rounding_ = np.zeros(self.n_bits + 1, dtype=np.float32)
+        if layers:
+            rows, ones = sample[:_CALIBRATION_ROWS], np.ones(min(len(sample), _CALIBRATION_ROWS), dtype=np.float32)
+            error = np.abs(self._scores(rows, ones) - self._exact_rows(rows, ones))
+            self.rounding_[:-1] = _SAFETY * error.max(axis=0)
+            self.rounding_[-1] = np.linalg.norm(rows, axis=1).max() or 1
+
+    def _scores(self, block: Float32, norms: Float32) -> Float32:
+        values = super()._scores(block, norms)
+        if not self._is_deep:
+            return values
+        values /= norms[:, None]
+        hidden = values @ self.hidden_weights_
+        hidden += self.hidden_offsets_
+        np.maximum(hidden, 0, out=hidden)
+        values = hidden @ self.output_weights_
+        values += self.output_offsets_
+        values *= norms[:, None]
+        return values
+
+    def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
+        if not self._is_deep:
+            return super()._exact_scores(rows, norms, bits)
+        # A row stands here once for each of its doubtful bits, one after another.
+        firsts = np.flatnonzero(np.r_[True, (rows[1:] != rows[:-1]).any(axis=1)])
+        exact = self._exact_rows(rows[firsts], norms[firsts])
+        repeats = np.diff(np.r_[firsts, len(rows)])
+        values: Float64 = np.repeat(exact, repeats, axis=0)[np.arange(len(rows)), bits]
+        return values
+
+    def _exact_rows(self, rows: Float32, norms: Float32) -> Float64:
+        """Scores in float64, row by row, since products of one row always have the same shape."""
+        weights, hidden_weights, output_weights = (
+            layer.astype(np.float64) for layer in (self.weights_, self.hidden_weights_, self.output_weights_)
+        )
+        out = np.empty((len(rows), self.n_bits))
+        for i, (row, norm) in enumerate(zip(rows.astype(np.float64), norms.astype(np.float64), strict=True)):
+            values = row @ weights / norm - self.offsets_
+            hidden = np.maximum(values @ hidden_weights + self.hidden_offsets_, 0)
+            out[i] = norm * (hidden @ output_weights + self.output_offsets_)
+        return out
+
+    def _score_error(self, block: Float32, norms: Float32) -> Float32:
+        if not self._is_deep:
+            return super()._score_error(block, norms)
+        if self.normalize:
+            return norms[:, None] * self.rounding_[:-1]
+        lengths = np.linalg.norm(block, axis=1) / self.rounding_[-1]
+        return np.maximum(lengths, 1)[:, None] * self.rounding_[:-1]

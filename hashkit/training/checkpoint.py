@@ -1,0 +1,110 @@
+"""Where a training stands, in memory and in a file: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hashkit import storage
+
+if TYPE_CHECKING:
+    from hashkit.training.loop import TrainingConfig
+
+_FILE_KIND = "training"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    State of a training between two epochs, apart from the network's and the optimizer's own.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    best_epoch : int
+        Epochs done when the held-out loss was lowest.
+    best_weights : dict of str to Tensor
+        The network's state then.
+    history : tuple of (loss, held-out loss, learning rate)
+        One an epoch.
+    """
+
+    epoch: int
+    best_epoch: int
+    best_weights: dict[str, Tensor]
+    history: tuple[tuple[float, float, float], ...]
+
+    @classmethod
+    def start(cls, network: nn.Module) -> Checkpoint:
+        return cls(0, 0, _copy_weights(network), ())
+
+    def after_epoch(self, network: nn.Module, losses: tuple[float, float, float]) -> Checkpoint:
+        """The state after one more epoch with these (loss, held-out loss, learning rate)."""
+        history = (*self.history, losses)
+        later = replace(self, epoch=self.epoch + 1, history=history)
+        if any(old[1] <= losses[1] for old in self.history):
+            return later
+        return replace(later, best_epoch=later.epoch, best_weights=_copy_weights(network))
+
+
+def write_checkpoint(
+    path: str | PathLike[str],
+    state: Checkpoint,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+) -> None:
+    """Write a training's state, replacing an older file only by a whole one."""
+    tensors = {f"network.{name}": _to_numpy(value) for name, value in network.state_dict().items()}
+    tensors |= {f"best.{name}": _to_numpy(value) for name, value in state.best_weights.items()}
+    for i, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": _to_numpy(value) for name, value in slots.items()}
+    tensors["history"] = np.asarray(state.history, dtype=np.float64).reshape(-1, 3)
+    settings = {"epoch": state.epoch, "best_epoch": state.best_epoch, "config": asdict(config)}
+    storage.write_tensors(path, _FILE_KIND, tensors, settings)
+
+
+def read_checkpoint(
+    path: str | PathLike[str], network: nn.Module, optimizer: torch.optim.Optimizer, config: TrainingConfig
+) -> Checkpoint:
+    """
+    Put network and optimizer back where the file's training stood.
+
+    Raises
+    ------
+    ValueError
+        If the file's training had another configuration or network.
+    """
+    arrays, settings = storage.read_tensors(path, _FILE_KIND)
+    if settings["config"] != asdict(config):
+        raise ValueError(f"{path} is a checkpoint of another configuration, {settings['config']}, not {asdict(config)}")
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    try:
+        network.load_state_dict(_below("network.", tensors))
+    except RuntimeError as error:
+        raise ValueError(f"{path} is a checkpoint of another network: {error}") from error
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below("optimizer.", tensors).items():
+        i, _, key = name.partition(".")
+        slots.setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    history = tuple((row[0], row[1], row[2]) for row in arrays["history"].tolist())
+    return Checkpoint(settings["epoch"], settings["best_epoch"], _below("best.", tensors), history)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _copy_weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(torch.as_tensor(value).detach().cpu().numpy())

@@ -1,0 +1,242 @@
+"""The one training loop: shuffled batches, a learning rate that rises and falls, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hashkit.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+
+# Outputs (n_batch, n_bits) and targets (n_batch, ...) in, a scalar out.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Rows(Protocol):
+    """Anything with a length whose rows are taken by an array of row numbers: arrays, memory maps, image readers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """
+    How a network is trained.
+
+    Parameters
+    ----------
+    n_epochs : int
+        At most this many passes over the rows.
+    batch_size : int
+        Rows a step; pairs are compared within a batch.
+    learning_rate : float
+        The largest, reached after a tenth of the steps; from there it falls to zero along a cosine.
+    weight_decay : float
+        Of AdamW.
+    held_out : float
+        Share of rows that are only looked at to choose the best epoch.
+    patience : int
+        Epochs without a better held-out loss before training stops.
+    device : str
+        ``"auto"``: CUDA or MPS where there is one, else the CPU; or any device that torch knows.
+    seed : int
+        Of the held-out rows, the order of rows and dropout.
+    """
+
+    n_epochs: int = 12
+    batch_size: int = 512
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    held_out: float = 0.1
+    patience: int = 4
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a callback is told after an epoch: its number from 1 on, and the mean losses a row."""
+
+    epoch: int
+    loss: float
+    held_out_loss: float
+    learning_rate: float
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a finite number; the network was given back the weights of its best epoch."""
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name; ``"auto"`` is CUDA or MPS where there is one, else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def train(
+    network: nn.Module,
+    inputs: Rows,
+    targets: Rows,
+    loss: Loss,
+    config: TrainingConfig,
+    *,
+    callbacks: Sequence[Callable[[EpochReport], None]] = (),
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+) -> list[EpochReport]:
+    """
+    Train a network in place; it ends in evaluation mode, on the CPU, with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps a batch of inputs to outputs.
+    inputs, targets : arrays, memory maps or other `Rows` of one length
+        Rows are read batch by batch; floating ones become float32.
+    loss : callable
+        Takes outputs and targets of a batch.
+    callbacks : sequence of callables
+        Each is told every epoch's `EpochReport`. An exception raised there ends the training.
+    progress : bool
+        Show a progress bar.
+    checkpoint : path, optional
+        Written after every epoch, atomically, so that an interrupted training leaves its last whole epoch. If the file
+        exists the training goes on from there, to the very weights it would have had without the interruption.
+
+    Returns
+    -------
+    list of EpochReport
+        One an epoch, those before an interruption included.
+
+    Raises
+    ------
+    DivergedError
+        If the loss becomes NaN or infinite.
+    ValueError
+        If there are not enough rows to hold some out, or the checkpoint is of another network or configuration.
+    """
+    held_rows, rows = _split_rows(len(inputs), len(targets), config)
+    device = find_device(config.device)
+    network.to(device)
+    optimizer = torch.optim.AdamW(
+        [weights for weights in network.parameters() if weights.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    state = Checkpoint.start(network)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state = read_checkpoint(checkpoint, network, optimizer, config)
+    try:
+        for epoch in _epochs(state.epoch, config, progress):
+            rate, mean_loss = _train_epoch(network, optimizer, inputs, targets, rows, loss, config, epoch)
+            held_loss = _mean_loss(network, inputs, targets, held_rows, loss, config.batch_size)
+            if not math.isfinite(mean_loss + held_loss):
+                raise DivergedError(f"the loss became {mean_loss + held_loss} in epoch {epoch + 1}; try a lower rate")
+            state = state.after_epoch(network, (mean_loss, held_loss, rate))
+            if checkpoint is not None:
+                write_checkpoint(checkpoint, state, network, optimizer, config)
+            report = EpochReport(epoch + 1, mean_loss, held_loss, rate)
+            for callback in callbacks:
+                callback(report)
+            if state.epoch - state.best_epoch >= config.patience:
+                break
+    finally:
+        network.load_state_dict(state.best_weights)
+        network.to("cpu").eval()
+    return [EpochReport(i + 1, *losses) for i, losses in enumerate(state.history)]
+
+
+def _split_rows(
+    n_inputs: int, n_targets: int, config: TrainingConfig
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    if n_inputs != n_targets:
+        raise ValueError(f"inputs and targets must have one length, got {n_inputs} and {n_targets}")
+    order = np.random.default_rng(config.seed).permutation(n_inputs)
+    n_held = max(2, round(config.held_out * n_inputs))
+    if n_inputs - n_held < 2:
+        raise ValueError(f"inputs must have at least 4 rows to train on some and hold out some, got {n_inputs}")
+    return np.sort(order[:n_held]), np.sort(order[n_held:])
+
+
+def _epochs(first: int, config: TrainingConfig, progress: bool) -> Iterable[int]:
+    epochs = range(first, config.n_epochs)
+    if not progress:
+        return epochs
+    from tqdm import tqdm
+
+    bar: Iterable[int] = tqdm(epochs, desc="training", unit="epoch", initial=first, total=config.n_epochs)
+    return bar
+
+
+def _batches(rows: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:
+    """Batches of nearly equal size, so that none has too few rows to compare."""
+    return np.array_split(rows, max(1, math.ceil(len(rows) / batch_size)))
+
+
+def _rate(step: float, config: TrainingConfig) -> float:
+    """Learning rate at a share of all steps: up in a line, down along a cosine."""
+    if step < 0.1:
+        return config.learning_rate * (step + 0.01) / 0.11
+    return config.learning_rate * (1 + math.cos(math.pi * (step - 0.1) / 0.9)) / 2
+
+
+def _train_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Rows,
+    targets: Rows,
+    rows: npt.NDArray[np.int64],
+    loss: Loss,
+    config: TrainingConfig,
+    epoch: int,
+) -> tuple[float, float]:
+    """One pass over the rows: the last learning rate and the mean loss. All it draws depends on seed and epoch alone."""
+    order = np.random.default_rng([config.seed, epoch]).permutation(rows)
+    batches = _batches(order, config.batch_size)
+    device = next(network.parameters()).device
+    rate, total = 0.0, 0.0
+    network.train()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
+        for i, batch in enumerate(batches):
+            rate = _rate((epoch + i / len(batches)) / config.n_epochs, config)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            value = loss(network(_take(inputs, batch, device)), _take(targets, batch, device))
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            total += value.item() * len(batch)
+            if not math.isfinite(total):
+                break
+    return rate, total / len(rows)
+
+
+@torch.no_grad()
+def _mean_loss(
+    network: nn.Module, inputs: Rows, targets: Rows, rows: npt.NDArray[np.int64], loss: Loss, batch_size: int
+) -> float:
+    network.eval()
+    device = next(network.parameters()).device
+    total = 0.0
+    for batch in _batches(rows, batch_size):
+        total += loss(network(_take(inputs, batch, device)), _take(targets, batch, device)).item() * len(batch)
+    return total / len(rows)
+
+
+def _take(source: Rows, rows: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    batch = torch.as_tensor(source[np.sort(rows)])
+    return batch.to(device, torch.float32) if batch.is_floating_point() else batch.to(device)

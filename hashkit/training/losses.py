@@ -1,0 +1,96 @@
+"""
+Losses of hash networks, as functions of a batch's real outputs: sign(outputs) is the code.
+
+Shapes: `outputs` (n_batch, n_bits); `targets` (n_batch, n_targets), rows whose cosines say what is similar.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def straight_through_sign(outputs: Tensor) -> Tensor:
+    """Signs going forward, the identity going back (GreedyHash, Su et al., NeurIPS 2018)."""
+    signs = torch.where(outputs > 0, 1.0, -1.0).to(outputs.dtype)
+    return outputs + (signs - outputs).detach()
+
+
+def cosines(rows: Tensor) -> Tensor:
+    """Cosines of all pairs of rows: (n_batch, n_batch)."""
+    unit = functional.normalize(rows, dim=1)
+    return unit @ unit.T
+
+
+def neighbor_likelihood_loss(
+    outputs: Tensor, targets: Tensor, *, target_temperature: float, code_temperature: float
+) -> Tensor:
+    """
+    Cross-entropy of each row's neighbors by targets and by codes.
+
+    Each row spreads a probability over the rest of the batch, softmax of the cosines over a temperature (stochastic
+    neighbor embedding, Hinton and Roweis, NIPS 2002): once with the targets, once with relaxed codes. Of all losses
+    that keep similarities this one spends the bits on the order of near rows, and lets far ones be far in any way.
+    """
+    relaxed = torch.tanh(outputs)
+    own = torch.eye(len(outputs), dtype=torch.bool, device=outputs.device)
+    wanted = (cosines(targets) / target_temperature).masked_fill(own, -torch.inf).softmax(dim=1)
+    got = (relaxed @ relaxed.T / outputs.shape[1] / code_temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
+    return -(wanted * got.masked_fill(own, 0)).sum(dim=1).mean()
+
+
+def quantization_loss(outputs: Tensor) -> Tensor:
+    """Mean squared distance of relaxed codes from the corners of the cube."""
+    return (torch.tanh(outputs).abs() - 1).square().mean()
+
+
+def information_loss(outputs: Tensor) -> Tensor:
+    """
+    Minus the information of the bits about the rows, in nats a bit; at best -log 2.
+
+    The mutual information of a bit that is 1 with probability p(x) = sigmoid(2 output) is the entropy of its mean less
+    its mean entropy: the bits shall be balanced over the batch, and each confident (Bridle et al., NIPS 1991).
+    """
+    chances = torch.sigmoid(2 * outputs)
+    return _entropy(chances).mean() - _entropy(chances.mean(dim=0)).mean()
+
+
+def similarity_loss(codes: Tensor, targets: Tensor) -> Tensor:
+    """Mean squared difference between the codes' cosines and the targets' (GreedyHash, unsupervised form)."""
+    return (cosines(codes) - cosines(targets)).square().mean()
+
+
+def rank_matching_loss(outputs: Tensor, targets: Tensor, *, quantiles: Tensor) -> Tensor:
+    """
+    Mean squared difference between the code cosines of all pairs and what their targets' ranks call for.
+
+    Pairs are sorted by their targets' cosines; the codes' cosines in that order shall follow a given distribution, so
+    that they keep the ranks and yet spread over the whole range (similarity distribution calibration, Ng et al., 2023).
+
+    Parameters
+    ----------
+    quantiles : Tensor
+        Ascending quantiles of the wanted cosines, evenly spaced in probability.
+    """
+    rows, others = torch.triu_indices(len(outputs), len(outputs), offset=1, device=outputs.device)
+    order = cosines(targets)[rows, others].argsort()
+    places = torch.linspace(0, len(quantiles) - 1, len(order), device=outputs.device).round().long()
+    got = cosines(torch.tanh(outputs))[rows, others][order]
+    return (got - quantiles.to(outputs)[places]).square().mean()
+
+
+def half_signs(outputs: Tensor) -> Tensor:
+    """
+    +1 for the larger half of each column, -1 for the rest; the identity goes back.
+
+    Of all balanced codes this is the one nearest to the outputs, their optimal transport (Li and van Gemert, AAAI 2021).
+    """
+    ranks = outputs.detach().argsort(dim=0).argsort(dim=0)
+    signs = torch.where(ranks >= len(outputs) // 2, 1.0, -1.0).to(outputs.dtype)
+    return outputs + (signs - outputs).detach()
+
+
+def _entropy(chances: Tensor) -> Tensor:
+    safe = chances.clamp(1e-6, 1 - 1e-6)
+    return -(safe * safe.log() + (1 - safe) * (1 - safe).log())
