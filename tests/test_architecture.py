@@ -25,7 +25,8 @@ FLOORS = [
     ["cli"],
 ]
 FORBIDDEN = {("evaluation", "index"), ("evaluation", "training")}
-GRADIENT_HASHERS = set()  # modules of hashkit.hashers that learn by gradient and import torch themselves
+# Modules of hashkit.hashers that learn by gradient and import torch themselves.
+GRADIENT_HASHERS = {"bi_half", "gradient", "greedy_hash", "network", "rank_matching"}
 NETWORKS = "hashkit/images/networks.py"  # runs pretrained networks; its weights come from an installed package
 NEVER_IMPORTED = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
@@ -211,6 +211,20 @@ def check_integer(value: object, name: str, *, minimum: int) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if int(value) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def check_number(value: object, name: str, *, minimum: float) -> None:
+    """Refuse a parameter that is not a finite number of at least `minimum`."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not minimum <= float(value) < np.inf:
+        raise ValueError(f"{name} must be finite and at least {minimum}, got {value}")
+
+
+def check_choice(value: object, name: str, choices: tuple[str, ...]) -> None:
+    """Refuse a parameter that is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:

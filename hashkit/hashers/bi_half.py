@@ -10,7 +10,7 @@ from hashkit.hashers.gradient import GradientHasher
 if TYPE_CHECKING:
     from torch import Tensor
 
-_PULL = 0.1
+_PULL = 1.0
 
 
 class BiHalf(GradientHasher):

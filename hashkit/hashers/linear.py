@@ -26,7 +26,7 @@ class LinearHasher(Hasher):
     weights_: Float32
     offsets_: Float32
 
-    _state = ("weights_", "offsets_")
+    _state: tuple[str, ...] = ("weights_", "offsets_")
 
     def _set_map(self, weights: npt.NDArray[Any], center: npt.NDArray[Any]) -> None:
         """Store a map that projects `center` to zero."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +82,11 @@ class NetworkHasher(LinearHasher):
         self.output_weights_, self.output_offsets_ = output
         self.rounding_ = np.zeros(self.n_bits + 1, dtype=np.float32)
         if layers:
-            rows, ones = sample[:_CALIBRATION_ROWS], np.ones(min(len(sample), _CALIBRATION_ROWS), dtype=np.float32)
-            error = np.abs(self._scores(rows, ones) - self._exact_rows(rows, ones))
-            self.rounding_[:-1] = _SAFETY * error.max(axis=0)
+            rows = sample[:: max(1, len(sample) // _CALIBRATION_ROWS)]
+            ones = np.ones(len(rows), dtype=np.float32)
+            exact = self._exact_rows(rows, ones)
+            error = np.maximum(np.abs(self._scores(rows, ones) - exact), 2.0**-24 * np.abs(exact)).max(axis=0)
+            self.rounding_[:-1] = _SAFETY * error
             self.rounding_[-1] = np.linalg.norm(rows, axis=1).max() or 1
 
     def _scores(self, block: Float32, norms: Float32) -> Float32:
@@ -92,13 +94,13 @@ class NetworkHasher(LinearHasher):
         if not self._is_deep:
             return values
         values /= norms[:, None]
-        hidden = values @ self.hidden_weights_
+        hidden: Float32 = values @ self.hidden_weights_
         hidden += self.hidden_offsets_
         np.maximum(hidden, 0, out=hidden)
-        values = hidden @ self.output_weights_
-        values += self.output_offsets_
-        values *= norms[:, None]
-        return values
+        outputs: Float32 = hidden @ self.output_weights_
+        outputs += self.output_offsets_
+        outputs *= norms[:, None]
+        return outputs
 
     def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
         if not self._is_deep:
@@ -127,5 +129,5 @@ class NetworkHasher(LinearHasher):
             return super()._score_error(block, norms)
         if self.normalize:
             return norms[:, None] * self.rounding_[:-1]
-        lengths = np.linalg.norm(block, axis=1) / self.rounding_[-1]
-        return np.maximum(lengths, 1)[:, None] * self.rounding_[:-1]
+        lengths: Float32 = np.maximum(np.linalg.norm(block, axis=1) / self.rounding_[-1], np.float32(1))
+        return lengths[:, None] * self.rounding_[:-1]

@@ -1,4 +1,4 @@
-"""Rank matching: the similarity distribution of SDC (Ng, Zhu, Song, Xiang, 2023), on features without augmented images."""
+"""Rank matching, the similarity distribution of SDC (Ng, Zhu, Song, Xiang, 2023) without augmented images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RankMatching(GradientHasher):
     """
     Codes whose cosines have the ranks of the features' cosines and a wide distribution of their own.
 
-    Features' cosines crowd together; codes that copied them would use few of the distances they have. Instead the pairs'
-    cosines are spread like a Beta distribution over [-1, 1].
+    Features' cosines crowd together; codes that copied them would use few of the distances they have. Instead the
+    pairs' cosines are spread like a Beta distribution over [-1, 1].
 
     Parameters are those of `GradientHasher`.
     """

@@ -1,4 +1,4 @@
-"""Spectral hashing (Weiss, Torralba, Fergus, NIPS 2008): signs of the smoothest waves along the principal components."""
+"""Spectral hashing (Weiss, Torralba, Fergus, NIPS 2008): signs of the smoothest waves along principal components."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class SpectralHashing(LinearHasher):
         check_fits(self.n_bits, shape)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
-        mean, covariance = moments(X, normalize=self.normalize)
+        _, covariance = moments(X, normalize=self.normalize)
         _, components = descending_eigenvectors(covariance, self.n_bits)
         low = np.full(self.n_bits, np.inf)
         high = np.full(self.n_bits, -np.inf)
         for _, block in feature_blocks(X, normalize=self.normalize):
-            values = block @ components.astype(np.float32)
+            values = block @ components
             low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
         # Wave number k of component j has eigenvalue (k / range_j)^2: the smallest are the smoothest.
         waves = np.arange(1, self.n_bits + 1) / np.maximum(high - low, 1e-12)[:, None]
@@ -69,9 +69,10 @@ class SpectralHashing(LinearHasher):
         return values
 
     def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
-        values = super()._exact_scores(rows, norms, bits) / norms
-        waves: Float64 = norms * np.cos(values * self.frequencies_[bits].astype(np.float64))
-        return waves
+        values = super()._exact_scores(rows, norms, bits)
+        values *= self.frequencies_[bits]
+        values /= norms
+        return np.cos(values) * norms.astype(np.float64)
 
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         # A wave is as steep as its frequency, and its own argument is rounded like the bound that it came from.

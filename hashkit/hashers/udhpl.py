@@ -2,27 +2,35 @@
 Unsupervised deep hashing with pseudo labels (Zhang, Liu, Long, Shao, IEEE TIP 2018), in hashkit's own formulation.
 
 Three terms are maximized in turn: the likelihood of pseudo labels (clusters of the features), the mutual information
-between labels and projection (canonical correlation), and minus the quantization error (a rotation).
+between labels and projection (canonical correlation), and minus the quantization error (a rotation). A network then
+learns to reproduce the similarities that labels and neighbor graph show, and encodes where it does so better.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.hashers.base import check_fits, check_integer
+from hashkit.hashers.alternation import alternate
+from hashkit.hashers.base import check_choice, check_fits, check_integer, check_number
 from hashkit.hashers.features import Float32, Float64, gather_rows, moments, sample_rows
 from hashkit.hashers.itq import itq_rotation
-from hashkit.hashers.linear import LinearHasher
+from hashkit.hashers.network import NetworkHasher
 from hashkit.hashers.pca import descending_eigenvectors
-from hashkit.training import pseudo_labels
+from hashkit.training import criteria, pseudo_labels, teacher
 
 _N_COMPONENTS = 256
+_N_ITERATIONS = 50
+
+# A network needs rows to learn from and rows to be judged on; below this the linear map stays.
+_MIN_NETWORK_ROWS = 512
+_MAX_HELD_OUT = 2000
 
 
-class UDHPL(LinearHasher):
+class UDHPL(NetworkHasher):
     """
     Codes that follow pseudo labels: clusters found in the features at granularities that the features show.
 
@@ -32,17 +40,35 @@ class UDHPL(LinearHasher):
         Length of the codes, at most the number of features.
     normalize : bool
         Scale every row to length 1 first.
+    preserve : {"clusters", "neighbors"}
+        What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
+        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ.
+    network : {"auto", "always", "never"}
+        Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
     n_neighbors : int
         Edges of each row in the neighbor graph.
     n_smoothing : int
         Steps of averaging along the graph before rows are clustered.
     ridge : float
         Added to the variances when features are whitened, as a multiple of their mean.
+    max_rounds : int
+        Labels, projection and rotation are found in turn at most so many times.
+    term_weights : tuple of three floats
+        Weights of likelihood, mutual information and quantization error in the objective that decides which round is
+        best and when to stop.
+    n_hidden, n_epochs, batch_size, learning_rate, device
+        Of the network: units, passes over the rows at most, rows a step, largest rate, where to train.
     max_rows : int
-        Graph, clusters and rotation are learnt on at most this many rows, drawn uniformly; mean and principal
+        Graph, clusters, rotation and network are learnt on at most this many rows, drawn uniformly; mean and principal
         components on all.
     random_state : int, RandomState or None
         Seed of everything drawn.
+    progress : bool
+        Show a progress bar while the network learns.
+    callbacks : sequence of callables
+        Each is told the `hashkit.training.EpochReport` of every epoch.
+    checkpoint : path, optional
+        File that keeps the network's training after every epoch; if it exists, training goes on from there.
 
     Attributes
     ----------
@@ -50,75 +76,159 @@ class UDHPL(LinearHasher):
         Cluster numbers of the rows that were learnt on, coarsest granularity first.
     sample_rows_ : int64 array of shape (n_sample,)
         Which rows of X those are.
+    objective_ : float64 array of shape (n_rounds, 3)
+        Likelihood, mutual information and quantization error after each round.
+    criterion_ : dict of str to float
+        What decided between ``"linear"`` and ``"network"``, lower is better; empty if nothing was to decide.
     """
+
+    pseudo_labels_: npt.NDArray[np.int32]
+    sample_rows_: npt.NDArray[np.int64]
+    objective_: Float64
+    criterion_: dict[str, float]
 
     def __init__(
         self,
         n_bits: int = 64,
         *,
         normalize: bool = True,
-        n_neighbors: int = 10,
-        n_smoothing: int = 4,
+        preserve: str = "clusters",
+        network: str = "auto",
+        n_neighbors: int = 20,
+        n_smoothing: int = 8,
         ridge: float = 0.5,
+        max_rounds: int = 5,
+        term_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        n_hidden: int = 1024,
+        n_epochs: int = 24,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        device: str = "auto",
         max_rows: int = 20_000,
         random_state: Any = None,
+        progress: bool = False,
+        callbacks: Sequence[Callable[[Any], None]] = (),
+        checkpoint: str | None = None,
     ) -> None:
         self.n_bits = n_bits
         self.normalize = normalize
+        self.preserve = preserve
+        self.network = network
         self.n_neighbors = n_neighbors
         self.n_smoothing = n_smoothing
         self.ridge = ridge
+        self.max_rounds = max_rounds
+        self.term_weights = term_weights
+        self.n_hidden = n_hidden
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
         self.max_rows = max_rows
         self.random_state = random_state
-
-    pseudo_labels_: npt.NDArray[np.int32]
-    sample_rows_: npt.NDArray[np.int64]
+        self.progress = progress
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
-        check_integer(self.n_neighbors, "n_neighbors", minimum=1)
+        check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
+        check_choice(self.network, "network", ("auto", "always", "never"))
+        for name in ("n_neighbors", "max_rounds", "n_hidden", "n_epochs"):
+            check_integer(getattr(self, name), name, minimum=1)
         check_integer(self.n_smoothing, "n_smoothing", minimum=0)
+        check_integer(self.batch_size, "batch_size", minimum=2)
         check_integer(self.max_rows, "max_rows", minimum=16)
+        check_number(self.ridge, "ridge", minimum=0)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()
         mean, covariance = moments(X, normalize=self.normalize)
         variances, components = descending_eigenvectors(covariance, max(_N_COMPONENTS, self.n_bits))
-        whitening = components / np.sqrt(np.maximum(variances, 0) + self.ridge * variances.mean() + 1e-12)
+        variances = np.maximum(variances, 0) + 1e-12
         self.sample_rows_ = sample_rows(len(X), self.max_rows, rng)
-        sample = gather_rows(X, self.sample_rows_, normalize=self.normalize) - mean.astype(np.float32)
-        white = sample @ whitening.astype(np.float32)
-        scales = self._find_labels(sample @ components.astype(np.float32), white, rng)
-        self.pseudo_labels_ = np.stack([scale.labels for scale in scales], axis=1)
-        directions = correlated_directions(white, scales, self.n_bits)
-        rotation = itq_rotation(white @ directions.astype(np.float32), n_iterations=50, rng=rng)
-        self._set_map(whitening @ directions @ rotation, mean)
+        sample = gather_rows(X, self.sample_rows_, normalize=self.normalize)
+        values = (sample - mean.astype(np.float32)) @ components.astype(np.float32)
+        if self.preserve == "clusters":
+            directions, targets = self._follow_clusters(values, variances, rng)
+        else:
+            directions, targets = np.eye(len(variances)), values
+            self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
+            self.objective_ = np.zeros((0, 3))
+        projection = directions[:, : self.n_bits].astype(np.float32)
+        projection = projection @ itq_rotation(values @ projection, n_iterations=_N_ITERATIONS, rng=rng)
+        layers = self._learn_network(values, targets, values @ projection, rng)
+        self._set_map(components * _scale(values) if layers else components @ projection, mean)
+        self._set_layers(layers, sample)
 
-    def _find_labels(self, values: Float32, white: Float32, rng: np.random.Generator) -> list[pseudo_labels.Clustering]:
+    def _follow_clusters(
+        self, values: Float32, variances: Float64, rng: np.random.Generator
+    ) -> tuple[Float64, Float32]:
+        """Directions for principal components (n_components, n_components), and what a network shall learn."""
         neighbors = pseudo_labels.nearest_neighbors(values, min(self.n_neighbors, len(values) - 1))
-        graph = pseudo_labels.smoothing_matrix(neighbors)
-        smooth = white
-        for _ in range(self.n_smoothing):
-            smooth = graph @ smooth
-        return pseudo_labels.cluster_scales(pseudo_labels.scale_rows(smooth), neighbors, rng)
+        graph = pseudo_labels.shared_neighbor_graph(neighbors)
+        whitening = 1 / np.sqrt(variances + self.ridge * variances.mean())
+        white = values * whitening.astype(np.float32)
+        smooth = pseudo_labels.smooth_rows(white, graph, self.n_smoothing)
+        found, self.objective_ = alternate(
+            white,
+            graph,
+            pseudo_labels.count_clusters(smooth, neighbors, rng),
+            self.n_bits,
+            rng,
+            n_smoothing=self.n_smoothing,
+            max_rounds=self.max_rounds,
+            term_weights=self.term_weights,
+        )
+        self.pseudo_labels_ = found.labels
+        targets = values
+        if self._needs_network(len(values)):
+            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graph)
+        return whitening[:, None] * found.directions, targets
+
+    def _needs_network(self, n_rows: int) -> bool:
+        return self.network == "always" or (self.network == "auto" and n_rows >= _MIN_NETWORK_ROWS)
+
+    def _learn_network(
+        self, values: Float32, targets: Float32, linear: Float32, rng: np.random.Generator
+    ) -> list[tuple[Float32, Float32]]:
+        """Layers of a network if it shall encode, else none."""
+        self.criterion_ = {}
+        if not self._needs_network(len(values)):
+            return []
+        from hashkit.training.distillation import TARGET_TEMPERATURES, teach
+        from hashkit.training.loop import TrainingConfig, held_out_rows
+        from hashkit.training.networks import layer_arrays, perceptron_outputs
+
+        config = TrainingConfig(
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=self.device,
+            seed=int(rng.integers(2**31)),
+        )
+        inputs = values * _scale(values)
+        network = teach(
+            inputs,
+            targets,
+            self.n_bits,
+            config,
+            n_hidden=self.n_hidden,
+            target_temperature=TARGET_TEMPERATURES[self.preserve],
+            callbacks=self.callbacks,
+            progress=self.progress,
+            checkpoint=self.checkpoint,
+        )
+        layers = layer_arrays(network)
+        unseen = held_out_rows(len(values), config)[:_MAX_HELD_OUT]
+        candidates = {"linear": linear[unseen], "network": perceptron_outputs(layers, inputs[unseen])}
+        for name, outputs in candidates.items():
+            self.criterion_[name] = criteria.CRITERIA[self.preserve](outputs, targets[unseen])
+        better = self.criterion_["network"] < self.criterion_["linear"]
+        return layers if better or self.network == "always" else []
 
 
-def correlated_directions(white: Float32, scales: list[pseudo_labels.Clustering], n_bits: int) -> Float64:
-    """
-    Directions of largest canonical correlation with the labels of all granularities, scaled by the squared correlation.
-
-    Between whitened rows and one-hot labels the squared correlations are the eigenvalues of the covariance of the
-    cluster means. For Gaussian projections they maximize the mutual information, the sum of
-    -1/2 log(1 - correlation^2).
-
-    Returns
-    -------
-    float64 array of shape (n_components, n_bits)
-    """
-    between = np.zeros((white.shape[1], white.shape[1]))
-    for scale in scales:
-        means = pseudo_labels.cluster_means(scale.labels, white)
-        between += (means.T * np.bincount(scale.labels)) @ means / len(white) / len(scales)
-    correlations, directions = descending_eigenvectors(between, n_bits)
-    return directions * np.maximum(correlations, 0)
+def _scale(values: Float32) -> np.float32:
+    """Factor that brings the mean square of the values to 1."""
+    return np.float32(1 / np.sqrt(max(float(np.mean(np.square(values))), 1e-12)))

@@ -159,16 +159,21 @@ def train(
     return [EpochReport(i + 1, *losses) for i, losses in enumerate(state.history)]
 
 
+def held_out_rows(n_rows: int, config: TrainingConfig) -> npt.NDArray[np.int64]:
+    """Numbers, in ascending order, of the rows that a training on n_rows only looks at."""
+    n_held = max(2, round(config.held_out * n_rows))
+    return np.sort(np.random.default_rng(config.seed).permutation(n_rows)[:n_held])
+
+
 def _split_rows(
     n_inputs: int, n_targets: int, config: TrainingConfig
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     if n_inputs != n_targets:
         raise ValueError(f"inputs and targets must have one length, got {n_inputs} and {n_targets}")
-    order = np.random.default_rng(config.seed).permutation(n_inputs)
-    n_held = max(2, round(config.held_out * n_inputs))
-    if n_inputs - n_held < 2:
+    held = held_out_rows(n_inputs, config)
+    if n_inputs - len(held) < 2:
         raise ValueError(f"inputs must have at least 4 rows to train on some and hold out some, got {n_inputs}")
-    return np.sort(order[:n_held]), np.sort(order[n_held:])
+    return held, np.setdiff1d(np.arange(n_inputs), held)
 
 
 def _epochs(first: int, config: TrainingConfig, progress: bool) -> Iterable[int]:
@@ -203,7 +208,7 @@ def _train_epoch(
     config: TrainingConfig,
     epoch: int,
 ) -> tuple[float, float]:
-    """One pass over the rows: the last learning rate and the mean loss. All it draws depends on seed and epoch alone."""
+    """One pass over the rows: last learning rate, mean loss. All that is drawn depends on seed and epoch alone."""
     order = np.random.default_rng([config.seed, epoch]).permutation(rows)
     batches = _batches(order, config.batch_size)
     device = next(network.parameters()).device
@@ -217,7 +222,7 @@ def _train_epoch(
                 group["lr"] = rate
             value = loss(network(_take(inputs, batch, device)), _take(targets, batch, device))
             optimizer.zero_grad()
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += value.item() * len(batch)
             if not math.isfinite(total):

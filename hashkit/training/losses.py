@@ -24,19 +24,18 @@ def cosines(rows: Tensor) -> Tensor:
 
 
 def neighbor_likelihood_loss(
-    outputs: Tensor, targets: Tensor, *, target_temperature: float, code_temperature: float
+    codes: Tensor, targets: Tensor, *, target_temperature: float, code_temperature: float
 ) -> Tensor:
     """
     Cross-entropy of each row's neighbors by targets and by codes.
 
     Each row spreads a probability over the rest of the batch, softmax of the cosines over a temperature (stochastic
-    neighbor embedding, Hinton and Roweis, NIPS 2002): once with the targets, once with relaxed codes. Of all losses
+    neighbor embedding, Hinton and Roweis, NIPS 2002): once by the targets, once by the codes. Of all losses
     that keep similarities this one spends the bits on the order of near rows, and lets far ones be far in any way.
     """
-    relaxed = torch.tanh(outputs)
-    own = torch.eye(len(outputs), dtype=torch.bool, device=outputs.device)
+    own = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
     wanted = (cosines(targets) / target_temperature).masked_fill(own, -torch.inf).softmax(dim=1)
-    got = (relaxed @ relaxed.T / outputs.shape[1] / code_temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
+    got = (codes @ codes.T / codes.shape[1] / code_temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
     return -(wanted * got.masked_fill(own, 0)).sum(dim=1).mean()
 
 
@@ -84,7 +83,7 @@ def half_signs(outputs: Tensor) -> Tensor:
     """
     +1 for the larger half of each column, -1 for the rest; the identity goes back.
 
-    Of all balanced codes this is the one nearest to the outputs, their optimal transport (Li and van Gemert, AAAI 2021).
+    Of all balanced codes this is the nearest to the outputs, their optimal transport (Li and van Gemert, AAAI 2021).
     """
     ranks = outputs.detach().argsort(dim=0).argsort(dim=0)
     signs = torch.where(ranks >= len(outputs) // 2, 1.0, -1.0).to(outputs.dtype)

@@ -62,6 +62,13 @@ def layer_arrays(network: nn.Sequential) -> list[tuple[Float32, Float32]]:
     ]
 
 
+def perceptron_outputs(layers: list[tuple[Float32, Float32]], inputs: Float32) -> Float32:
+    """What the hidden and the output layer make of inputs, in numpy."""
+    (hidden_weights, hidden_offsets), (weights, offsets) = layers
+    outputs: Float32 = np.maximum(inputs @ hidden_weights + hidden_offsets, 0) @ weights + offsets
+    return outputs
+
+
 def _linear(weights: Float32, offsets: Float32) -> nn.Linear:
     layer = nn.Linear(*weights.shape)
     with torch.no_grad():

@@ -8,14 +8,13 @@ from the graph too: the number that maximizes modularity, the share of edges ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
+Graph = sp.csr_matrix
 
 # Similarities held at a time while neighbors are sought: 64 MiB.
 _SIMILARITY_VALUES = 2**24
@@ -55,19 +54,29 @@ def scale_rows(rows: Float32) -> Float32:
     return rows / norms
 
 
-def smoothing_matrix(neighbors: Int32) -> sp.csr_matrix:
+def shared_neighbor_graph(neighbors: Int32) -> sp.csr_matrix:
     """
-    D^-1/2 A D^-1/2, where A counts who is whose neighbor (both ways: 2), plus the identity.
+    D^-1/2 A D^-1/2, where an edge weighs the squared share of neighbors that its two rows have in common.
 
-    Its eigenvalues lie in [-1, 1]; those near 1 belong to functions nearly constant on dense parts of the graph.
+    Such edges are right more often than plain ones (Jarvis and Patrick 1973): chance neighbors share few.
     """
     n_rows, n_neighbors = neighbors.shape
-    ones = np.ones(neighbors.size, dtype=np.float32)
     offsets = np.arange(n_rows + 1) * n_neighbors
+    ones = np.ones(neighbors.size, dtype=np.float32)
     directed = sp.csr_matrix((ones, neighbors.ravel(), offsets), shape=(n_rows, n_rows))
-    graph = directed + directed.T + sp.identity(n_rows, dtype=np.float32, format="csr")
+    own = sp.identity(n_rows, dtype=np.float32, format="csr")
+    shared = ((directed + own) @ (directed + own).T).multiply(directed) / np.float32(n_neighbors + 1)
+    # A little weight on itself keeps rows that share nothing with their neighbors in the graph.
+    graph = (shared.power(2) + shared.power(2).T + np.float32(1e-3) * own).tocsr()
     scale = sp.diags(1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel()), dtype=np.float32)
     return (scale @ graph @ scale).tocsr()
+
+
+def smooth_rows(rows: Float32, graph: sp.csr_matrix, n_steps: int) -> Float32:
+    """Rows averaged along the graph several times, then scaled to length 1."""
+    for _ in range(n_steps):
+        rows = graph @ rows
+    return scale_rows(rows)
 
 
 def kmeans(rows: Float32, n_clusters: int, rng: np.random.Generator, *, n_iterations: int = 25) -> Int32:
@@ -110,23 +119,9 @@ def modularity(labels: Int32, neighbors: Int32) -> float:
     return inside - float(np.sum(shares**2))
 
 
-@dataclass(frozen=True)
-class Clustering:
-    """One granularity of pseudo labels, and the modularity it has in the neighbor graph."""
-
-    labels: Int32
-    modularity: float
-
-    @property
-    def n_clusters(self) -> int:
-        return int(self.labels.max()) + 1
-
-
-def cluster_scales(
-    smooth: Float32, neighbors: Int32, rng: np.random.Generator, *, factors: tuple[int, ...] = (2, 4, 8)
-) -> list[Clustering]:
+def count_clusters(smooth: Float32, neighbors: Int32, rng: np.random.Generator) -> int:
     """
-    Clusterings at several multiples of the number of clusters that the neighbor graph shows.
+    The number of clusters, a power of two, of largest modularity in the neighbor graph.
 
     Parameters
     ----------
@@ -134,27 +129,30 @@ def cluster_scales(
         Rows smoothed along the graph.
     neighbors : int32 array of shape (n_rows, n_neighbors)
         The graph.
-    factors : tuple of int
-        Multiples of the number of clusters of largest modularity. Finer than the graph's own clusters is safer than
-        coarser: a cluster split in two costs little, two kinds in one cluster cannot be told apart any more.
-
-    Returns
-    -------
-    list of Clustering
-        Coarsest first, at least one.
     """
-    most = max(2, len(smooth) // 8)
     best, n_best, n_clusters = -np.inf, 2, 2
-    while n_clusters <= most:
+    while n_clusters <= min(len(smooth) // 8, 4 * n_best):
         value = modularity(kmeans(smooth, n_clusters, rng), neighbors)
         if value > best:
             best, n_best = value, n_clusters
-        if n_clusters >= 4 * n_best:
-            break
         n_clusters *= 2
-    sizes = sorted({min(most, factor * n_best) for factor in factors})
-    found = [kmeans(smooth, size, rng) for size in sizes]
-    return [Clustering(labels, modularity(labels, neighbors)) for labels in found]
+    return n_best
+
+
+def cluster_scales(smooth: Float32, n_clusters: int, rng: np.random.Generator) -> Int32:
+    """
+    Pseudo labels with twice, four times and eight times so many clusters as the graph shows.
+
+    Finer is safer than coarser: a cluster split in two costs little, two kinds in one cluster cannot be told apart.
+
+    Returns
+    -------
+    int32 array of shape (n_rows, n_granularities)
+        Cluster numbers, coarsest first; one to three columns, since clusters of fewer than 8 rows teach nothing.
+    """
+    most = max(2, len(smooth) // 8)
+    sizes = sorted({min(most, factor * n_clusters) for factor in (2, 4, 8)})
+    return np.stack([kmeans(smooth, size, rng) for size in sizes], axis=1)
 
 
 def _spread_rows(rows: Float32, n_clusters: int, rng: np.random.Generator) -> Float32:

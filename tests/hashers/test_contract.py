@@ -12,7 +12,7 @@ from hashkit.hashers import METHODS, features, hasher_class
 def make(method, n_bits=16, **options):
     cls = hasher_class(method)
     known = cls._get_param_names()
-    small = {"random_state": 0, "n_epochs": 2, "n_hidden": 8}
+    small = {"random_state": 0, "n_epochs": 1, "n_hidden": 8}
     return cls(n_bits, **{name: value for name, value in small.items() if name in known}, **options)
 
 
