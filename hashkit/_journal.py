@@ -258,12 +258,11 @@ class WriterLock:
     """
 
     def __init__(self, path: str) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+        folder = os.path.dirname(path)
         try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
             self._db.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
-            self._db.close()
-            folder = os.path.dirname(path)
             if "locked" in str(error):
                 raise BlockingIOError(f"{folder!r} is open already, here or in another process") from None
             raise OSError(f"cannot open {folder!r}: {error}") from error

@@ -34,10 +34,15 @@ void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
       next.store(n_tasks, std::memory_order_relaxed);
     }
   };
+  const auto work_in_thread = [&] {
+    // An exception needs memory of the thread's own, which glibc allocates on first use and aborts if it cannot: now,
+    // rather than when the exception is that there is none.
+    if (std::uncaught_exceptions() == 0) work();
+  };
   std::vector<std::thread> threads;
   threads.reserve(n_threads - 1);
   try {
-    while (threads.size() + 1 < n_threads) threads.emplace_back(work);
+    while (threads.size() + 1 < n_threads) threads.emplace_back(work_in_thread);
   } catch (const std::system_error&) {
   }
   work();
