@@ -3,13 +3,22 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace hashkit {
+
+// Whether there is address space for so many threads. On its first allocation a thread takes a heap of its own, up to
+// 128 MiB of it; where that fails glibc aborts the process instead of throwing. Nothing is touched: two system calls.
+inline bool has_room_for_threads(size_t n_threads) noexcept {
+  constexpr size_t kRoomPerThread = size_t{144} << 20;
+  void* volatile room = std::malloc(n_threads * kRoomPerThread);  // volatile: else a compiler may leave both calls out
+  std::free(room);
+  return room != nullptr;
+}
 
 // Calls task(i) once for every i in [0, n_tasks), from at most n_threads threads of which the caller is one.
 // Tasks are taken from a shared counter, so that uneven ones balance. The first exception stops the handing out
@@ -18,7 +27,7 @@ namespace hashkit {
 template <class Task>
 void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
   if (n_threads > n_tasks) n_threads = n_tasks;
-  if (n_threads <= 1) {
+  if (n_threads <= 1 || !has_room_for_threads(n_threads - 1)) {
     for (size_t i = 0; i < n_tasks; ++i) task(i);
     return;
   }
@@ -35,15 +44,15 @@ void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
     }
   };
   const auto work_in_thread = [&] {
-    // An exception needs memory of the thread's own, which glibc allocates on first use and aborts if it cannot: now,
-    // rather than when the exception is that there is none.
+    // The first look at exceptions allocates the thread's own state of them, and glibc aborts if it cannot: now, rather
+    // than when the exception is that there is no memory.
     if (std::uncaught_exceptions() == 0) work();
   };
   std::vector<std::thread> threads;
   threads.reserve(n_threads - 1);
   try {
     while (threads.size() + 1 < n_threads) threads.emplace_back(work_in_thread);
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
   }
   work();
   for (std::thread& thread : threads) thread.join();

@@ -162,7 +162,7 @@ def test_fork_while_others_write(tmp_path):
             index.remove(index.add(random_codes(2000)))
 
     def use_in_child():
-        assert len(index) in (5000, 7000)
+        assert len(index) in (5000, 7000, 9000, 11000)
         assert_usable(index)
         index.compact()
         index.save(tmp_path / f"{os.getpid()}")
