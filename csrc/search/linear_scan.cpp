@@ -53,9 +53,10 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, CodesView queries, 
   }
   const AlignedBytes tile = aligned_bytes(kernels.tile_bytes(codes.n_bytes));
   const std::unique_ptr<Hit[]> hits(new Hit[kGroup * full_tile]);  // not filled: few of them are ever touched
-  size_t n_tile = std::min(full_tile, kFirstBlock);
-  for (size_t row = 0; row < codes.n_codes; row += n_tile, n_tile = full_tile) {
-    n_tile = std::min(n_tile, codes.n_codes - row);
+  size_t n_tile = 0;
+  for (size_t row = 0; row < codes.n_codes; row += n_tile) {
+    // The first tiles are small, each as large as all before it: until a limit is known everything passes.
+    n_tile = std::min({std::max(row, kFirstBlock), full_tile, codes.n_codes - row});
     kernels.fill_tile(codes.row(row), n_tile, codes.n_bytes, tile.get());
     for (size_t q = first; q < last; q += kGroup) {
       const size_t n_queries = std::min(kGroup, last - q);

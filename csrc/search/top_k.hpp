@@ -35,7 +35,7 @@ class TopK {
 
   void push(int64_t row, int distance) {
     if (distance > limit()) return;
-    kept_.push_back({distance, row});
+    kept_.push_back(static_cast<uint64_t>(distance) << kRowBits | static_cast<uint64_t>(row));
     ++counts_[static_cast<size_t>(distance)];
     ++n_within_;
     while (n_within_ - counts_[static_cast<size_t>(limit_)] >= k_) {
@@ -49,19 +49,28 @@ class TopK {
   std::vector<Neighbor> take() {
     discard();
     std::sort(kept_.begin(), kept_.end());
-    return std::move(kept_);
+    std::vector<Neighbor> nearest;
+    nearest.reserve(kept_.size());
+    for (uint64_t key : kept_) nearest.push_back({distance_of(key), static_cast<int64_t>(key & kRowMask)});
+    std::vector<uint64_t>().swap(kept_);
+    return nearest;
   }
 
  private:
   static constexpr size_t kSlack = 64;
+  // A neighbor is kept as one number, distance above row, so that an order by number is an order by (distance, row).
+  static constexpr int kRowBits = 48;
+  static constexpr uint64_t kRowMask = (uint64_t{1} << kRowBits) - 1;
+
+  static int32_t distance_of(uint64_t key) noexcept { return static_cast<int32_t>(key >> kRowBits); }
 
   void discard() {
     if (kept_.size() <= k_) return;
     std::nth_element(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(k_), kept_.end());
     // Of those at the limit some may go: what is kept must agree with the counts.
     for (size_t i = k_; i < kept_.size(); ++i) {
-      if (kept_[i].distance <= limit_) {
-        --counts_[static_cast<size_t>(kept_[i].distance)];
+      if (distance_of(kept_[i]) <= limit_) {
+        --counts_[static_cast<size_t>(distance_of(kept_[i]))];
         --n_within_;
       }
     }
@@ -72,7 +81,7 @@ class TopK {
   int limit_;                     // the smallest distance within which k are known; n_bits until then
   size_t n_within_ = 0;           // how many of the kept are within limit_
   std::vector<uint32_t> counts_;  // by distance, right up to limit_
-  std::vector<Neighbor> kept_;
+  std::vector<uint64_t> kept_;
 };
 
 }  // namespace hashkit
