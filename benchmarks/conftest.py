@@ -11,14 +11,17 @@ from hashkit.codes import check_n_threads
 from hashkit.comparison import markdown_table
 
 TIMES = pytest.StashKey[dict]()
+NOTES = pytest.StashKey[list]()
 
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="sizes for the record: minutes and gigabytes")
+    parser.addoption("--pictures", metavar="FOLDER", help="photographs for the benchmark of images")
 
 
 def pytest_configure(config):
     config.stash[TIMES] = {}
+    config.stash[NOTES] = []
 
 
 def pytest_report_header():
@@ -64,7 +67,15 @@ def record(pytestconfig, benchmark):
     return run
 
 
+@pytest.fixture
+def note(pytestconfig):
+    """A function that keeps a line for the end of the run."""
+    return pytestconfig.stash[NOTES].append
+
+
 def pytest_terminal_summary(terminalreporter, config):
+    for line in config.stash[NOTES]:
+        terminalreporter.write_line(line)
     times = config.stash[TIMES]
     if not times:
         return
