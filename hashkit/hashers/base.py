@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
 from hashkit.hashers.features import Float32, Float64, as_array, block_rows, row_norms, to_float32
+
+if TYPE_CHECKING:
+    from hashkit.hashers.report import HasherReport
 
 FILE_KIND = "hasher"
 
@@ -123,6 +126,32 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             values, norms = self._block_scores(X, start, start + step)
             np.divide(values, norms[:, None], out=out[start : start + step])
         return out
+
+    def report(self, X: npt.ArrayLike, *, n_rows: int = 2000, random_state: int = 0) -> HasherReport:
+        """
+        Tell without labels how good the codes of features are.
+
+        Parameters
+        ----------
+        X : array, torch tensor or memory map of shape (n_rows, n_features)
+            Finite features.
+        n_rows : int
+            Rows looked at, drawn uniformly; all pairs of them are compared.
+        random_state : int
+            Seed of the draw.
+
+        Returns
+        -------
+        HasherReport
+            Prints as a short text.
+        """
+        from hashkit.hashers.report import describe_codes
+
+        check_integer(n_rows, "n_rows", minimum=1)
+        X = self._fitted_rows(X)
+        if len(X) == 0:
+            raise ValueError("X must have at least one row to report on, got none")
+        return describe_codes(self, X, n_rows=n_rows, random_state=random_state)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one."""

@@ -80,12 +80,16 @@ class UDHPL(NetworkHasher):
         Likelihood, mutual information and quantization error after each round.
     criterion_ : dict of str to float
         What decided between ``"linear"`` and ``"network"``, lower is better; empty if nothing was to decide.
+    targets_ : float32 array of shape (n_sample, n_targets)
+        What a network is to learn about the rows that were learnt on: vectors whose cosines say how similar rows are.
+        Only there if a network was trained; for `hashkit.training.train_image_network`.
     """
 
     pseudo_labels_: npt.NDArray[np.int32]
     sample_rows_: npt.NDArray[np.int64]
     objective_: Float64
     criterion_: dict[str, float]
+    targets_: Float32
 
     def __init__(
         self,
@@ -221,6 +225,7 @@ class UDHPL(NetworkHasher):
             checkpoint=self.checkpoint,
         )
         layers = layer_arrays(network)
+        self.targets_ = targets
         unseen = held_out_rows(len(values), config)[:_MAX_HELD_OUT]
         candidates = {"linear": linear[unseen], "network": perceptron_outputs(layers, inputs[unseen])}
         for name, outputs in candidates.items():

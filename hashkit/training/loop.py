@@ -220,7 +220,7 @@ def _train_epoch(
             rate = _rate((epoch + i / len(batches)) / config.n_epochs, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            value = loss(network(_take(inputs, batch, device)), _take(targets, batch, device))
+            value = loss(network(take_rows(inputs, batch, device)), take_rows(targets, batch, device))
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -238,10 +238,11 @@ def _mean_loss(
     device = next(network.parameters()).device
     total = 0.0
     for batch in _batches(rows, batch_size):
-        total += loss(network(_take(inputs, batch, device)), _take(targets, batch, device)).item() * len(batch)
+        total += loss(network(take_rows(inputs, batch, device)), take_rows(targets, batch, device)).item() * len(batch)
     return total / len(rows)
 
 
-def _take(source: Rows, rows: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+def take_rows(source: Rows, rows: npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    """A batch on a device, float32 if it is of floating numbers; rows in ascending order."""
     batch = torch.as_tensor(source[np.sort(rows)])
     return batch.to(device, torch.float32) if batch.is_floating_point() else batch.to(device)

@@ -44,17 +44,6 @@ def quantization_loss(outputs: Tensor) -> Tensor:
     return (torch.tanh(outputs).abs() - 1).square().mean()
 
 
-def information_loss(outputs: Tensor) -> Tensor:
-    """
-    Minus the information of the bits about the rows, in nats a bit; at best -log 2.
-
-    The mutual information of a bit that is 1 with probability p(x) = sigmoid(2 output) is the entropy of its mean less
-    its mean entropy: the bits shall be balanced over the batch, and each confident (Bridle et al., NIPS 1991).
-    """
-    chances = torch.sigmoid(2 * outputs)
-    return _entropy(chances).mean() - _entropy(chances.mean(dim=0)).mean()
-
-
 def similarity_loss(codes: Tensor, targets: Tensor) -> Tensor:
     """Mean squared difference between the codes' cosines and the targets' (GreedyHash, unsupervised form)."""
     return (cosines(codes) - cosines(targets)).square().mean()
@@ -88,8 +77,3 @@ def half_signs(outputs: Tensor) -> Tensor:
     ranks = outputs.detach().argsort(dim=0).argsort(dim=0)
     signs = torch.where(ranks >= len(outputs) // 2, 1.0, -1.0).to(outputs.dtype)
     return outputs + (signs - outputs).detach()
-
-
-def _entropy(chances: Tensor) -> Tensor:
-    safe = chances.clamp(1e-6, 1 - 1e-6)
-    return -(safe * safe.log() + (1 - safe) * (1 - safe).log())

@@ -1,0 +1,53 @@
+"""End to end: a convolutional backbone in front."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from hashkit.codes import hamming_distances  # noqa: E402
+from hashkit.training import TrainingConfig, encode_images, train_image_network  # noqa: E402
+
+
+def convolutional_network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten())
+
+
+def images_of_four_kinds(n=240):
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(4, size=n)
+    images = 0.7 * rng.normal(size=(n, 1, 8, 8)).astype(np.float32)
+    for i, kind in enumerate(kinds):
+        images[i, 0, 4 * (kind // 2) :, 4 * (kind % 2) :][:4, :4] += 1.5
+    return images, kinds
+
+
+def same_kind_share(codes, kinds):
+    distances = hamming_distances(codes, codes).astype(float)
+    np.fill_diagonal(distances, np.inf)
+    near = distances.argsort(axis=1, kind="stable")[:, :10]
+    return (kinds[near] == kinds[:, None]).mean()
+
+
+def test_a_backbone_learns_the_similarities_of_the_targets():
+    images, kinds = images_of_four_kinds()
+    targets = np.eye(4, dtype=np.float32)[kinds]
+    config = TrainingConfig(n_epochs=10, batch_size=32, learning_rate=3e-3, seed=1)
+    backbone = convolutional_network()
+    before = backbone[0].weight.detach().clone()
+    network = train_image_network(backbone, images, targets, n_bits=12, n_hidden=32, config=config)
+    codes = encode_images(network, images, batch_size=100)
+    assert codes.shape == (240, 2)
+    assert codes.dtype == np.uint8
+    assert not torch.equal(before, network[0][0].weight)
+    assert same_kind_share(codes, kinds) > 0.9
+    again = train_image_network(convolutional_network(), images, targets, n_bits=12, n_hidden=32, config=config)
+    assert np.array_equal(codes, encode_images(again, images))
+
+
+def test_a_backbone_that_gives_no_features_is_refused():
+    with pytest.raises(ValueError, match=r"features of shape \(n_images, n_features\), got \(2, 1, 8, 8\)"):
+        train_image_network(nn.Identity(), np.zeros((8, 1, 8, 8), np.float32), np.eye(8, dtype=np.float32), n_bits=4)
