@@ -22,6 +22,7 @@ _HOMES = {
     "Hasher": "hashkit.hashers",
     "Index": "hashkit.index",
     "PCASign": "hashkit.hashers",
+    "PairBlock": "hashkit.index",
     "RadiusResult": "hashkit.index",
     "RandomHyperplanes": "hashkit.hashers",
     "fit": "hashkit.hashers",

@@ -73,3 +73,35 @@ def merge_lists(lists):
     ids = np.concatenate([ids for _, ids in lists])
     order = np.lexsort((ids, distances))
     return distances[order], ids[order]
+
+
+def pairs_within(left, right, radius, left_ids=None, right_ids=None):
+    """(left ids, right ids, distances) by (left id, right id); of `left` with itself if `right` is None."""
+    itself = right is None
+    right, right_ids = (left, left_ids) if itself else (right, right_ids)
+    left_ids = range(len(left)) if left_ids is None else left_ids
+    right_ids = range(len(right)) if right_ids is None else right_ids
+    distances = hamming_distances(left, right)
+    found = sorted(
+        (int(a), int(b), int(distances[i, j]))
+        for i, a in enumerate(left_ids)
+        for j, b in enumerate(right_ids)
+        if distances[i, j] <= radius and (a < b or not itself)
+    )
+    columns = np.array(found, np.int64).reshape(-1, 3).T
+    return columns[0], columns[1], columns[2].astype(np.int32)
+
+
+def groups(codes, radius, ids=None):
+    """For each code, ascending by id, the smallest id that it is connected with, by flooding."""
+    ids = np.arange(len(codes)) if ids is None else np.asarray(ids)
+    order = np.argsort(ids)
+    near = hamming_distances(codes[order], codes[order]) <= radius
+    labels = np.full(len(codes), -1)
+    for first in range(len(codes)):
+        wave = [first] if labels[first] < 0 else []
+        while wave:
+            row = wave.pop()
+            labels[row] = first
+            wave += np.flatnonzero(near[row] & (labels < 0)).tolist()
+    return np.sort(ids)[labels] if len(ids) else np.empty(0, np.int64)

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
-from hashkit.index import files, growth, search
+from hashkit.index import files, growth, joins, search
 from hashkit.index.filters import select
 from hashkit.index.ids import Ids, check_ids
+from hashkit.index.joins import PairBlock
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Snapshot
 from hashkit.storage import Path, open_tensors
@@ -207,8 +208,92 @@ class Index:
             positive one, or `filter` is none.
         """
         queries = self._check_queries(q)
-        r = min(check_int(r, "r", 0), self.n_bits)
+        r = self._check_radius(r, "r")
         return search.within_radius(select(self._current(), filter), queries, r, check_n_threads(n_threads))
+
+    def pairs(
+        self, radius: int, other: Index | None = None, *, n_threads: int | None = None, progress: bool = False
+    ) -> Iterator[PairBlock]:
+        """All pairs of codes within `radius` of each other, in this index or between it and another.
+
+        Parameters
+        ----------
+        radius : int
+            The radius; at least 0, and included.
+        other : Index, optional
+            Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
+            By default a pair is two codes of this index, met once, the smaller id on the left.
+        n_threads : int, optional
+            Threads; by default every CPU that this process may use. The pairs do not depend on it.
+        progress : bool, default=False
+            Show a progress bar over the codes of this index.
+
+        Yields
+        ------
+        block : PairBlock
+            Some pairs, with their distances. Over all blocks they are ordered by (left id, right id); where one block
+            ends and the next begins is not promised. A block has at most 2**20 pairs, or those of a single code if
+            these are more: so memory stays bounded however many pairs there are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `radius` is not an int of at least 0, `other` not an index of codes of the same length, or `n_threads`
+            not a positive int.
+
+        Notes
+        -----
+        The pairs are those of the moment of the call, however the index changes while they are read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hashkit
+        >>> index = hashkit.Index(np.array([[0b0000_0000], [0b0000_0001], [0b0000_0111]], dtype=np.uint8))
+        >>> for block in index.pairs(radius=2):
+        ...     print(block.left, block.right, block.distances)
+        [0 1] [1 2] [1 2]
+        """
+        radius = self._check_radius(radius, "radius")
+        if other is not None and not isinstance(other, Index):
+            raise TypeError(f"other must be an Index or None, got {describe(other)}")
+        if other is not None and other.n_bits != self.n_bits:
+            raise ValueError(f"other must have codes of {self.n_bits} bits like this index, got {other!r}")
+        state, others = self._current(), None if other is None else other._current()
+        return joins.join(state, others, radius, check_n_threads(n_threads), progress)
+
+    def groups(self, radius: int, *, n_threads: int | None = None, progress: bool = False) -> Ids:
+        """Which codes are connected by chains of pairs within `radius` of each other.
+
+        Parameters
+        ----------
+        radius : int
+            The radius; at least 0, and included.
+        n_threads : int, optional
+            Threads; by default every CPU that this process may use. The groups do not depend on it.
+        progress : bool, default=False
+            Show a progress bar over the different codes.
+
+        Returns
+        -------
+        labels : int64 array of shape (len(index),)
+            For each code, in ascending order of the ids (that of :attr:`ids`), the smallest id in its group; its own
+            if it is alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `radius` is not an int of at least 0, or `n_threads` not a positive int.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hashkit
+        >>> codes = np.array([[0b0000_0000], [0b1111_0000], [0b0000_0001], [0b0000_0011]], dtype=np.uint8)
+        >>> hashkit.Index(codes).groups(radius=1)
+        array([0, 1, 0, 0])
+        """
+        return joins.group(self._current(), self._check_radius(radius, "radius"), check_n_threads(n_threads), progress)
 
     def get(self, ids: Ids | int) -> Codes:
         """The codes of `ids`, in their order.
@@ -339,6 +424,9 @@ class Index:
         """
         selections = select(self._current(), None)
         return search.k_nearest(selections, self._check_queries(queries), k, check_n_threads(n_threads), limits)
+
+    def _check_radius(self, radius: int, name: str) -> int:
+        return min(check_int(radius, name, 0), self.n_bits)
 
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q

@@ -1,0 +1,100 @@
+// How queries pass over codes: the loops that every scan shares. What they look for is a visitor's matter:
+//   int limit(q)               the largest distance that matters to query q at this moment
+//   void push(q, row, distance)  takes a code within it; rows ascend for each query
+//   bool go_on()               asked before every block of codes; false ends the scan
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+#include "search/linear_scan.hpp"
+
+namespace hashkit {
+
+constexpr size_t kRowBlock = 2048;        // codes between two looks at the limit when one query is scanned
+constexpr size_t kFirstBlock = 256;       // the first look comes sooner: until then everything passes
+constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
+constexpr size_t kGroup = 32;             // queries between two looks at their limits
+constexpr size_t kFewQueries = 4;         // below, a tile costs more than it saves
+
+struct AlignedDelete {
+  void operator()(uint8_t* p) const noexcept { std::free(p); }
+};
+using AlignedBytes = std::unique_ptr<uint8_t[], AlignedDelete>;
+
+inline AlignedBytes aligned_bytes(size_t n) {
+  void* p = std::aligned_alloc(64, (n + 63) / 64 * 64);
+  if (p == nullptr) throw std::bad_alloc();
+  return AlignedBytes(static_cast<uint8_t*>(p));
+}
+
+// Rows [first, last) of `queries`, prepared for scan_tile, one after the other.
+inline AlignedBytes prepare_queries(const KernelTable& kernels, CodesView queries, size_t first, size_t last) {
+  const size_t query_bytes = kernels.query_bytes(queries.n_bytes);
+  AlignedBytes prepared = aligned_bytes((last - first) * query_bytes);
+  for (size_t q = first; q < last; ++q) {
+    kernels.fill_query(queries.row(q), queries.n_bytes, prepared.get() + (q - first) * query_bytes);
+  }
+  return prepared;
+}
+
+// Passes one query over rows [begin, end).
+template <class Visitor>
+void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t end, const uint8_t* query, size_t q,
+               std::vector<Hit>& hits, Visitor& visitor) {
+  hits.resize(kRowBlock);
+  size_t block = kFirstBlock;
+  for (size_t row = begin; row < end && visitor.go_on(); row += block, block = kRowBlock) {
+    block = std::min(block, end - row);
+    const size_t n_hits = kernels.scan(query, codes.row(row), block, codes.n_bytes, visitor.limit(q), hits.data());
+    for (size_t i = 0; i < n_hits; ++i) visitor.push(q, row + hits[i].row, hits[i].distance);
+  }
+}
+
+// Passes queries [first, last) over all codes from row `begin` on, tile by tile.
+template <class Visitor>
+void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first, size_t last,
+                Visitor& visitor) {
+  const size_t query_bytes = kernels.query_bytes(codes.n_bytes), full_tile = kernels.tile_codes(codes.n_bytes);
+  const AlignedBytes prepared = prepare_queries(kernels, queries, first, last);
+  const AlignedBytes tile = aligned_bytes(kernels.tile_bytes(codes.n_bytes));
+  const std::unique_ptr<Hit[]> hits(new Hit[kGroup * full_tile]);  // not filled: few of them are ever touched
+  size_t n_tile = 0;
+  for (size_t row = begin; row < codes.n_codes && visitor.go_on(); row += n_tile) {
+    // The first tiles are small, each as large as all before it: until a limit is known everything passes.
+    n_tile = std::min({std::max(row - begin, kFirstBlock), full_tile, codes.n_codes - row});
+    kernels.fill_tile(codes.row(row), n_tile, codes.n_bytes, tile.get());
+    for (size_t q = first; q < last; q += kGroup) {
+      const size_t n_queries = std::min(kGroup, last - q);
+      int limits[kGroup];
+      for (size_t i = 0; i < n_queries; ++i) limits[i] = visitor.limit(q + i);
+      const size_t n_hits = kernels.scan_tile(prepared.get() + (q - first) * query_bytes, n_queries, tile.get(), n_tile,
+                                              codes.n_bytes, limits, hits.get());
+      for (size_t i = 0; i < n_hits; ++i) visitor.push(q + hits[i].query, row + hits[i].row, hits[i].distance);
+    }
+  }
+}
+
+// Queries [first, last) over all codes from row `begin` on, whichever way is faster for so many.
+template <class Visitor>
+void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first,
+                  size_t last, Visitor& visitor) {
+  if (last - first >= kFewQueries) return scan_tiles(kernels, codes, begin, queries, first, last, visitor);
+  std::vector<Hit> hits;
+  for (size_t q = first; q < last; ++q) {
+    scan_rows(kernels, codes, begin, codes.n_codes, queries.row(q), q, hits, visitor);
+  }
+}
+
+// How a batch is cut into tasks: enough for every thread, none larger than kQueriesPerTask.
+inline size_t queries_per_task(size_t n_queries, size_t n_threads) {
+  return std::clamp((n_queries + n_threads - 1) / n_threads, size_t{1}, kQueriesPerTask);
+}
+
+}  // namespace hashkit

@@ -1,0 +1,36 @@
+// Sets of rows that grow together: a forest in which every row points to an earlier one of its set, the first to
+// itself.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hashkit {
+
+// The first row of a row's set. Halves the path on the way (Tarjan and van Leeuwen 1984).
+inline int64_t find_first(int64_t* parents, int64_t row) noexcept {
+  while (parents[row] != row) {
+    parents[row] = parents[parents[row]];
+    row = parents[row];
+  }
+  return row;
+}
+
+// Makes one set of those of left[i] and right[i], for every i.
+inline void unite(int64_t* parents, const int64_t* left, const int64_t* right, size_t n_pairs) noexcept {
+  for (size_t i = 0; i < n_pairs; ++i) {
+    const int64_t a = find_first(parents, left[i]), b = find_first(parents, right[i]);
+    if (a < b) {
+      parents[b] = a;
+    } else {
+      parents[a] = b;
+    }
+  }
+}
+
+// Lets every row point to the first of its set. A row's parent comes before it, and so points there already.
+inline void flatten(int64_t* parents, size_t n_rows) noexcept {
+  for (size_t row = 0; row < n_rows; ++row) parents[row] = parents[parents[row]];
+}
+
+}  // namespace hashkit

@@ -1,0 +1,116 @@
+"""All pairs of codes within a radius, in one set or across two, and the groups that such pairs connect.
+
+Both sides are taken as one part each, in ascending order of id, with nothing removed; so pairs ordered by row are
+ordered by id, and each pair of one set is met from its smaller id. The rows of the left side go block by block. A block
+that turns out to have more pairs than fit is begun again with half the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hashkit import _native
+from hashkit.codes import Codes
+from hashkit.index.growth import compact
+from hashkit.index.ids import Ids
+from hashkit.index.snapshot import Part, Rows, Snapshot
+
+Distances = NDArray[np.int32]
+
+MAX_PAIRS = 2**20
+"""Pairs in a block, unless a single row has more."""
+ROWS_PER_THREAD = 1024
+"""Rows of the left side that share one pass over the right side; more would hardly make it faster."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairBlock:
+    """Some of the pairs that a join found; at least one.
+
+    Attributes
+    ----------
+    left, right : int64 arrays of shape (n_pairs,)
+        The ids of each pair.
+    distances : int32 array of shape (n_pairs,)
+        Their Hamming distances.
+    """
+
+    left: Ids
+    right: Ids
+    distances: Distances
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.left)
+
+
+def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
+    """The pairs of `left` and `right`, or of `left` with itself, each once, by (left id, right id)."""
+    (left_part,) = compact(left).parts
+    right_part = None if right is None else compact(right).parts[0]
+    return _with_ids(left_part, right_part, radius, n_threads, progress)
+
+
+def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Ids:
+    """For each live code, ascending by id, the smallest id that chains of pairs connect it with."""
+    (part,) = compact(snapshot).parts
+    # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
+    firsts, distinct = _distinct(part.codes)
+    parents = np.arange(len(firsts))
+    for left, right, _ in _row_pairs(part.codes.take(firsts, axis=0), None, radius, n_threads, progress):
+        _native.unite(parents, left, right)
+    _native.flatten(parents)
+    return part.ids_of(firsts[parents[distinct]])
+
+
+def _with_ids(left: Part, right: Part | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
+    others = left if right is None else right
+    for rows, other_rows, distances in _row_pairs(
+        left.codes, None if right is None else right.codes, radius, n_threads, progress
+    ):
+        yield PairBlock(left.ids_of(rows), others.ids_of(other_rows), distances)
+
+
+def _row_pairs(
+    codes: Codes, others: Codes | None, radius: int, n_threads: int, progress: bool
+) -> Iterator[tuple[Rows, Rows, Distances]]:
+    """The pairs by row, without empty blocks."""
+    n_partners = len(codes if others is None else others)
+    full = n_rows = ROWS_PER_THREAD * n_threads
+    first = 0
+    with tqdm(total=len(codes), unit=" codes", disable=not progress) as bar:
+        while first < len(codes):
+            last = min(first + n_rows, len(codes))
+            max_pairs = MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners)
+            found = _native.scan_pairs(codes, first, last, others, radius, max_pairs, n_threads)
+            if found is None:
+                n_rows = (last - first + 1) // 2
+                continue
+            if len(found[0]):
+                yield found
+            bar.update(last - first)
+            first = last
+            if len(found[0]) < MAX_PAIRS // 4:
+                n_rows = min(2 * n_rows, full)
+
+
+def _distinct(codes: Codes) -> tuple[Rows, Rows]:
+    """The first row of each different code, ascending, and for each code the place of its first row among these."""
+    if len(codes) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    _, firsts, kinds = np.unique(_as_items(codes), return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return firsts[order], places[kinds]
+
+
+def _as_items(codes: Codes) -> NDArray[np.uint64] | NDArray[np.void]:
+    """Each code as one item: integers where they fit, which sort faster than bytes."""
+    n_bytes = codes.shape[1]
+    return codes.view(f"u{n_bytes}" if n_bytes in (1, 2, 4, 8) else np.dtype((np.void, n_bytes)))[:, 0]
