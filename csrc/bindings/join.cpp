@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "bindings/arrays.hpp"
 #include "bindings/interrupt.hpp"
@@ -8,8 +9,11 @@
 namespace hashkit::bindings {
 namespace {
 
-py::object pairs(const Array<uint8_t>& codes, size_t first, size_t last, const std::optional<Array<uint8_t>>& others,
-                 int radius, size_t max_pairs, size_t n_threads, const std::string& isa) {
+using PairArrays = std::tuple<py::array_t<int64_t>, py::array_t<int64_t>, py::array_t<int32_t>>;
+
+std::optional<PairArrays> pairs(const Array<uint8_t>& codes, size_t first, size_t last,
+                                const std::optional<Array<uint8_t>>& others, int radius, size_t max_pairs,
+                                size_t n_threads, const std::string& isa) {
   const CodesView left = view_codes(codes), right = others ? view_codes(*others) : left;
   require(left.n_bytes == right.n_bytes, "others must have the width of the codes");
   require(first <= last && last <= left.n_codes, "rows must be in the codes");
@@ -19,9 +23,9 @@ py::object pairs(const Array<uint8_t>& codes, size_t first, size_t last, const s
     py::gil_scoped_release release;
     found = scan_pairs(kernels, {left, first, last, right, !others}, radius, n_threads, max_pairs, SignalCheck());
   }
-  if (!found) return py::none();
-  return py::make_tuple(to_array(std::move(found->left)), to_array(std::move(found->right)),
-                        to_array(std::move(found->distances)));
+  if (!found) return std::nullopt;
+  return PairArrays(to_array(std::move(found->left)), to_array(std::move(found->right)),
+                    to_array(std::move(found->distances)));
 }
 
 void require_rows(const Array<int64_t>& rows, int64_t n_rows) {

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from hashkit.codes import Codes
 from hashkit.index import Index
 
-_CODES_PER_QUERY = 512
-
 
 def group_duplicates(codes: Codes, radius: int, *, n_threads: int | None = None) -> list[NDArray[np.int64]]:
     """Groups of rows that hang together by distances of at most `radius`.
@@ -30,26 +28,10 @@ def group_duplicates(codes: Codes, radius: int, *, n_threads: int | None = None)
     groups : list of int64 arrays
         Row numbers, ascending; groups of most rows first, among equals the one with the least row first.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if len(codes) == 0:
-        return []
-    # Equal codes are one vertex: a thousand copies are no million pairs.
-    different, vertex_of_row = np.unique(codes.view(f"V{codes.shape[1]}").ravel(), return_inverse=True)
-    vertices = different.view(np.uint8).reshape(len(different), -1)
-    index = Index(vertices)
-    component: NDArray[np.integer] = np.arange(len(vertices))
-    for start in range(0, len(vertices), _CODES_PER_QUERY):
-        found = index.radius(vertices[start : start + _CODES_PER_QUERY], radius, n_threads=n_threads)
-        queries = np.repeat(np.arange(start, start + len(found)), found.counts)
-        edges = component[queries], component[found.ids]
-        graph = coo_array((np.ones(len(queries), np.int8), edges), shape=(len(vertices),) * 2)
-        component = connected_components(graph, directed=False)[1][component]
-    return _groups(component[vertex_of_row])
+    return _groups(Index(codes).groups(radius, n_threads=n_threads))
 
 
-def _groups(labels: NDArray[np.integer]) -> list[NDArray[np.int64]]:
+def _groups(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order])) + 1
     groups = [group for group in np.split(order.astype(np.int64), starts) if len(group) > 1]
