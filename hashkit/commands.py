@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit import _native, comparison, evaluation, storage
+from hashkit import _native, collection, comparison, evaluation, storage
 from hashkit.codes import check_codes, check_n_threads
 from hashkit.datasets import Dataset, digits, read_array, read_dataset
 from hashkit.hashers import fit, load
@@ -133,7 +133,7 @@ def evaluate_files(
 
 
 def describe_file(path: Path | None) -> str:
-    """Tell what a file holds, or what this installation runs on."""
+    """Tell what a file or a collection's folder holds, after checking all of it, or what this installation runs on."""
     if path is None:
         versions = f"hashkit {hashkit.__version__}, Python {platform.python_version()}, numpy {np.__version__}"
         isas = f"instruction sets: {', '.join(_native.supported_isas())}; in use: {_native.default_isa()}"
@@ -142,11 +142,24 @@ def describe_file(path: Path | None) -> str:
         array = read_array(path)
         kind = f": {len(array):,} codes of up to {8 * array.shape[1]} bits" if _looks_packed(array) else ""
         return f"{path}: array of shape {array.shape} and dtype {array.dtype}{kind}"
+    if path.is_dir():
+        facts = [f"  {name}: {value}" for name, value in collection.describe(path).items()]
+        return "\n".join([f"{path}: collection", *facts, "contents: whole"])
     file = storage.open_tensors(path)
+    if file.kind == "index":
+        hashkit.Index.load(path)
+    file.verify()
     settings = [f"  {name}: {_plain(value)}" for name, value in sorted(file.settings.items())]
     arrays = [f"  {name}: {array.dtype} {array.shape}" for name, array in sorted(file.tensors.items())]
     return "\n".join(
-        [f"{path}: {file.kind}, format version {file.version}", "settings:", *settings, "arrays:", *arrays]
+        [
+            f"{path}: {file.kind}, format version {file.version}",
+            "settings:",
+            *settings,
+            "arrays:",
+            *arrays,
+            "contents: whole",
+        ]
     )
 
 

@@ -93,6 +93,32 @@ def test_info_tells_what_a_file_holds(run, files):
     assert f"hashkit {hashkit.__version__}" in run("info")[1]
 
 
+def test_info_checks_an_index(run, files, tmp_path):
+    hashkit.Index(files[2]).save(tmp_path / "index")
+    code, output, _ = run("info", "index")
+    assert (code, output.splitlines()[0]) == (0, "index: index, format version 1")
+    assert "  codes: uint8 (120, 2)" in output
+    assert output.endswith("contents: whole\n")
+    data = bytearray((tmp_path / "index").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "index").write_bytes(data)
+    code, _, error = run("info", "index")
+    assert code == 1
+    assert "is damaged: the checksum of 'codes' does not fit" in error
+
+
+def test_info_checks_a_collection(run, files, tmp_path):
+    with hashkit.Collection(tmp_path / "pictures", 16) as pictures:
+        pictures.add(files[2], metadata=list(range(len(files[2]))))
+        code, output, _ = run("info", "pictures")  # also while it is open
+    assert (code, output.splitlines()[0]) == (0, "pictures: collection")
+    assert "  n_codes: 120" in output
+    assert "  n_metadata: 120" in output
+    code, _, error = run("info", str(tmp_path))
+    assert code == 1
+    assert "cannot open" in error
+
+
 @pytest.mark.parametrize("with_labels", [True, False])
 def test_demo_on_own_features(run, files, tmp_path, with_labels):
     labels = ["--labels", "labels.npy"] if with_labels else []

@@ -1,6 +1,7 @@
 // Threads that live no longer than one call.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
@@ -11,11 +12,13 @@
 
 namespace hashkit {
 
-// Whether there is address space for so many threads. On its first allocation a thread takes a heap of its own, up to
-// 128 MiB of it; where that fails glibc aborts the process instead of throwing. Nothing is touched: two system calls.
+// Whether there is address space for so many threads, up to 16: who has that much has enough. On its first allocation a
+// thread takes a heap of its own, up to 128 MiB of it; where that fails glibc aborts the process instead of throwing.
+// Nothing is touched: two system calls.
 inline bool has_room_for_threads(size_t n_threads) noexcept {
   constexpr size_t kRoomPerThread = size_t{144} << 20;
-  void* volatile room = std::malloc(n_threads * kRoomPerThread);  // volatile: else a compiler may leave both calls out
+  // Volatile: else a compiler may leave both calls out.
+  void* volatile room = std::malloc(std::min<size_t>(n_threads, 16) * kRoomPerThread);
   std::free(room);
   return room != nullptr;
 }

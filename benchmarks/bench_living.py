@@ -1,0 +1,133 @@
+"""What does living with an index cost: saving, opening, adding, removing, and searching after all that?
+
+Answers are checked before anything is timed. With --full, at 10,000,000 codes of 64 bits, every bar is held.
+"""
+
+import copy
+import os
+import time
+
+import numpy as np
+import pytest
+
+import hashkit
+
+K = 10
+N_QUERIES = 100
+SMALL, FULL = 300_000, 10_000_000
+TAIL, REMOVED = 0.05, 0.05
+
+
+def median_seconds(work, rounds=5):
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+@pytest.fixture(scope="module")
+def n_codes(full):
+    return FULL if full else SMALL
+
+
+@pytest.fixture(scope="module")
+def codes(n_codes):
+    return np.random.default_rng(0).integers(0, 256, (n_codes, 8), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return np.random.default_rng(1).integers(0, 256, (N_QUERIES, 8), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def index(codes):
+    return hashkit.Index(codes, ids=3 * np.arange(len(codes)))
+
+
+@pytest.fixture
+def hold(full, capsys):
+    """A function that tells a figure and its bar, and holds the bar at full size."""
+
+    def check(what, figure, bar, unit):
+        with capsys.disabled():
+            print(f"\n{what}: {figure:.3g} {unit} (bar: {bar:g} {unit})", end="")  # noqa: T201
+        assert not full or figure <= bar, what
+
+    return check
+
+
+def assert_same_answers(index, expected, queries):
+    for found, wanted in zip(index.query(queries[:5], K), expected.query(queries[:5], K), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_save(index, codes, queries, tmp_path, hold):
+    def write_with_numpy():
+        with open(tmp_path / "raw", "wb") as file:
+            codes.tofile(file)
+            index.ids.tofile(file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    index.save(tmp_path / "index")
+    assert_same_answers(hashkit.Index.load(tmp_path / "index"), index, queries)
+    numpy_seconds = median_seconds(write_with_numpy)
+    hold("save", median_seconds(lambda: index.save(tmp_path / "index")) / numpy_seconds, 2, "x numpy and fsync")
+
+
+def test_load(index, queries, tmp_path, hold):
+    index.save(tmp_path / "index")
+    assert_same_answers(hashkit.Index.load(tmp_path / "index", mmap=True), index, queries)
+    seconds = median_seconds(lambda: hashkit.Index.load(tmp_path / "index", mmap=True), 9)
+    hold("load, mapped", 1e3 * seconds, 50, "ms")
+
+
+def test_add(index, hold):
+    grown, rng, times = copy.copy(index), np.random.default_rng(2), []
+    for _ in range(50):
+        new = rng.integers(0, 256, (1000, 8), np.uint8)
+        start = time.perf_counter()
+        ids = grown.add(new)
+        times.append(time.perf_counter() - start)
+    np.testing.assert_array_equal(grown.get(ids), new)
+    hold("add 1,000 (median of 50)", 1e3 * float(np.median(times)), 20, "ms")
+    hold("add 1,000 (slowest of 50, with what it folds)", 1e3 * max(times), float("inf"), "ms")
+
+
+def test_remove(index, hold):
+    shrunk, times = copy.copy(index), []
+    for id in np.random.default_rng(3).choice(index.ids, 50, replace=False).tolist():
+        start = time.perf_counter()
+        shrunk.remove(id)
+        times.append(time.perf_counter() - start)
+        assert id not in shrunk
+    hold("remove 1 (median of 50)", 1e3 * float(np.median(times)), 1, "ms")
+
+
+@pytest.mark.parametrize("n_queries", [1, N_QUERIES])
+def test_query_after_changes(index, queries, n_queries, hold):
+    changed, rng = copy.copy(index), np.random.default_rng(4)
+    n_new = int(TAIL * len(index))
+    for start in range(0, n_new, 5000):
+        changed.add(rng.integers(0, 256, (min(5000, n_new - start), 8), np.uint8))
+    changed.remove(rng.choice(index.ids, int(REMOVED * len(index)), replace=False))
+    assert len(changed._state.parts) > 1
+    fresh = hashkit.Index(changed.get(changed.ids), ids=changed.ids)
+    assert_same_answers(changed, fresh, queries)
+    some = queries[:n_queries]
+    ratio = median_seconds(lambda: changed.query(some, K), 9) / median_seconds(lambda: fresh.query(some, K), 9)
+    hold(f"query of {n_queries}, 5 % in the tail, 5 % removed", ratio, 1.3, "x fresh")
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1])
+@pytest.mark.parametrize("n_queries", [1, N_QUERIES])
+def test_filter(index, queries, n_queries, fraction, hold):
+    mask = np.random.default_rng(5).random(len(index)) < fraction
+    allowed, some = hashkit.Index(index.get(index.ids[mask]), ids=index.ids[mask]), queries[:n_queries]
+    for found, wanted in zip(index.query(some, K, filter=mask), allowed.query(some, K), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    filtered, whole = (median_seconds(lambda f=f: index.query(some, K, filter=f), 9) for f in (mask, None))
+    hold(f"query of {n_queries}, {fraction:.1%} allowed by a mask", filtered / whole, 1, "x unfiltered")
