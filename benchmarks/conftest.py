@@ -3,9 +3,11 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
+import hashkit
 from hashkit import _native
 from hashkit.codes import check_n_threads
 from hashkit.comparison import markdown_table
@@ -47,6 +49,16 @@ def installed(package):
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return f"no {package}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_checkout(tmp_path_factory):
+    """Ray's workers import the installed hashkit first, and the benchmarks from the source folder."""
+    folders = [Path(hashkit.__file__).parents[1], Path(__file__).parents[1]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        yield
 
 
 @pytest.fixture(scope="session")

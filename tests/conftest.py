@@ -20,6 +20,15 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run crash, thread and fuzz tests for minutes, not seconds")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_checkout(tmp_path_factory):
+    """Child processes import the hashkit under test, not the source folder that they would stand beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(hashkit.__file__).parents[1]))
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        yield
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
