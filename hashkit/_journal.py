@@ -213,15 +213,8 @@ class Journal:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """What is executed inside is written whole, or not at all if an exception leaves it."""
-        with self._explained("write"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._explained("write"), transaction(self._db):
+            yield self._db
 
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:
@@ -232,6 +225,22 @@ class Journal:
             raise OSError(f"cannot {action} {self._path!r}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise FormatError(f"{self._path!r} is damaged or no journal of a collection: {error}") from error
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """What is executed inside is written whole, or not at all if an exception leaves it.
+
+    For a connection with ``isolation_level=None``: nobody else begins a transaction.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def to_json(metadata: Iterable[Any]) -> list[str | None]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from hashkit._journal import transaction
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import Batch
 
@@ -58,12 +59,12 @@ class RowStore:
             (os.fsencode(path), stamp.size, stamp.mtime_ns, row.dtype.name, row.tobytes())
             for path, stamp, row in zip(batch.paths, batch.stamps, batch.rows, strict=True)
         ]
-        with self._transaction():
+        with self._errors(), transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", values)
 
     def forget(self, paths: Sequence[str]) -> None:
         """Drop the rows of some files."""
-        with self._transaction():
+        with self._errors(), transaction(self._db):
             self._db.executemany("DELETE FROM rows WHERE path = ?", [(os.fsencode(path),) for path in paths])
 
     def get(self, paths: Sequence[str]) -> NDArray[np.float32] | NDArray[np.uint8]:
@@ -77,18 +78,6 @@ class RowStore:
                     raise OSError(f"{self._path!r} is damaged: it holds rows of {dtype!r}")
                 rows.append(np.frombuffer(row, dtype))
         return np.stack(rows)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
