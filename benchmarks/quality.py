@@ -1,64 +1,277 @@
 """What codes keep of real features: every method at every code length, by label and by float neighbors.
 
-    python benchmarks/quality.py FEATURES.npz --queries 1000
+    python benchmarks/quality.py FEATURES.npz OTHER.npz digits fashion-mnist --queries 1000 --results results.jsonl
 
-FEATURES.npz holds `features` of shape (n, n_dims) and `labels` of shape (n,). The first rows are the queries, the
-others are the database and what hashers learn from.
+A FILE.npz holds `features` of shape (n, n_dims) and `labels` of shape (n,). `digits` are those of scikit-learn,
+`fashion-mnist` is in Debian's package dataset-fashion-mnist. The first rows are the queries, the others are the
+database and what hashers learn from, without labels.
 
 mAP@1000: average precision over the first 1,000 by Hamming distance, divided by the relevant items among them.
-mAP@all: over the whole ranking. recall@10: share of the 10 nearest items by cosine of the features that are among the
-first 100 by Hamming distance. Relevant is what has the query's label; equal distances are ranked by row number.
+mAP@all: over the whole ranking. precision r=2: share of relevant items within Hamming distance 2, nothing found counts
+as 0. recall@10: share of the 10 nearest items by cosine of the features that are among the first 100 by Hamming
+distance. Relevant is what has the query's label; equal distances are ranked by row number.
+
+Every measurement is a line of the file given by --results and is not repeated while it stands there: a long run can be
+stopped and continued. Delete the lines of a method that has changed.
 """
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from tqdm import tqdm
 
 from hashkit import evaluation
 from hashkit.comparison import (
     N_NEIGHBORS,
     NEIGHBOR_CUT,
     Split,
-    Trial,
     markdown_table,
-    run_trials,
+    run_trial,
     score_float_features,
     score_labels,
     split_dataset,
 )
-from hashkit.datasets import read_dataset
+from hashkit.datasets import Dataset, digits, fashion_mnist, read_dataset
 from hashkit.hashers import METHODS
 
 CUT = 1000
+FLOATS = "float features"
+# What is measured: the methods by their names, and UDHPL's second setting.
+SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{method: (method, {}) for method in METHODS},
+    "udhpl_neighbors": ("udhpl", {"preserve": "neighbors"}),
+}
+SCORES = ("mAP@1000", "mAP@all", "precision r=2", "recall@10")
+IDENTITY = ("data", "n_queries", "n_items", "method", "n_bits", "seed")
+
+Row = dict[str, Any]
 
 
 def main(
-    features: Annotated[Path, typer.Argument(help=".npz file with features and labels.")],
-    queries: Annotated[int, typer.Option(help="The first rows are queries.")] = 1000,
+    data: Annotated[list[str], typer.Argument(help=".npz files with features and labels, digits, fashion-mnist.")],
+    queries: Annotated[
+        list[int] | None, typer.Option(help="The first rows are queries; one for all data or one each [default: 1000]")
+    ] = None,
+    rows: Annotated[
+        list[int] | None, typer.Option(help="Use only so many rows; one for all data or one each, 0 for all rows")
+    ] = None,
     bits: Annotated[list[int] | None, typer.Option(help="Code length, may be repeated [default: 16 32 64 128]")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, may be repeated [default: all]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the hashers.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Hashers are learnt with the seeds 0, 1, ...")] = 3,
+    results: Annotated[Path | None, typer.Option(help="JSON lines to continue and to add to.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write instead of standard output.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture to draw; needs the extra plots.")] = None,
 ) -> None:
-    """Print mAP@1000, mAP@all and recall of float neighbors of every method as a Markdown table."""
-    split = split_dataset(read_dataset(features), queries)
-    if split.labels is None:
-        raise typer.BadParameter(f"{features} holds no labels")
-    trials = run_trials(split, method or sorted(METHODS), bits or [16, 32, 64, 128], random_state=seed, progress=True)
-    typer.echo(f"{features.name}: {len(split.queries):,} queries, {len(split.items):,} items, seed {seed}\n")
-    typer.echo(table(split, trials))
+    """Measure every method at every code length on every data set, and lay the means and spreads out in tables."""
+    unknown = sorted(set(method or []) - set(SETTINGS))
+    if unknown:
+        raise typer.BadParameter(f"unknown method {unknown[0]}; there are {', '.join(sorted(SETTINGS))}")
+    done = read_rows(results)
+    shown: list[Row] = []
+    for name, n_queries, n_rows in zip(
+        data, one_each(queries or [1000], data), one_each(rows or [0], data), strict=True
+    ):
+        dataset = load(name, n_rows)
+        split = split_dataset(dataset, n_queries)
+        jobs = list_jobs(dataset.name, split, method or sorted(SETTINGS), bits or [16, 32, 64, 128], seeds)
+        shown += run_jobs(split, jobs, done, results)
+    text = "\n\n".join(describe_data(part) for part in by_data(shown))
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(f"{text}\n")
+    if picture is not None:
+        draw(picture, shown)
 
 
-def table(split: Split, trials: list[Trial]) -> str:
+def one_each(values: list[int], data: list[str]) -> list[int]:
+    if len(values) not in (1, len(data)):
+        raise typer.BadParameter(f"give one number for all {len(data)} data sets, or one each, got {len(values)}")
+    return values * len(data) if len(values) == 1 else values
+
+
+def load(name: str, n_rows: int) -> Dataset:
+    known = {"digits": digits, "fashion-mnist": fashion_mnist}
+    dataset = known[name]() if name in known else read_dataset(name)
+    if dataset.labels is None:
+        raise typer.BadParameter(f"{name} holds no labels")
+    stop = n_rows or len(dataset.features)
+    return Dataset(dataset.name, dataset.features[:stop], dataset.labels[:stop])
+
+
+def list_jobs(data: str, split: Split, methods: list[str], bits: list[int], seeds: int) -> list[Row]:
+    """What is to be measured, by `IDENTITY`; lengths beyond the number of dimensions are left out."""
+    lengths = [n_bits for n_bits in bits if n_bits <= split.items.shape[1]]
+    pairs = [(method, n_bits, seed) for seed in range(seeds) for n_bits in lengths for method in methods]
+    sizes = (data, len(split.queries), len(split.items))
+    return [dict(zip(IDENTITY, (*sizes, *job), strict=True)) for job in [(FLOATS, 0, 0), *pairs]]
+
+
+def run_jobs(split: Split, jobs: list[Row], done: dict[tuple[Any, ...], Row], results: Path | None) -> list[Row]:
+    """Measure what is not done yet, and keep each row as soon as it is known."""
     neighbors = evaluation.float_neighbors(split.queries, split.items, n_neighbors=N_NEIGHBORS)
-    float_scores = [score_float_features(split, k=CUT), score_float_features(split)]
-    rows = [["float features", "", *(f"{score.value:.3f}" if score else "" for score in float_scores), "1.000", ""]]
-    for trial in sorted(trials, key=lambda trial: (trial.method, trial.n_bits)):
-        scores = [score_labels(split, trial, k=CUT, ties="id"), score_labels(split, trial, ties="id")]
-        recall = evaluation.neighbor_recall(trial.query_codes, trial.codes, neighbors, k=NEIGHBOR_CUT)
-        values = [f"{score.value:.3f}" for score in (*scores, recall)]
-        rows.append([trial.method, f"{trial.n_bits}", *values, f"{trial.fit_seconds:.1f}"])
-    return markdown_table(["method", "bits", f"mAP@{CUT}", "mAP@all", f"recall@{N_NEIGHBORS}", "fit s"], rows)
+    rows = []
+    bar = tqdm(jobs, disable=None, leave=False)
+    for job in bar:
+        bar.set_description(f"{job['data']}: {job['method']}, {job['n_bits']} bits, seed {job['seed']}")
+        row = done.get(identity(job))
+        if row is None:
+            row = {**job, **(measure_floats(split) if job["method"] == FLOATS else measure(split, job, neighbors))}
+            if results is not None:
+                with results.open("a") as file:
+                    file.write(f"{json.dumps(row)}\n")
+        rows.append(row)
+    return rows
+
+
+def measure(split: Split, job: Row, neighbors: Any) -> Row:
+    method, options = SETTINGS[job["method"]]
+    trial = run_trial(split, method, job["n_bits"], random_state=job["seed"], **options)
+    scores = (
+        score_labels(split, trial, k=CUT, ties="id"),
+        score_labels(split, trial, ties="id"),
+        evaluation.precision_within_radius(trial.query_codes, trial.codes, split.query_labels, split.labels, radius=2),
+        evaluation.neighbor_recall(trial.query_codes, trial.codes, neighbors, k=NEIGHBOR_CUT),
+    )
+    values = dict(zip(SCORES, (score.value for score in scores), strict=True))
+    return {**values, "fit_seconds": trial.fit_seconds, "encode_seconds": trial.encode_seconds}
+
+
+def measure_floats(split: Split) -> Row:
+    scores = score_float_features(split, k=CUT), score_float_features(split)
+    return dict(zip(SCORES, (*(score.value if score else None for score in scores), None, 1.0), strict=True))
+
+
+def read_rows(results: Path | None) -> dict[tuple[Any, ...], Row]:
+    """Rows measured before; a last line that was cut off is measured again."""
+    if results is None or not results.exists():
+        return {}
+    text = results.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        results.write_text(whole)
+    return {identity(row): row for row in map(json.loads, whole.splitlines())}
+
+
+def identity(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in IDENTITY)
+
+
+def by_data(rows: list[Row]) -> list[list[Row]]:
+    return [[row for row in rows if row["data"] == data] for data in dict.fromkeys(row["data"] for row in rows)]
+
+
+def values_of(rows: list[Row], method: str, n_bits: int, score: str) -> list[float]:
+    """A score over the seeds."""
+    return [row[score] for row in rows if (row["method"], row["n_bits"]) == (method, n_bits) and row[score] is not None]
+
+
+def mean_and_spread(values: list[float]) -> str:
+    """Mean, and standard deviation where there are several seeds."""
+    if not values:
+        return ""
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
+
+
+def describe_data(rows: list[Row]) -> str:
+    """One data set: mAP@1000 and mAP@all by method and length, where UDHPL is best, and everything in detail."""
+    first = rows[0]
+    n_seeds = len({row["seed"] for row in rows})
+    return "\n\n".join(
+        [
+            f"### {first['data']}: {first['n_queries']:,} queries, {first['n_items']:,} items, {n_seeds} seeds",
+            "mAP@1000 / mAP@all, means over the seeds:",
+            summary(rows),
+            "\n".join(f"- {line}" for line in verdicts(rows)),
+            "Mean ± standard deviation over the seeds:",
+            details(rows),
+        ]
+    )
+
+
+def contestants(rows: list[Row]) -> tuple[list[str], list[int]]:
+    methods = sorted({row["method"] for row in rows} - {FLOATS})
+    return methods, sorted({row["n_bits"] for row in rows} - {0})
+
+
+def summary(rows: list[Row]) -> str:
+    methods, lengths = contestants(rows)
+
+    def cell(method: str, n_bits: int) -> str:
+        means = [values_of(rows, method, n_bits, score) for score in SCORES[:2]]
+        return " / ".join(f"{np.mean(values):.3f}" if values else "" for values in means)
+
+    lines = [[FLOATS, *[cell(FLOATS, 0)] * len(lengths)]]
+    lines += [[method, *(cell(method, n_bits) for n_bits in lengths)] for method in methods]
+    return markdown_table(["method", *(f"{n_bits} bits" for n_bits in lengths)], lines)
+
+
+def verdicts(rows: list[Row]) -> list[str]:
+    """Which method is best by each score and length, and by how much UDHPL is ahead of, or behind, the next."""
+    methods, lengths = contestants(rows)
+    lines = []
+    for score, own in zip(SCORES, ("udhpl", "udhpl", "udhpl", "udhpl_neighbors"), strict=True):
+        parts = []
+        for n_bits in lengths:
+            means = {method: float(np.mean(values_of(rows, method, n_bits, score))) for method in methods}
+            others = {method: mean for method, mean in means.items() if not method.startswith("udhpl")}
+            if own in means and others:
+                rival = max(others, key=others.__getitem__)
+                parts.append(f"{n_bits} bits {means[own] - others[rival]:+.3f} ({rival})")
+        if parts:
+            lines.append(f"{score}, {own} minus the best other method: {', '.join(parts)}")
+    return lines
+
+
+def details(rows: list[Row]) -> str:
+    methods, lengths = contestants(rows)
+    lines = [[FLOATS, "", *(mean_and_spread(values_of(rows, FLOATS, 0, score)) for score in SCORES), "", ""]]
+    for n_bits in lengths:
+        for method in methods:
+            scores = [mean_and_spread(values_of(rows, method, n_bits, score)) for score in SCORES]
+            fit, encode = (
+                float(np.mean(values_of(rows, method, n_bits, time))) for time in ("fit_seconds", "encode_seconds")
+            )
+            lines.append([method, f"{n_bits}", *scores, f"{fit:.2f}", f"{encode * 1e6 / rows[0]['n_items']:.2f}"])
+    return markdown_table(["method", "bits", *SCORES, "fit s", "encode µs/row"], lines)
+
+
+def draw(path: Path, rows: list[Row]) -> None:
+    """Draw mAP@1000 by code length, a panel for each data set; bars show the standard deviation over the seeds."""
+    from matplotlib.figure import Figure
+
+    parts = by_data(rows)
+    figure = Figure(figsize=(4.2 * len(parts) + 2.2, 4), layout="constrained")
+    panels = figure.subplots(1, len(parts), squeeze=False)[0]
+    for panel, part in zip(panels, parts, strict=True):
+        methods, lengths = contestants(part)
+        for number, method in enumerate(methods):
+            own = method.startswith("udhpl")
+            values = [values_of(part, method, n_bits, SCORES[0]) for n_bits in lengths]
+            panel.errorbar(
+                range(len(lengths)),
+                [np.mean(seeds) for seeds in values],
+                yerr=[np.std(seeds, ddof=1) if len(seeds) > 1 else 0 for seeds in values],
+                label=method,
+                color="black" if own else f"C{number}",
+                linestyle="--" if method == "udhpl_neighbors" else "-",
+                linewidth=2.4 if own else 1.2,
+                marker="o",
+                markersize=4,
+                capsize=3,
+            )
+        for value in values_of(part, FLOATS, 0, SCORES[0]):
+            panel.axhline(value, color="gray", linestyle=":", label=FLOATS)
+        panel.set(title=part[0]["data"], xlabel="bits", xticks=range(len(lengths)), xticklabels=lengths)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel(SCORES[0])
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center")
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

@@ -86,9 +86,14 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
     return Split(queries, items, query_rows, item_rows, labels[query_rows], labels[item_rows])
 
 
-def run_trial(split: Split, method: str, n_bits: int, *, random_state: int = 0) -> Trial:
-    """Fit one hasher on the items, encode items and queries, and search for 100 neighbors of every query."""
-    hasher, fit_seconds = _timed(lambda: fit(split.items, n_bits=n_bits, method=method, random_state=random_state))
+def run_trial(split: Split, method: str, n_bits: int, *, random_state: int = 0, **options: Any) -> Trial:
+    """Fit one hasher on the items, encode items and queries, and search for 100 neighbors of every query.
+
+    Options are the method's own.
+    """
+    hasher, fit_seconds = _timed(
+        lambda: fit(split.items, n_bits=n_bits, method=method, random_state=random_state, **options)
+    )
     codes, encode_seconds = _timed(lambda: hasher.encode(split.items), n_rounds=3)
     query_codes = hasher.encode(split.queries)
     index = Index(codes, n_bits=n_bits)
