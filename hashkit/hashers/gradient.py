@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.hashers.base import check_fits, check_integer
-from hashkit.hashers.features import Float32, gather_rows, moments, sample_rows
+from hashkit.hashers.features import Float32
 from hashkit.hashers.network import NetworkHasher
-from hashkit.hashers.pca import descending_eigenvectors
+from hashkit.hashers.pca import principal_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,11 +87,12 @@ class GradientHasher(NetworkHasher):
 
         rng = self._rng()
         seed = int(rng.integers(2**31))
-        mean, covariance = moments(X, normalize=self.normalize)
-        variances, components = descending_eigenvectors(covariance, max(N_COMPONENTS, self.n_bits))
-        sample = gather_rows(X, sample_rows(len(X), self.max_rows, rng), normalize=self.normalize)
-        self._set_map(components / np.sqrt(max(variances.mean(), 1e-12)), mean)
-        inputs: Float32 = sample @ self.weights_ - self.offsets_
+        n_components = max(N_COMPONENTS, self.n_bits)
+        found = principal_rows(X, n_components, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
+        # So that the values are of mean square 1.
+        scale = 1 / np.sqrt(max(found.variances.mean(), 1e-12))
+        self._set_map(found.components * scale, found.mean)
+        inputs: Float32 = found.values * np.float32(scale)
         network = perceptron(inputs.shape[1], self.n_hidden, self.n_bits, dropout=0.3, seed=seed)
         config = TrainingConfig(
             n_epochs=self.n_epochs,
@@ -102,7 +103,7 @@ class GradientHasher(NetworkHasher):
             seed=seed,
         )
         train(network, inputs, inputs, self._loss(), config, progress=self.progress)
-        self._set_layers(layer_arrays(network), sample)
+        self._set_layers(layer_arrays(network), found.rows)
 
     @abstractmethod
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:

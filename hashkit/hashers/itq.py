@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.hashers.base import check_fits, check_integer
-from hashkit.hashers.features import Float32, gather_rows, moments, sample_rows
+from hashkit.hashers.features import Float32
 from hashkit.hashers.linear import LinearHasher
-from hashkit.hashers.pca import descending_eigenvectors
+from hashkit.hashers.pca import principal_rows
 
 
 def itq_rotation(values: Float32, *, n_iterations: int, rng: np.random.Generator) -> Float32:
@@ -77,9 +77,6 @@ class ITQ(LinearHasher):
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()
-        mean, covariance = moments(X, normalize=self.normalize)
-        _, directions = descending_eigenvectors(covariance, self.n_bits)
-        sample = gather_rows(X, sample_rows(len(X), self.max_rows, rng), normalize=self.normalize)
-        values = (sample - mean.astype(np.float32)) @ directions.astype(np.float32)
-        rotation = itq_rotation(values, n_iterations=self.n_iterations, rng=rng)
-        self._set_map(directions @ rotation, mean)
+        found = principal_rows(X, self.n_bits, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
+        rotation = itq_rotation(found.values, n_iterations=self.n_iterations, rng=rng)
+        self._set_map(found.components @ rotation, found.mean)

@@ -8,16 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.hashers.base import check_fits
-from hashkit.hashers.features import Float32, Float64, feature_blocks, moments
+from hashkit.hashers.features import Float32, Float64, moments
 from hashkit.hashers.linear import LinearHasher
 from hashkit.hashers.pca import descending_eigenvectors
+
+# The half of a component's range, in standard deviations.
+_REACH = 2.6
 
 
 class SpectralHashing(LinearHasher):
     """
-    Signs of cosine waves over the range of each principal component, the `n_bits` of longest wavelength.
+    Signs of cosine waves along each principal component, the `n_bits` of longest wavelength.
 
     They are the eigenfunctions of the Laplacian if features are spread evenly over a box, the method's assumption.
+    The box reaches 2.6 standard deviations to both sides of the mean, which holds 99 of 100 normal values; the largest
+    and smallest values, which the paper takes, are those of outliers, and give bits that few rows share.
 
     Parameters
     ----------
@@ -29,7 +34,7 @@ class SpectralHashing(LinearHasher):
     Attributes
     ----------
     frequencies_ : float32 array of shape (n_bits,)
-        project(x) = cos(frequencies_ * (u @ weights_ - offsets_)); the offset is the low end of the component's range.
+        project(x) = cos(frequencies_ * (u @ weights_ - offsets_)); the offset is the low end of the component's box.
     """
 
     frequencies_: Float32
@@ -45,15 +50,12 @@ class SpectralHashing(LinearHasher):
         check_fits(self.n_bits, shape)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
-        _, covariance = moments(X, normalize=self.normalize)
-        _, components = descending_eigenvectors(covariance, self.n_bits)
-        low = np.full(self.n_bits, np.inf)
-        high = np.full(self.n_bits, -np.inf)
-        for _, block in feature_blocks(X, normalize=self.normalize):
-            values = block @ components
-            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+        mean, covariance = moments(X, normalize=self.normalize)
+        variances, components = descending_eigenvectors(covariance, self.n_bits)
+        half_range = _REACH * np.sqrt(np.maximum(variances, 1e-24))
+        low = mean @ components - half_range
         # Wave number k of component j has eigenvalue (k / range_j)^2: the smallest are the smoothest.
-        waves = np.arange(1, self.n_bits + 1) / np.maximum(high - low, 1e-12)[:, None]
+        waves = np.arange(1, self.n_bits + 1) / (2 * half_range)[:, None]
         chosen = np.argsort(waves, axis=None, kind="stable")[: self.n_bits]
         component = chosen // self.n_bits
         self.weights_ = np.ascontiguousarray(components[:, component], dtype=np.float32)
