@@ -88,7 +88,9 @@ def encode(
 
 @app.command()
 def query(
-    codes: Annotated[Path, typer.Argument(help="Codes to search, .npy.")],
+    codes: Annotated[
+        Path, typer.Argument(help="What to search: codes, .npy, a saved index, or a collection's folder.")
+    ],
     queries: Annotated[Path, typer.Argument(help="Codes to search for, .npy.")],
     k: Annotated[int, typer.Option("-k", help="Nearest codes per query.")] = 10,
     radius: Annotated[int | None, typer.Option(help="Instead, all codes within this distance, inclusive.")] = None,
@@ -110,19 +112,24 @@ def evaluate(
     labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
     queries: Annotated[Path, typer.Argument(help="Codes of the queries, .npy.")],
     query_labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
+    features: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Features of the codes and of the queries, to measure the recall of float neighbors too."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Cut-off of mAP@k, precision@k and recall@k.")] = 1000,
     radius: Annotated[int, typer.Option(help="For the precision within a radius.")] = 2,
     ties: Annotated[
         Literal["id", "expectation"], typer.Option(help="Rank codes at one distance by id, or average over all orders.")
     ] = "id",
 ) -> None:
-    """Measure codes by labels.
+    """Measure codes by labels, and by the neighbors among the features.
 
     Relevant to a query is what has its label.
     """
     from hashkit import commands
 
-    typer.echo(commands.evaluate_files(codes, labels, queries, query_labels, k, radius, ties))
+    text = commands.evaluate_files(codes, labels, queries, query_labels, features, k=k, radius=radius, ties=ties)
+    typer.echo(text)
 
 
 @app.command()

@@ -83,7 +83,7 @@ def encode_file(hasher: Path, features: Path, codes: Path, *, progress: bool) ->
 
 def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: int | None, out: Path | None) -> str:
     """Search for the nearest codes, or for all within a radius; return a line per result, or save them all."""
-    index = Index(read_codes(codes), n_bits=n_bits)
+    index = open_codes(codes, n_bits)
     arrays: dict[str, NDArray[Any]]
     asked = read_codes(queries)
     if radius is not None:
@@ -103,10 +103,32 @@ def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: i
     return "\n".join(lines)
 
 
+def open_codes(path: Path, n_bits: int | None) -> Index | collection.Collection:
+    """What can be searched: an array of codes, an index that was saved, or the folder of a collection."""
+    if path.suffix == ".npy":
+        return Index(read_codes(path), n_bits=n_bits)
+    if path.is_dir():
+        with collection.Collection(path) as found:  # closed it can still be searched, and be opened by others
+            index: Index | collection.Collection = found
+    else:
+        index = Index.load(path, mmap=True)
+    if n_bits not in (None, index.n_bits):
+        raise ValueError(f"--bits must be {index.n_bits} for {path}, got {n_bits}")
+    return index
+
+
 def evaluate_files(
-    codes: Path, labels: Path, queries: Path, query_labels: Path, k: int, radius: int, ties: evaluation.Ties
+    codes: Path,
+    labels: Path,
+    queries: Path,
+    query_labels: Path,
+    features: tuple[Path, Path] | None,
+    *,
+    k: int,
+    radius: int,
+    ties: evaluation.Ties,
 ) -> str:
-    """Measure codes by labels, in one table."""
+    """Measure codes by labels, and by the features (of codes and of queries) if they are given, in one table."""
     task = read_codes(queries), read_codes(codes), read_array(query_labels), read_array(labels)
     whole = evaluation.mean_average_precision(*task, ties=ties)
     within = evaluation.precision_within_radius(*task, radius=radius)
@@ -124,12 +146,30 @@ def evaluate_files(
         (f"recall@{k}", evaluation.recall_at_k(*task, k=k, ties=ties)),
         (f"precision within radius {radius}", within),
     ]
+    if features is not None:
+        cut.append(_float_neighbor_recall(task[0], task[1], features, ties))
     table = comparison.markdown_table(["metric", "value"], [[name, f"{score.value:.4f}"] for name, score in cut])
     notes = (
         f"{whole.n_queries:,} queries, of which {whole.n_without_relevant:,} have no relevant item and are left out; "
         f"{within.n_empty:,} find nothing within radius {radius} and count there as 0. Ties: {ties}."
     )
     return f"{table}\n\n{notes}"
+
+
+def _float_neighbor_recall(
+    queries: NDArray[np.uint8], codes: NDArray[np.uint8], features: tuple[Path, Path], ties: evaluation.Ties
+) -> tuple[str, evaluation.Score]:
+    """Recall of the true neighbors by cosine, and its name; the features are those of the codes and of the queries."""
+    items, asked = (read_dataset(path).features for path in features)
+    if (len(items), len(asked)) != (len(codes), len(queries)):
+        raise ValueError(
+            f"{features[0]} and {features[1]} must have a row for each of {len(codes)} codes and {len(queries)} "
+            f"queries, got {len(items)} and {len(asked)}"
+        )
+    n_neighbors, n_ranks = comparison.N_NEIGHBORS, comparison.NEIGHBOR_CUT
+    neighbors = evaluation.float_neighbors(asked, items, n_neighbors=n_neighbors)
+    recall = evaluation.neighbor_recall(queries, codes, neighbors, k=n_ranks, ties=ties)
+    return f"recall of the {n_neighbors} nearest by cosine in the first {n_ranks}", recall
 
 
 def describe_file(path: Path | None) -> str:

@@ -73,6 +73,34 @@ def test_query_saves_what_the_index_returns(run, files, tmp_path):
     assert len(run("query", "codes.npy", "codes.npy", "--radius", 2)[1].splitlines()) == 1 + len(within.ids)
 
 
+@pytest.mark.parametrize("kind", ["index", "collection"])
+def test_query_searches_what_was_saved(run, files, tmp_path, kind):
+    ids = np.arange(120) + 1000
+    if kind == "index":
+        hashkit.Index(files[2], ids=ids, n_bits=12).save(tmp_path / "saved")
+    else:
+        with hashkit.Collection(tmp_path / "saved", 12) as saved:
+            saved.add(files[2], ids)
+    for options in (("-k", 3), ("--radius", 2)):
+        code, output, _ = run("query", "saved", "codes.npy", *options, "--bits", 12)
+        rows = [line.split("\t") for line in run("query", "codes.npy", "codes.npy", *options)[1].splitlines()[1:]]
+        expected = [f"{query}\t{rank}\t{int(id) + 1000}\t{far}" for query, rank, id, far in rows]
+        assert (code, output.splitlines()[1:]) == (0, expected)
+    code, _, error = run("query", "saved", "codes.npy", "--bits", 16)
+    assert (code, error) == (1, "error: --bits must be 12 for saved, got 16\n")
+
+
+def test_evaluate_measures_float_neighbors_with_features(run, files):
+    task = ("codes.npy", "labels.npy", "codes.npy", "labels.npy")
+    code, output, _ = run("evaluate", *task, "--features", "features.npy", "features.npy")
+    near = evaluation.float_neighbors(files[0], files[0], n_neighbors=10)
+    score = evaluation.neighbor_recall(files[2], files[2], near, k=100)
+    assert code == 0
+    line = next(line for line in output.splitlines() if "10 nearest by cosine in the first 100" in line)
+    assert f"{score.value:.4f}" in line
+    assert "cosine" not in run("evaluate", *task)[1]
+
+
 def test_evaluate_prints_the_metrics(run, files):
     code, output, _ = run("evaluate", "codes.npy", "labels.npy", "codes.npy", "labels.npy", "-k", 20)
     score = evaluation.mean_average_precision(files[2], files[2], files[1], files[1])
@@ -143,10 +171,13 @@ def test_demo_on_own_features(run, files, tmp_path, with_labels):
         ("encode hasher.safetensors codes.npy out.npy", "codes.npy must hold float16, float32 or float64, got uint8"),
         ("encode hasher.safetensors features.npy nowhere/out.npy", "No such file or directory"),
         ("query codes.npy features.npy", "features.npy must be a uint8 array of packed bits"),
+        ("query text codes.npy", "'text' cannot be read"),
+        ("query . codes.npy", "there is none in '.'"),
         ("query codes.npy codes.npy -k 0", "k must be at least 1, got 0"),
         ("query codes.npy codes.npy --radius -1", "r must be at least 0, got -1"),
         ("query codes.npy codes.npy --bits 11", "codes must have zero padding after 11 bits"),
         ("evaluate codes.npy labels.npy codes.npy codes.npy", "query_labels must be an array"),
+        ("evaluate codes.npy labels.npy codes.npy labels.npy --features features.npy short.npy", "got 120 and 7"),
         ("demo --labels labels.npy", "--labels needs --features"),
         ("demo --picture demo.txt", "--picture"),
         ("demo --picture nowhere/demo.png", "--picture"),
@@ -159,6 +190,7 @@ def test_demo_on_own_features(run, files, tmp_path, with_labels):
 def test_a_users_mistake_is_one_line_and_exit_code_1(run, files, tmp_path, command, message):
     for name in ("text", "text.npy"):
         (tmp_path / name).write_text("nothing of ours, though long enough to hold a header")
+    np.save(tmp_path / "short.npy", files[0][:7])
     code, output, error = run(*command.split())
     assert (code, output) == (1, "")
     assert error.startswith("error: ")
