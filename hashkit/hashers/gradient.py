@@ -76,9 +76,7 @@ class GradientHasher(NetworkHasher):
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
-        check_integer(self.n_hidden, "n_hidden", minimum=1)
-        check_integer(self.n_epochs, "n_epochs", minimum=1)
-        check_integer(self.batch_size, "batch_size", minimum=2)
+        self._check_training()
         check_integer(self.max_rows, "max_rows", minimum=4)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:

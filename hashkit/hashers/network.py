@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.hashers.base import check_integer, check_number
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
@@ -35,6 +36,11 @@ class NetworkHasher(LinearHasher):
         Outputs this close to zero are computed again in float64; last the length of the longest row it was found on.
     """
 
+    n_hidden: int
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+
     hidden_weights_: Float32
     hidden_offsets_: Float32
     output_weights_: Float32
@@ -61,6 +67,13 @@ class NetworkHasher(LinearHasher):
             layers.append((self.hidden_weights_, self.hidden_offsets_))
             layers.append((self.output_weights_, self.output_offsets_))
         return HashNetwork(layers, normalize=self.normalize).eval()
+
+    def _check_training(self) -> None:
+        """Refuse options of a training that no network could be trained with."""
+        for name in ("n_hidden", "n_epochs"):
+            check_integer(getattr(self, name), name, minimum=1)
+        check_integer(self.batch_size, "batch_size", minimum=2)
+        check_number(self.learning_rate, "learning_rate", minimum=0)
 
     @property
     def _is_deep(self) -> bool:

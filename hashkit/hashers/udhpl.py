@@ -139,12 +139,16 @@ class UDHPL(NetworkHasher):
         check_fits(self.n_bits, shape)
         check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
         check_choice(self.network, "network", ("auto", "always", "never"))
-        for name in ("n_neighbors", "max_rounds", "n_hidden", "n_epochs"):
+        for name in ("n_neighbors", "max_rounds"):
             check_integer(getattr(self, name), name, minimum=1)
         check_integer(self.n_smoothing, "n_smoothing", minimum=0)
-        check_integer(self.batch_size, "batch_size", minimum=2)
+        self._check_training()
         check_integer(self.max_rows, "max_rows", minimum=16)
         check_number(self.ridge, "ridge", minimum=0)
+        if not isinstance(self.term_weights, Sequence) or len(self.term_weights) != 3:
+            raise TypeError(f"term_weights must be three numbers, got {self.term_weights!r}")
+        for weight in self.term_weights:
+            check_number(weight, "term_weights", minimum=0)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from hashkit.training.loop import TrainingConfig
 
 _FILE_KIND = "training"
+# Targets of so many held-out rows are kept, to tell a training on other rows from this one.
+N_SAMPLE_TARGETS = 16
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,25 @@ def write_checkpoint(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     config: TrainingConfig,
+    sample: np.ndarray[Any, Any],
 ) -> None:
-    """Write a training's state, replacing an older file only by a whole one."""
+    """Write a training's state and a sample of its targets, replacing an older file only by a whole one."""
     tensors = {f"network.{name}": _to_numpy(value) for name, value in network.state_dict().items()}
     tensors |= {f"best.{name}": _to_numpy(value) for name, value in state.best_weights.items()}
     for i, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": _to_numpy(value) for name, value in slots.items()}
     tensors["history"] = np.asarray(state.history, dtype=np.float64).reshape(-1, 3)
+    tensors["sample"] = sample
     settings = {"epoch": state.epoch, "best_epoch": state.best_epoch, "config": asdict(config)}
     storage.write_tensors(path, _FILE_KIND, tensors, settings)
 
 
 def read_checkpoint(
-    path: str | PathLike[str], network: nn.Module, optimizer: torch.optim.Optimizer, config: TrainingConfig
+    path: str | PathLike[str],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    sample: np.ndarray[Any, Any],
 ) -> Checkpoint:
     """
     Put network and optimizer back where the file's training stood.
@@ -79,11 +87,13 @@ def read_checkpoint(
     Raises
     ------
     ValueError
-        If the file's training had another configuration or network.
+        If the file's training had other targets, another configuration or network.
     """
     arrays, settings = storage.read_tensors(path, _FILE_KIND)
     if settings["config"] != asdict(config):
         raise ValueError(f"{path} is a checkpoint of another configuration, {settings['config']}, not {asdict(config)}")
+    if arrays["sample"].shape != sample.shape or not np.allclose(arrays["sample"], sample, rtol=1e-3, atol=1e-3):
+        raise ValueError(f"{path} is a checkpoint of a training with other targets; remove it to start anew")
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     try:
         network.load_state_dict(_below("network.", tensors))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hashkit.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from hashkit.training.checkpoint import N_SAMPLE_TARGETS, Checkpoint, read_checkpoint, write_checkpoint
 
 # Outputs (n_batch, n_bits) and targets (n_batch, ...) in, a scalar out.
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -80,7 +80,10 @@ class DivergedError(RuntimeError):
 def find_device(name: str) -> torch.device:
     """The device of a name; ``"auto"`` is CUDA or MPS where there is one, else the CPU."""
     if name != "auto":
-        return torch.device(name)
+        try:
+            return torch.empty(0, device=name).device
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(f"device must be 'auto' or one that torch can use here, got {name!r}") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -126,7 +129,8 @@ def train(
     DivergedError
         If the loss becomes NaN or infinite.
     ValueError
-        If there are not enough rows to hold some out, or the checkpoint is of another network or configuration.
+        If there are not enough rows to hold some out, or the checkpoint is of other targets, another network or
+        configuration.
     """
     held_rows, rows = _split_rows(len(inputs), len(targets), config)
     device = find_device(config.device)
@@ -137,8 +141,10 @@ def train(
         weight_decay=config.weight_decay,
     )
     state = Checkpoint.start(network)
+    # What tells one set of rows from another: their targets, since inputs may be augmented anew each time.
+    sample = np.asarray(targets[held_rows[:N_SAMPLE_TARGETS]], dtype=np.float32)
     if checkpoint is not None and Path(checkpoint).exists():
-        state = read_checkpoint(checkpoint, network, optimizer, config)
+        state = read_checkpoint(checkpoint, network, optimizer, config, sample)
     try:
         for epoch in _epochs(state.epoch, config, progress):
             rate, mean_loss = _train_epoch(network, optimizer, inputs, targets, rows, loss, config, epoch)
@@ -147,7 +153,7 @@ def train(
                 raise DivergedError(f"the loss became {mean_loss + held_loss} in epoch {epoch + 1}; try a lower rate")
             state = state.after_epoch(network, (mean_loss, held_loss, rate))
             if checkpoint is not None:
-                write_checkpoint(checkpoint, state, network, optimizer, config)
+                write_checkpoint(checkpoint, state, network, optimizer, config, sample)
             report = EpochReport(epoch + 1, mean_loss, held_loss, rate)
             for callback in callbacks:
                 callback(report)

@@ -67,6 +67,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         train(new_network(), X, X, similarity_loss, TrainingConfig(n_epochs=2), checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="another network"):
         train(perceptron(12, 4, 8, dropout=0, seed=0), X, X, similarity_loss, CONFIG, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="with other targets"):
+        train(new_network(), X, X[::-1], similarity_loss, CONFIG, checkpoint=tmp_path / "c")
 
 
 def test_training_stops_early_and_keeps_the_best_epoch():
@@ -82,17 +84,25 @@ def test_training_stops_early_and_keeps_the_best_epoch():
     assert not np.array_equal(weights(network), before)
 
 
-def test_a_diverging_loss_stops_with_the_last_good_weights():
+def test_a_diverging_loss_stops_with_the_last_good_weights(tmp_path):
     X, network, calls, good = rows(), new_network(), [], []
 
     def diverging(outputs, targets):
         calls.append(None)
         return similarity_loss(outputs, targets) * (float("nan") if len(calls) > 20 else 1.0)
 
+    def keep(report):
+        good.append((report, weights(network)))
+
     with pytest.raises(DivergedError, match="became nan in epoch 3"):
-        train(network, X, X, diverging, CONFIG, callbacks=[lambda report: good.append(report)])
+        train(network, X, X, diverging, CONFIG, callbacks=[keep], checkpoint=tmp_path / "c")
     assert len(good) == 2
-    assert np.isfinite(weights(network)).all()
+    best = min(good, key=lambda pair: pair[0].held_out_loss)
+    assert np.array_equal(weights(network), best[1])
+    # The checkpoint is of the last good epoch: with a loss that does not diverge the training goes on.
+    reports = train(new_network(), X, X, similarity_loss, CONFIG, checkpoint=tmp_path / "c")
+    assert reports[:2] == [report for report, _ in good]
+    assert len(reports) == 6
 
 
 def test_too_few_or_unequal_rows_are_refused():
