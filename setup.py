@@ -14,7 +14,7 @@ warnings = ["-Wall", "-Wextra", "-Werror"] if os.environ.get("HASHKIT_WERROR") e
 native = Pybind11Extension(
     "hashkit._native",
     sources=sorted(glob("csrc/**/*.cpp", recursive=True)),
-    depends=sorted(glob("csrc/**/*.hpp", recursive=True)),
+    depends=sorted(glob("csrc/**/*.hpp", recursive=True) + glob("csrc/**/*.inl", recursive=True)),
     include_dirs=["csrc"],
     cxx_std=17,
     extra_compile_args=["-O3", "-fno-math-errno", "-pthread", *warnings],

@@ -8,7 +8,7 @@
 namespace hashkit {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kPortable, Isa::kPopcnt, Isa::kNeon, Isa::kAvx2, Isa::kAvx512};
+constexpr Isa kAll[] = {Isa::kPortable, Isa::kPopcnt, Isa::kNeon, Isa::kAvx2, Isa::kAvx512bw, Isa::kAvx512};
 
 bool supported(Isa isa) {
   switch (isa) {
@@ -20,10 +20,11 @@ bool supported(Isa isa) {
       return __builtin_cpu_supports("popcnt");
     case Isa::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
-    case Isa::kAvx512:
+    case Isa::kAvx512bw:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq") &&
-             __builtin_cpu_supports("popcnt");
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("popcnt");
+    case Isa::kAvx512:
+      return supported(Isa::kAvx512bw) && __builtin_cpu_supports("avx512vpopcntdq");
 #endif
 #if defined(HASHKIT_ARM64)
     case Isa::kNeon:  // part of the 64-bit ARM baseline
@@ -52,6 +53,8 @@ const char* isa_name(Isa isa) noexcept {
       return "neon";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvx512bw:
+      return "avx512bw";
     case Isa::kAvx512:
       return "avx512";
   }

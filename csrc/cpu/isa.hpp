@@ -7,7 +7,7 @@
 namespace hashkit {
 
 // In order of preference, the last supported one is used unless HASHKIT_ISA names another.
-enum class Isa { kPortable, kPopcnt, kNeon, kAvx2, kAvx512 };
+enum class Isa { kPortable, kPopcnt, kNeon, kAvx2, kAvx512bw, kAvx512 };
 
 const char* isa_name(Isa isa) noexcept;
 

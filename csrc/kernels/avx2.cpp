@@ -19,11 +19,6 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 
 using Vec = uint64_t __attribute__((vector_size(32)));
 
-HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
-  const Vec differ = a ^ b;
-  carry = (a & b) | (differ & c);
-  return differ ^ c;
-}
 HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
   return _mm256_testc_si256(reinterpret_cast<__m256i>(v), _mm256_set1_epi32(-1));
 }

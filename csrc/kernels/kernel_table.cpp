@@ -14,6 +14,9 @@ extern const KernelTable kTable;
 namespace avx2 {
 extern const KernelTable kTable;
 }
+namespace avx512bw {
+extern const KernelTable kTable;
+}
 namespace avx512 {
 extern const KernelTable kTable;
 }
@@ -31,6 +34,8 @@ const KernelTable& kernel_table(Isa isa) {
       return popcnt::kTable;
     case Isa::kAvx2:
       return avx2::kTable;
+    case Isa::kAvx512bw:
+      return avx512bw::kTable;
     case Isa::kAvx512:
       return avx512::kTable;
 #endif

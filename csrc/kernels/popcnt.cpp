@@ -18,23 +18,9 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 
 using Vec = uint64_t __attribute__((vector_size(16)));
 
-HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
-  const Vec differ = a ^ b;
-  carry = (a & b) | (differ & c);
-  return differ ^ c;
-}
-HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
-  return (v[0] & v[1]) == ~uint64_t{0};
-}
-
 #  include "kernels/scalar_kernels.inl"
 #  include "kernels/bit_slices.inl"
 #  include "kernels/scalar_pack.inl"
-
-template <class Value>
-void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
-  pack_from(values, 0, n_bits, code);
-}
 
 }  // namespace
 

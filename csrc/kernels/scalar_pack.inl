@@ -22,3 +22,9 @@ HASHKIT_ALWAYS_INLINE void pack_from(const Value* values, size_t first_bit, size
     code[start / 8] = static_cast<uint8_t>(byte);
   }
 }
+
+// A whole code so.
+template <class Value>
+void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
+  pack_from(values, 0, n_bits, code);
+}

@@ -20,7 +20,7 @@ using hashkit::Neighbor;
 inline std::vector<Isa> tested_isas() {
   std::vector<Isa> isas = hashkit::supported_isas();
 #if defined(HASHKIT_TEST_EMULATES_AVX512)
-  isas = {Isa::kAvx512};
+  isas = {Isa::kAvx512bw, Isa::kAvx512};
 #endif
   return isas;
 }

@@ -1,5 +1,6 @@
-// Stands in for the compiler's immintrin.h where csrc/kernels/avx512.cpp is built on SIMDe's emulation of AVX-512, for
-// machines without it. The target region is left empty, so that the compiler itself uses no such instruction.
+// Stands in for the compiler's immintrin.h where both forms of the avx512 kernels are built on SIMDe's emulation of
+// AVX-512, for machines without it. The target region is left empty, so that the compiler itself uses no such
+// instruction.
 #pragma once
 
 #define SIMDE_NO_NATIVE
@@ -20,10 +21,12 @@ inline __m512i _mm512_maskz_loadu_epi8(__mmask64 mask, const void* from) {
   }
   return simde_mm512_loadu_si512(bytes);
 }
-inline long long _mm512_reduce_add_epi64(__m512i v) {
-  alignas(64) long long lanes[8];
-  simde_mm512_storeu_si512(lanes, v);
-  return lanes[0] + lanes[1] + lanes[2] + lanes[3] + lanes[4] + lanes[5] + lanes[6] + lanes[7];
+inline __m512i _mm512_cvtepu32_epi64(__m256i v) {
+  alignas(32) uint32_t halves[8];
+  simde_mm256_storeu_si256(reinterpret_cast<__m256i*>(halves), v);
+  alignas(64) uint64_t words[8];
+  for (int i = 0; i < 8; ++i) words[i] = halves[i];
+  return simde_mm512_loadu_si512(words);
 }
 
 #undef HASHKIT_TARGET_BEGIN
