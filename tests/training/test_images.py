@@ -1,5 +1,8 @@
 """End to end: a convolutional backbone in front."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,3 +54,13 @@ def test_a_backbone_learns_the_similarities_of_the_targets():
 def test_a_backbone_that_gives_no_features_is_refused():
     with pytest.raises(ValueError, match=r"features of shape \(n_images, n_features\), got \(2, 1, 8, 8\)"):
         train_image_network(nn.Identity(), np.zeros((8, 1, 8, 8), np.float32), np.eye(8, dtype=np.float32), n_bits=4)
+
+
+def test_the_example_learns_from_real_images(capsys):
+    example = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "train_images.py"))
+    example["main"]("digits", rows=900, bits=16, epochs=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "digits: 150 queries, 750 images, 16 bits"
+    scores = {line.split("|")[1].strip(): float(line.split("|")[2]) for line in lines[4:]}
+    assert list(scores) == ["itq on pixels", "udhpl on pixels", "end to end"]
+    assert scores["end to end"] > 0.3  # a tenth by chance
