@@ -1,11 +1,32 @@
-"""The README's examples run as they stand, in its order."""
+"""The examples of the README and of the page about learning run as they stand, in their order."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 
-README = Path(__file__).parents[1] / "README.md"
+import hashkit
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def run_examples(page, given):
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    for example in examples:
+        exec(compile(example, page.name, "exec"), given)
+    return len(examples)
+
+
+def test_examples_of_learning_run(rng, capsys):
+    given = {
+        "hashkit": hashkit,
+        "features": rng.standard_normal((200, 80)).astype(np.float32),
+        "images": rng.standard_normal((200, 1, 8, 8)).astype(np.float32),
+    }
+    assert run_examples(ROOT / "docs" / "method.md", given) == 2
+    assert "dead bits" in capsys.readouterr().out
+    assert given["codes"].shape == (200, 4)
 
 
 def test_examples_run(rng, tmp_path, monkeypatch):
@@ -24,9 +45,6 @@ def test_examples_run(rng, tmp_path, monkeypatch):
         "query_labels": np.arange(5),
         "labels": np.arange(200) % 7,
     }
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(examples) > 4
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), given)
+    assert run_examples(README, given) > 4
     assert 0 < given["score"].value < 1
     assert given["notes"][0]["file"] in given["names"]

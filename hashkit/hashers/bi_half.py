@@ -21,12 +21,11 @@ class BiHalf(GradientHasher):
     """
 
     def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        from hashkit.training.losses import half_signs, similarity_loss
+        from hashkit.training.losses import half_signs, quantization_loss, similarity_loss
 
         def loss(outputs: Tensor, targets: Tensor) -> Tensor:
             codes = half_signs(outputs)
             # The pull of the outputs towards their signs, which the paper adds to the gradient of its layer.
-            pull = (outputs - codes.detach()).square().mean()
-            return similarity_loss(codes, targets) + _PULL * pull
+            return similarity_loss(codes, targets) + _PULL * quantization_loss(outputs, codes)
 
         return loss

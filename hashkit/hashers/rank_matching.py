@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _N_QUANTILES = 1000
+# Of the Beta distribution: 8 and 8 give cosines a standard deviation of 0.24, about that of 16 independent bits.
+_SHAPE = 8.0
+# Weight of the pull of outputs towards their signs.
+_PULL = 0.4
 
 
 class RankMatching(GradientHasher):
@@ -29,13 +33,14 @@ class RankMatching(GradientHasher):
         import torch
         from scipy.stats import beta
 
-        from hashkit.training.losses import quantization_loss, rank_matching_loss
+        from hashkit.training.losses import quantization_loss, rank_matching_loss, straight_through_sign
 
-        shape = min(self.n_bits, 16) / 4
         chances = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-        quantiles = torch.as_tensor(2 * beta.ppf(chances, shape, shape) - 1, dtype=torch.float32)
+        quantiles = torch.as_tensor(2 * beta.ppf(chances, _SHAPE, _SHAPE) - 1, dtype=torch.float32)
 
         def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            return rank_matching_loss(outputs, targets, quantiles=quantiles) + 0.1 * quantization_loss(outputs)
+            codes = straight_through_sign(outputs)
+            pull = quantization_loss(outputs, codes)
+            return rank_matching_loss(codes, targets, quantiles=quantiles) + _PULL * pull
 
         return loss

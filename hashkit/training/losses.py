@@ -39,9 +39,9 @@ def neighbor_likelihood_loss(
     return -(wanted * got.masked_fill(own, 0)).sum(dim=1).mean()
 
 
-def quantization_loss(outputs: Tensor) -> Tensor:
-    """Mean squared distance of relaxed codes from the corners of the cube."""
-    return (torch.tanh(outputs).abs() - 1).square().mean()
+def quantization_loss(outputs: Tensor, codes: Tensor) -> Tensor:
+    """Mean squared distance of outputs from their codes of -1 and 1; it pulls on the outputs alone."""
+    return (outputs - codes.detach()).square().mean()
 
 
 def similarity_loss(codes: Tensor, targets: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def similarity_loss(codes: Tensor, targets: Tensor) -> Tensor:
     return (cosines(codes) - cosines(targets)).square().mean()
 
 
-def rank_matching_loss(outputs: Tensor, targets: Tensor, *, quantiles: Tensor) -> Tensor:
+def rank_matching_loss(codes: Tensor, targets: Tensor, *, quantiles: Tensor) -> Tensor:
     """
     Mean squared difference between the code cosines of all pairs and what their targets' ranks call for.
 
@@ -61,11 +61,11 @@ def rank_matching_loss(outputs: Tensor, targets: Tensor, *, quantiles: Tensor) -
     quantiles : Tensor
         Ascending quantiles of the wanted cosines, evenly spaced in probability.
     """
-    rows, others = torch.triu_indices(len(outputs), len(outputs), offset=1, device=outputs.device)
+    rows, others = torch.triu_indices(len(codes), len(codes), offset=1, device=codes.device)
     order = cosines(targets)[rows, others].argsort()
-    places = torch.linspace(0, len(quantiles) - 1, len(order), device=outputs.device).round().long()
-    got = cosines(torch.tanh(outputs))[rows, others][order]
-    return (got - quantiles.to(outputs)[places]).square().mean()
+    places = torch.linspace(0, len(quantiles) - 1, len(order), device=codes.device).round().long()
+    got = cosines(codes)[rows, others][order]
+    return (got - quantiles.to(codes)[places]).square().mean()
 
 
 def half_signs(outputs: Tensor) -> Tensor:
