@@ -16,9 +16,8 @@ LEARNT_BY_GRADIENT = ["bi_half", "greedy_hash", "rank_matching", "udhpl"]
 def make(method, n_bits=8, **options):
     """A hasher that learns in a moment, UDHPL with its network."""
     cls = hasher_class(method)
-    known = cls._get_param_names()
-    small = {"random_state": 0, "n_epochs": 2, "n_hidden": 8, "network": "always"}
-    return cls(n_bits, **{name: value for name, value in small.items() if name in known} | options)
+    small = {"random_state": 0, "n_epochs": 10, "n_hidden": 32, "batch_size": 64, "network": "always"}
+    return cls(n_bits, **{name: value for name, value in small.items() if name in cls._get_param_names()} | options)
 
 
 def blobs(n=300, d=24, seed=0):
@@ -32,6 +31,16 @@ def same_kind_share(hasher, X, kinds):
     distances = hashkit.hamming_distances(hasher.encode(X), hasher.encode(X)).astype(int)
     np.fill_diagonal(distances, 999)
     return (kinds[distances.argsort(axis=1, kind="stable")[:, :10]] == kinds[:, None]).mean()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Threads that wait for each other over so little work take most of the time on a busy machine."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=sorted(METHODS))
