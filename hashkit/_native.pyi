@@ -17,11 +17,34 @@ def gather_rows(
 def hamming_distances(
     a: NDArray[np.uint8], b: NDArray[np.uint8], n_threads: int, isa: str = ""
 ) -> NDArray[np.uint16]: ...
+def jaccard_k_nearest(
+    codes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    queries: NDArray[np.uint8],
+    k: int,
+    n_threads: int,
+    allowed: NDArray[np.uint8] | None = None,
+    isa: str = "",
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int]: ...
+def jaccard_within_radius(
+    codes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    queries: NDArray[np.uint8],
+    radius: float,
+    n_threads: int,
+    allowed: NDArray[np.uint8] | None = None,
+    isa: str = "",
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], int]: ...
 def merge_nearest(parts: list[_Nearest], k: int, n_threads: int) -> _Nearest: ...
 def merge_within_radius(parts: list[_WithinRadius], n_threads: int) -> _WithinRadius: ...
 def pack_bool(bits: NDArray[np.bool], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
 def pack_float16(half_bits: NDArray[np.uint16], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
 def pack_float32(values: NDArray[np.float32], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
+def popcount_order(
+    codes: NDArray[np.uint8], n_threads: int, isa: str = ""
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]: ...
 def scan_k_nearest(
     codes: NDArray[np.uint8],
     queries: NDArray[np.uint8],

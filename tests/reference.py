@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import permutations
 
 import numpy as np
@@ -33,6 +34,22 @@ def within_radius(codes, queries, radius, ids=None):
         order = order[row[order] <= radius]
         found.append((row[order], ids[order]))
     return found
+
+
+def jaccard_distances(queries, codes):
+    """A list of fractions for each query, from codes as numbers of many bits."""
+
+    def distance(a, b):
+        return 1 - Fraction((a & b).bit_count(), (a | b).bit_count()) if a | b else Fraction(0)
+
+    stored = [int.from_bytes(code.tobytes(), "big") for code in codes]
+    return [[distance(int.from_bytes(query.tobytes(), "big"), code) for code in stored] for query in queries]
+
+
+def jaccard_order(codes, queries, ids=None):
+    """For each query every (fraction, id), by that."""
+    ids = range(len(codes)) if ids is None else ids
+    return [sorted(zip(row, map(int, ids), strict=True)) for row in jaccard_distances(queries, codes)]
 
 
 def orders(distances):

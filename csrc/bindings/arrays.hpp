@@ -59,6 +59,7 @@ py::array_t<Value> to_array(std::vector<Value>&& values) {
 }
 
 void bind_codes(py::module_& module);
+void bind_jaccard(py::module_& module);
 void bind_join(py::module_& module);
 void bind_merge(py::module_& module);
 void bind_parts(py::module_& module);

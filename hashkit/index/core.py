@@ -6,23 +6,24 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
-from hashkit.index import files, growth, joins, search
+from hashkit.index import files, growth, jaccard, joins, search
 from hashkit.index.filters import select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.joins import PairBlock
 from hashkit.index.results import RadiusResult
-from hashkit.index.snapshot import Snapshot
+from hashkit.index.snapshot import METRICS, Snapshot
 from hashkit.storage import Path, open_tensors
 
 
 class Index:
-    """Exact search by Hamming distance over packed codes.
+    """Exact search by Hamming distance, or by Jaccard distance, over packed codes.
 
     Parameters
     ----------
@@ -33,11 +34,16 @@ class Index:
         A number for each code, all different; by default the row numbers. Other integers are accepted where they fit.
     n_bits : int, optional
         Length of the codes, by default ``8 * n_bytes``; padding bits must be zero.
+    metric : {"hamming", "jaccard"}, default="hamming"
+        The distance to search by: the number of bits that differ; or for fingerprints, whose bits say what is there,
+        one less the share of the bits set in both among those set in either (Jaccard's, also named Tanimoto's), 0
+        between two codes without any. The first search by it sorts a copy of the codes by how many bits they have set.
 
     Raises
     ------
     TypeError, ValueError
-        If the codes are not packed codes of `n_bits`, or the ids not different integers, one for each code.
+        If the codes are not packed codes of `n_bits`, the ids not different integers, one for each code, or the metric
+        is not one of the two.
 
     Notes
     -----
@@ -58,11 +64,21 @@ class Index:
     (array([1, 1], dtype=int32), array([1, 2]))
     """
 
-    def __init__(self, codes: Codes, *, ids: NDArray[np.int64] | None = None, n_bits: int | None = None) -> None:
+    def __init__(
+        self,
+        codes: Codes,
+        *,
+        ids: NDArray[np.int64] | None = None,
+        n_bits: int | None = None,
+        metric: Literal["hamming", "jaccard"] = "hamming",
+    ) -> None:
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
         check_codes(codes, "codes")
         n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
         check_codes(codes, "codes", n_bits)
-        self._begin(growth.build(codes, None if ids is None else check_ids(ids, "ids", len(codes)), n_bits))
+        built = growth.build(codes, None if ids is None else check_ids(ids, "ids", len(codes)), n_bits)
+        self._begin(replace(built, metric=metric))
 
     def _begin(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
         self._state = state
@@ -116,6 +132,11 @@ class Index:
         """Length of the codes in bits."""
         return self._state.n_bits
 
+    @property
+    def metric(self) -> str:
+        """The distance that searches go by: ``"hamming"`` or ``"jaccard"``."""
+        return self._state.metric
+
     def __len__(self) -> int:
         """The number of codes."""
         return len(self._state)
@@ -138,7 +159,8 @@ class Index:
         return ids
 
     def __repr__(self) -> str:
-        return f"<hashkit.Index of {len(self)} codes of {self.n_bits} bits>"
+        by = "" if self.metric == "hamming" else f" by {self.metric} distance"
+        return f"<hashkit.Index of {len(self)} codes of {self.n_bits} bits{by}>"
 
     def query(
         self,
@@ -147,7 +169,7 @@ class Index:
         *,
         filter: NDArray[Any] | None = None,
         n_threads: int | None = None,
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The `k` nearest codes of each query.
 
         Parameters
@@ -164,8 +186,9 @@ class Index:
 
         Returns
         -------
-        distances : int32 array of shape (n_queries, min(k, number of codes that may be found))
-            Hamming distances, ascending. One-dimensional for a single query.
+        distances : int32 or float64 array of shape (n_queries, min(k, number of codes that may be found))
+            Hamming distances (int32), or Jaccard distances (the float64 nearest to each fraction), ascending.
+            One-dimensional for a single query.
         ids : int64 array of the same shape
             Ids in the order of the distances; among equal distances ascending.
 
@@ -177,11 +200,13 @@ class Index:
         """
         queries = self._check_queries(q)
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
-        distances, ids = search.k_nearest(select(self._current(), filter), queries, k, n_threads)
+        state = self._current()
+        k_nearest = search.k_nearest if state.metric == "hamming" else jaccard.k_nearest
+        distances, ids = k_nearest(select(state, filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
 
     def radius(
-        self, q: Codes, r: int, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
+        self, q: Codes, r: float, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
     ) -> RadiusResult:
         """Every code within distance `r` of each query, `r` included.
 
@@ -189,8 +214,9 @@ class Index:
         ----------
         q : uint8 array of shape (n_queries, n_bytes), or (n_bytes,) for one query
             Packed codes of the index's length.
-        r : int
-            The radius; at least 0. From `n_bits` on it takes in every code.
+        r : int, or float for Jaccard distance
+            The radius; at least 0. From `n_bits` on, or from 1, it takes in every code. A Jaccard distance is within it
+            if, as float64, it is at most `r`: 0.3 takes in 3/10, and just what :meth:`query` says is at most 0.3.
         filter : array, optional
             Which codes may be found, as for :meth:`query`.
         n_threads : int, optional
@@ -204,12 +230,16 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `q` is not packed codes of the index's length, `r` is not an int of at least 0, `n_threads` is not a
-            positive one, or `filter` is none.
+            If `q` is not packed codes of the index's length, `r` is not an int (or a float) of at least 0, `n_threads`
+            is not a positive int, or `filter` is none.
         """
-        queries = self._check_queries(q)
-        r = self._check_radius(r, "r")
-        return search.within_radius(select(self._current(), filter), queries, r, check_n_threads(n_threads))
+        queries, state = self._check_queries(q), self._current()
+        if state.metric == "jaccard":
+            radius = jaccard.check_radius(r, "r")
+            return jaccard.within_radius(select(state, filter), queries, radius, check_n_threads(n_threads))
+        return search.within_radius(
+            select(state, filter), queries, self._check_radius(r, "r"), check_n_threads(n_threads)
+        )
 
     def pairs(
         self, radius: int, other: Index | None = None, *, n_threads: int | None = None, progress: bool = False
@@ -238,8 +268,8 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `radius` is not an int of at least 0, `other` not an index of codes of the same length, or `n_threads`
-            not a positive int.
+            If `radius` is not an int of at least 0, `other` not an index of codes of the same length, `n_threads` not
+            a positive int, or an index goes by Jaccard distance: pairs go by Hamming distance only.
 
         Notes
         -----
@@ -255,10 +285,13 @@ class Index:
         [0 1] [1 2] [1 2]
         """
         radius = self._check_radius(radius, "radius")
+        self._require_hamming("pairs")
         if other is not None and not isinstance(other, Index):
             raise TypeError(f"other must be an Index or None, got {describe(other)}")
         if other is not None and other.n_bits != self.n_bits:
             raise ValueError(f"other must have codes of {self.n_bits} bits like this index, got {other!r}")
+        if other is not None:
+            other._require_hamming("pairs")
         state, others = self._current(), None if other is None else other._current()
         return joins.join(state, others, radius, check_n_threads(n_threads), progress)
 
@@ -283,7 +316,8 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `radius` is not an int of at least 0, or `n_threads` not a positive int.
+            If `radius` is not an int of at least 0, `n_threads` not a positive int, or the index goes by Jaccard
+            distance: groups go by Hamming distance only.
 
         Examples
         --------
@@ -293,6 +327,7 @@ class Index:
         >>> hashkit.Index(codes).groups(radius=1)
         array([0, 1, 0, 0])
         """
+        self._require_hamming("groups")
         return joins.group(self._current(), self._check_radius(radius, "radius"), check_n_threads(n_threads), progress)
 
     def get(self, ids: Ids | int) -> Codes:
@@ -425,7 +460,11 @@ class Index:
         selections = select(self._current(), None)
         return search.k_nearest(selections, self._check_queries(queries), k, check_n_threads(n_threads), limits)
 
-    def _check_radius(self, radius: int, name: str) -> int:
+    def _require_hamming(self, what: str) -> None:
+        if self.metric != "hamming":
+            raise ValueError(f"{what} go by Hamming distance only, not by that of {self!r}")
+
+    def _check_radius(self, radius: Any, name: str) -> int:
         return min(check_int(radius, name, 0), self.n_bits)
 
     def _check_queries(self, q: Codes) -> Codes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hashkit.codes import check_codes, check_n_bits
 from hashkit.index.ids import MAX_ID, is_ascending
-from hashkit.index.snapshot import Part, Snapshot
+from hashkit.index.snapshot import METRICS, Part, Snapshot
 from hashkit.storage import FormatError, Path, TensorFile, write_tensors
 
 KIND = "index"
@@ -25,6 +25,7 @@ def save(snapshot: Snapshot, path: Path) -> None:
         "n_bits": snapshot.n_bits,
         "next_id": snapshot.next_id,
         "arrived_in_order": snapshot.arrived_in_order,
+        "metric": snapshot.metric,
     }
     write_tensors(path, KIND, tensors, settings)
 
@@ -33,6 +34,7 @@ def from_file(file: TensorFile) -> Snapshot:
     """The snapshot in `file`, after checking shapes and settings, but not yet what the arrays contain."""
     ids = file.tensors.get("ids")
     next_id, arrived_in_order = file.settings.get("next_id"), file.settings.get("arrived_in_order")
+    metric = file.settings.get("metric", "hamming")  # older files know no other
     try:
         n_bits = check_n_bits(file.settings.get("n_bits", 0))
         codes = check_codes(file.tensors.get("codes"), "codes")
@@ -42,7 +44,9 @@ def from_file(file: TensorFile) -> Snapshot:
         raise FormatError(f"{file.path!r} holds no index: its settings do not fit")
     if ids is not None and (ids.dtype != np.int64 or ids.shape != (len(codes),)):
         raise FormatError(f"{file.path!r} holds no index: its ids do not fit")
-    return Snapshot(n_bits, (Part(codes, ids, None, len(codes)),), next_id, arrived_in_order)
+    if metric not in METRICS:
+        raise FormatError(f"{file.path!r} holds no index that this hashkit knows: its metric is {metric!r}")
+    return Snapshot(n_bits, (Part(codes, ids, None, len(codes)),), next_id, arrived_in_order, metric)
 
 
 def verify(file: TensorFile, snapshot: Snapshot) -> None:

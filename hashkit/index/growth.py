@@ -56,8 +56,8 @@ def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
     if len(new) == 0:
         return snapshot, new
     behind_all = len(snapshot) == 0 or (snapshot.arrived_in_order and int(new[0]) >= snapshot.next_id)
-    grown = Snapshot(
-        n_bits=snapshot.n_bits,
+    grown = replace(
+        snapshot,
         parts=_fold((*snapshot.parts, _sorted_part(codes.copy(), new))),
         next_id=max(snapshot.next_id, int(new.max()) + 1),
         arrived_in_order=behind_all and is_ascending(new),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +18,28 @@ class RadiusResult:
     ----------
     offsets : int64 array of shape (n_queries + 1,)
         What was found for query i stands at ``[offsets[i], offsets[i + 1])`` in the other two.
-    distances : int32 array of shape (n_found,)
-        Hamming distances, for each query ascending.
+    distances : int32 or float64 array of shape (n_found,)
+        Hamming distances, or Jaccard distances as float64, for each query ascending.
     ids : int64 array of shape (n_found,)
         Ids in the order of the distances; among equal distances ascending.
     """
 
     offsets: NDArray[np.int64]
-    distances: NDArray[np.int32]
+    distances: NDArray[Any]
     ids: NDArray[np.int64]
 
     def __len__(self) -> int:
         """The number of queries."""
         return len(self.offsets) - 1
 
-    def __getitem__(self, query: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def __getitem__(self, query: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """``(distances, ids)`` of one query; negative numbers count from the last."""
         if not -len(self) <= query < len(self):
             raise IndexError(f"query must be between {-len(self)} and {len(self) - 1}, got {query}")
         start, stop = self.offsets[query % len(self)], self.offsets[query % len(self) + 1]
         return self.distances[start:stop], self.ids[start:stop]
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
         """``(distances, ids)`` of every query in turn."""
         return (self[query] for query in range(len(self)))
 

@@ -31,7 +31,7 @@ def k_nearest(
     """
     answers = [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
     for selection in selections:
-        codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
+        codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
         k_here = min(k, selection.n_rows)
         found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
         answers.append((found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
@@ -45,7 +45,7 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
     """The selected codes within distance `r` of each query."""
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
     for selection in selections:
-        codes, allowed, numbers = _to_scan(selection, len(queries), n_threads)
+        codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
         offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
         answers.append((offsets, found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
     if len(answers) <= 2:
@@ -53,7 +53,7 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
     return RadiusResult(*_native.merge_within_radius(answers, n_threads))
 
 
-def _to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:
+def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:
     """Codes to scan, which of them are allowed (None: all), and their row numbers in the part (None: their own).
 
     Rows that are listed, or are few enough in a bitmap, are copied together: what is left out then costs nothing.

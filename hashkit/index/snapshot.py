@@ -10,7 +10,8 @@ A change makes a new snapshot that shares with the old one all that it did not t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,25 @@ from hashkit import _native
 from hashkit.codes import Codes
 from hashkit.index.ids import Ids, is_ascending
 
+METRICS = ("hamming", "jaccard")
+
 Rows = NDArray[np.int64]
 Bitmap = NDArray[np.uint8]
 """One bit per row, least significant bit of a byte first, bits behind the last row zero."""
+
+PopcountOrder = tuple[Codes, NDArray[np.int64], Rows]
+"""Codes in the order of their popcounts, where those of each popcount start, and the row where each code stood."""
+
+
+class Derived(dict[str, Any]):
+    """What was computed from a part's codes when it was first needed, by name; not pickled.
+
+    Shared by all parts that have the same codes. Needs no lock: threads that miss something at the same moment each
+    compute it, and the last one's stays.
+    """
+
+    def __reduce__(self) -> tuple[type[Derived], tuple[()]]:
+        return Derived, ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +54,14 @@ class Part:
         The rows that are not removed; None if none is.
     n_live : int
         How many those are.
+    derived : Derived
     """
 
     codes: Codes
     ids: Ids | None
     live: Bitmap | None
     n_live: int
+    derived: Derived = field(default_factory=Derived, repr=False)
 
     def ids_of(self, rows: Rows) -> Ids:
         """The ids at `rows`, an array of any shape."""
@@ -74,6 +93,13 @@ class Part:
             return np.arange(len(self.codes)) if self.ids is None else self.ids
         return self.ids_of(np.flatnonzero(unpack_bitmap(self.live, len(self.codes))))
 
+    def popcount_order(self, n_threads: int) -> PopcountOrder:
+        """The codes in the order of their popcounts, removed ones too; a copy of them, made on the first call."""
+        order: PopcountOrder | None = self.derived.get("popcount_order")
+        if order is None:
+            order = self.derived["popcount_order"] = _native.popcount_order(self.codes, n_threads)
+        return order
+
     def without(self, rows: Rows) -> Part:
         """The same codes with `rows` removed, all of them live and different."""
         live = pack_bitmap(np.ones(len(self.codes), np.bool_)) if self.live is None else self.live.copy()
@@ -95,12 +121,15 @@ class Snapshot:
     arrived_in_order : bool
         Whether every code came with an id above all ids before it: then the order of the ids is that in which the user
         gave the codes.
+    metric : {"hamming", "jaccard"}
+        Which distance searches go by.
     """
 
     n_bits: int
     parts: tuple[Part, ...]
     next_id: int
     arrived_in_order: bool
+    metric: str = "hamming"
 
     def __len__(self) -> int:
         return sum(part.n_live for part in self.parts)

@@ -1,0 +1,229 @@
+#include "search/jaccard.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "parallel/parallel_for.hpp"
+#include "search/jaccard_sweep.hpp"
+
+namespace hashkit {
+namespace {
+
+constexpr size_t kBytesPerThread = size_t{8} << 20;  // codes that make it worth to share one query
+constexpr size_t kNearPopcount = 1024;               // codes that every query of a batch is compared with first
+
+// Distances and rows as one number, in whose order (distance, row) is: h / sum, in 2^-kKeyBits rounded down. Fractions
+// of up to 8,192 that differ do so by more than 2^-26, and equal ones give the same number.
+constexpr int kKeyBits = 27, kRowBits = 36;
+
+struct Found {
+  uint64_t key;
+  uint16_t hamming;
+  uint16_t sum;
+
+  Found(int hamming, int sum, int64_t row) noexcept
+      : key((sum == 0 ? 0 : (static_cast<uint64_t>(hamming) << kKeyBits) / static_cast<uint64_t>(sum)) << kRowBits |
+            static_cast<uint64_t>(row)),
+        hamming(static_cast<uint16_t>(hamming)),
+        sum(static_cast<uint16_t>(sum)) {}
+  int64_t row() const noexcept { return static_cast<int64_t>(key & ((uint64_t{1} << kRowBits) - 1)); }
+  double distance() const noexcept { return jaccard_distance(hamming, sum); }
+};
+
+bool operator<(const Found& a, const Found& b) noexcept {
+  return a.key < b.key;
+}
+
+// The k nearest so far, for each of some queries: a heap, the farthest first.
+struct KNearestFinder {
+  const PopcountOrder& order;
+  RowSet allowed;
+  const AskedCode* asked;
+  size_t k;
+  std::vector<std::vector<Found>> kept;
+  std::vector<size_t> first_seen, last_seen;  // places that were pushed before the sweep
+
+  KNearestFinder(const PopcountOrder& order, RowSet allowed, const AskedCode* asked, size_t n_asked, size_t k)
+      : order(order), allowed(allowed), asked(asked), k(k), kept(n_asked), first_seen(n_asked), last_seen(n_asked) {
+    for (auto& heap : kept) heap.reserve(std::min(k, order.codes.n_codes));
+  }
+
+  int limit(size_t q, int sum) const noexcept {
+    if (kept[q].size() < k) return sum;
+    const Found& farthest = kept[q].front();
+    return farthest.sum == 0 ? 0 : farthest.hamming * sum / farthest.sum;
+  }
+  void push(size_t q, size_t place, int popcount, int hamming) {
+    if (place < last_seen[q] && place >= first_seen[q]) return;
+    const int64_t row = order.rows[place];
+    if (allowed.has(static_cast<size_t>(row))) keep(kept[q], Found(hamming, asked[q].popcount + popcount, row));
+  }
+
+  // Compares every query with codes of about its own popcount: a sweep that many queries share would come to some of
+  // them late, and until then everything would pass.
+  void look_near(const KernelTable& kernels, CodesView queries) {
+    std::vector<uint16_t> distances(kNearPopcount);
+    for (size_t q = 0; q < kept.size(); ++q) {
+      const size_t place = order.start(asked[q].popcount), n = std::min(kNearPopcount, order.codes.n_codes);
+      const size_t first = std::min(place - std::min(place, n / 2), order.codes.n_codes - n);
+      kernels.distances(queries.row(asked[q].query), order.codes.row(first), n, queries.n_bytes, distances.data());
+      int popcount = order.popcount_at(first);
+      for (size_t i = 0; i < n; ++i) {
+        popcount = order.popcount_from(popcount, first + i);
+        push(q, first + i, popcount, distances[i]);
+      }
+      first_seen[q] = first;
+      last_seen[q] = first + n;
+    }
+  }
+
+ private:
+  void keep(std::vector<Found>& heap, const Found& found) const {
+    if (heap.size() == k) {
+      if (!(found < heap.front())) return;
+      std::pop_heap(heap.begin(), heap.end());
+      heap.back() = found;
+    } else {
+      heap.push_back(found);
+    }
+    std::push_heap(heap.begin(), heap.end());
+  }
+};
+
+void write_row(std::vector<Found>& found, size_t k, double* distances, int64_t* rows) {
+  std::sort(found.begin(), found.end());
+  for (size_t i = 0; i < k; ++i) {
+    distances[i] = found[i].distance();
+    rows[i] = found[i].row();
+  }
+}
+
+// One query by several threads, each over every n_threads-th segment.
+uint64_t split_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
+                         const AskedCode& asked, size_t k, size_t n_threads, double* distances, int64_t* rows) {
+  std::vector<std::vector<Found>> parts(n_threads);
+  std::atomic<uint64_t> n_compared{0};
+  parallel_for(n_threads, n_threads, [&](size_t part) {
+    KNearestFinder finder(order, allowed, &asked, 1, k);
+    n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, &asked, 1, finder).run(part, n_threads);
+    parts[part] = std::move(finder.kept[0]);
+  });
+  std::vector<Found> all;
+  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+  write_row(all, k, distances, rows);
+  return n_compared;
+}
+
+// For every sum of popcounts the largest Hamming distance at which the Jaccard distance is <= radius, which is >= 0.
+std::vector<int> limits_within(double radius, int most) {
+  std::vector<int> limits(static_cast<size_t>(most) + 1);
+  radius = std::min(radius, 1.0);
+  for (int sum = 1; sum <= most; ++sum) {
+    int& limit = limits[static_cast<size_t>(sum)];
+    limit = std::clamp(static_cast<int>(radius * sum / (2 - radius)), 0, sum);  // right but for rounding
+    while (limit < sum && jaccard_distance(limit + 1, sum) <= radius) ++limit;
+    while (limit > 0 && jaccard_distance(limit, sum) > radius) --limit;
+  }
+  return limits;
+}
+
+struct RadiusFinder {
+  const PopcountOrder& order;
+  RowSet allowed;
+  const AskedCode* asked;
+  const std::vector<int>& limits;
+  std::vector<std::vector<Found>>& found;  // by query, of the whole call
+
+  int limit(size_t, int sum) const noexcept { return limits[static_cast<size_t>(sum)]; }
+  void push(size_t q, size_t place, int popcount, int hamming) {
+    const int sum = asked[q].popcount + popcount;
+    if (hamming > limit(q, sum) || !allowed.has(static_cast<size_t>(order.rows[place]))) return;
+    found[asked[q].query].emplace_back(hamming, sum, order.rows[place]);
+  }
+};
+
+}  // namespace
+
+void sort_by_popcount(const KernelTable& kernels, CodesView codes, size_t n_threads, uint8_t* sorted, int64_t* starts,
+                      int64_t* rows) {
+  constexpr size_t kPerTask = 1 << 16;
+  const std::vector<uint8_t> zero(codes.n_bytes);
+  std::vector<uint16_t> popcounts(codes.n_codes);
+  parallel_for((codes.n_codes + kPerTask - 1) / kPerTask, n_threads, [&](size_t task) {
+    const size_t first = task * kPerTask, n = std::min(kPerTask, codes.n_codes - first);
+    kernels.distances(zero.data(), codes.row(first), n, codes.n_bytes, popcounts.data() + first);
+  });
+  const size_t n_starts = 8 * codes.n_bytes + 2;
+  std::fill(starts, starts + n_starts, 0);
+  for (uint16_t popcount : popcounts) ++starts[popcount + 1];
+  for (size_t i = 1; i < n_starts; ++i) starts[i] += starts[i - 1];
+  std::vector<int64_t> places(starts, starts + n_starts);
+  for (size_t row = 0; row < codes.n_codes; ++row) {
+    const auto place = static_cast<size_t>(places[popcounts[row]]++);
+    std::memcpy(sorted + place * codes.n_bytes, codes.row(row), codes.n_bytes);
+    rows[place] = static_cast<int64_t>(row);
+  }
+}
+
+uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
+                           size_t k, size_t n_threads, double* distances, int64_t* rows) {
+  if (k == 0 || queries.n_codes == 0) return 0;
+  const std::vector<AskedCode> asked = sort_queries(kernels, queries);
+  const size_t worth = std::min(n_threads, order.codes.n_codes * queries.n_bytes / kBytesPerThread);
+  std::atomic<uint64_t> n_compared{0};
+  if (queries.n_codes < n_threads && worth > 1) {
+    for (const AskedCode& one : asked) {
+      n_compared += split_k_nearest(kernels, order, allowed, queries, one, k, worth, distances + one.query * k,
+                                    rows + one.query * k);
+    }
+    return n_compared;
+  }
+  const size_t share = queries_per_task(asked.size(), n_threads), step = share < kFewQueries ? 1 : share;
+  parallel_for((asked.size() + step - 1) / step, n_threads, [&](size_t task) {
+    const AskedCode* first = asked.data() + task * step;
+    const size_t n_asked = std::min(step, asked.size() - task * step);
+    KNearestFinder finder(order, allowed, first, n_asked, k);
+    if (n_asked >= kFewQueries) finder.look_near(kernels, queries);
+    n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
+    for (size_t i = 0; i < n_asked; ++i) {
+      write_row(finder.kept[i], k, distances + first[i].query * k, rows + first[i].query * k);
+    }
+  });
+  return n_compared;
+}
+
+WithinJaccard jaccard_within_radius(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed,
+                                    CodesView queries, double radius, size_t n_threads) {
+  std::vector<std::vector<Found>> found(queries.n_codes);
+  WithinJaccard result;
+  if (queries.n_codes > 0 && order.codes.n_codes > 0) {
+    const std::vector<AskedCode> asked = sort_queries(kernels, queries);
+    const std::vector<int> limits = limits_within(radius, static_cast<int>(16 * queries.n_bytes));
+    const size_t step = queries_per_task(asked.size(), n_threads);
+    std::atomic<uint64_t> n_compared{0};
+    parallel_for((asked.size() + step - 1) / step, n_threads, [&](size_t task) {
+      const AskedCode* first = asked.data() + task * step;
+      const size_t n_asked = std::min(step, asked.size() - task * step);
+      RadiusFinder finder{order, allowed, first, limits, found};
+      n_compared += JaccardSweep<RadiusFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
+      for (size_t i = 0; i < n_asked; ++i) std::sort(found[first[i].query].begin(), found[first[i].query].end());
+    });
+    result.n_compared = n_compared;
+  }
+  result.offsets.reserve(queries.n_codes + 1);
+  result.offsets.push_back(0);
+  for (const auto& list : found) result.offsets.push_back(result.offsets.back() + static_cast<int64_t>(list.size()));
+  result.distances.reserve(static_cast<size_t>(result.offsets.back()));
+  result.rows.reserve(static_cast<size_t>(result.offsets.back()));
+  for (auto& list : found) {
+    for (const Found& code : list) {
+      result.distances.push_back(code.distance());
+      result.rows.push_back(code.row());
+    }
+    std::vector<Found>().swap(list);
+  }
+  return result;
+}
+
+}  // namespace hashkit

@@ -1,0 +1,154 @@
+// How queries pass over codes in the order of popcounts: outward from their own popcounts, by segments of codes, as far
+// as a finder says that something can be found. A finder offers
+//   int limit(q, sum)                 the largest Hamming distance that matters to query q where popcounts add to `sum`
+//   void push(q, place, popcount, h)  takes the code at a place, its popcount and distance; it may be beyond the limit
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+#include "search/jaccard.hpp"
+#include "search/scan_loops.hpp"
+
+namespace hashkit {
+
+// A query's own row and popcount.
+struct AskedCode {
+  size_t query;
+  int popcount;
+};
+
+// The rows of `queries` by popcount.
+inline std::vector<AskedCode> sort_queries(const KernelTable& kernels, CodesView queries) {
+  const std::vector<uint8_t> zero(queries.n_bytes);
+  std::vector<uint16_t> popcounts(queries.n_codes);
+  kernels.distances(zero.data(), queries.data, queries.n_codes, queries.n_bytes, popcounts.data());
+  std::vector<AskedCode> asked;
+  asked.reserve(queries.n_codes);
+  for (size_t q = 0; q < queries.n_codes; ++q) asked.push_back({q, popcounts[q]});
+  std::sort(asked.begin(), asked.end(), [](const AskedCode& a, const AskedCode& b) {
+    return a.popcount != b.popcount ? a.popcount < b.popcount : a.query < b.query;
+  });
+  return asked;
+}
+
+// Some queries, by popcount, over the segments that are first, first + stride, ... steps away from them.
+template <class Finder>
+class JaccardSweep {
+ public:
+  JaccardSweep(const KernelTable& kernels, const PopcountOrder& order, CodesView queries, const AskedCode* asked,
+               size_t n_asked, Finder& finder)
+      : kernels_(kernels),
+        order_(order),
+        queries_(queries),
+        asked_(asked),
+        n_asked_(n_asked),
+        finder_(finder),
+        query_bytes_(kernels.query_bytes(queries.n_bytes)),
+        n_segment_(kernels.tile_codes(queries.n_bytes)),
+        limits_(n_asked) {
+    if (n_asked < kFewQueries) return;
+    prepared_ = aligned_bytes(n_asked * query_bytes_);
+    for (size_t i = 0; i < n_asked; ++i) {
+      kernels.fill_query(queries.row(asked[i].query), queries.n_bytes, prepared_.get() + i * query_bytes_);
+    }
+    tile_ = aligned_bytes(kernels.tile_bytes(queries.n_bytes));
+  }
+
+  // Returns how many codes were compared with a query.
+  uint64_t run(size_t first, size_t stride) {
+    const size_t n_codes = order_.codes.n_codes, n_segments = (n_codes + n_segment_ - 1) / n_segment_;
+    const int least = asked_[0].popcount, median = asked_[n_asked_ / 2].popcount, most = asked_[n_asked_ - 1].popcount;
+    const size_t middle = std::min(order_.start(median), n_codes - 1) / n_segment_;
+    bool up = true, down = true;
+    for (size_t step = first; up || down; step += stride) {
+      // What is out of reach beyond all of the queries' popcounts stays so for every segment behind it.
+      up = up && middle + step < n_segments && (visit(middle + step) || first_popcount(middle + step) <= most);
+      if (step == 0) continue;
+      down = down && step <= middle && (visit(middle - step) || last_popcount(middle - step) >= least);
+    }
+    return n_compared_;
+  }
+
+ private:
+  size_t end_of(size_t segment) const noexcept { return std::min((segment + 1) * n_segment_, order_.codes.n_codes); }
+  int first_popcount(size_t segment) const noexcept { return order_.popcount_at(segment * n_segment_); }
+  int last_popcount(size_t segment) const noexcept { return order_.popcount_at(end_of(segment) - 1); }
+
+  // The largest distance that matters to a query in popcounts [low, high]; -1 if they are too far from its own.
+  int limit_of(size_t i, int low, int high) const {
+    const int popcount = asked_[i].popcount, limit = finder_.limit(i, popcount + high);
+    return limit < std::max(low - popcount, popcount - high) ? -1 : limit;
+  }
+
+  // Returns whether any query was compared with the segment's codes.
+  bool visit(size_t segment) {
+    const int low = first_popcount(segment), high = last_popcount(segment);
+    size_t begin = n_asked_, end = 0, n_active = 0;
+    for (size_t i = 0; i < n_asked_; ++i) {
+      limits_[i] = limit_of(i, low, high);
+      if (limits_[i] < 0) continue;
+      begin = std::min(begin, i);
+      end = i + 1;
+      ++n_active;
+    }
+    if (n_active == 0) return false;
+    const size_t place = segment * n_segment_, n_codes = end_of(segment) - place;
+    n_compared_ += n_active * n_codes;
+    hits_.resize(std::max(hits_.size(), (n_active < kFewQueries ? 1 : kGroup) * n_segment_));
+    if (n_active < kFewQueries) {
+      scan_rows(begin, end, place, n_codes);
+    } else {
+      scan_tile(begin, end, place, n_codes);
+    }
+    return true;
+  }
+
+  void scan_rows(size_t begin, size_t end, size_t place, size_t n_codes) {
+    for (size_t i = begin; i < end; ++i) {
+      if (limits_[i] < 0) continue;
+      const size_t n_hits = kernels_.scan(queries_.row(asked_[i].query), order_.codes.row(place), n_codes,
+                                          queries_.n_bytes, limits_[i], hits_.data());
+      push_hits(n_hits, i, place);
+    }
+  }
+
+  void scan_tile(size_t begin, size_t end, size_t place, size_t n_codes) {
+    kernels_.fill_tile(order_.codes.row(place), n_codes, queries_.n_bytes, tile_.get());
+    for (size_t i = begin; i < end; i += kGroup) {
+      const size_t n_queries = std::min(kGroup, end - i);
+      const size_t n_hits = kernels_.scan_tile(prepared_.get() + i * query_bytes_, n_queries, tile_.get(), n_codes,
+                                               queries_.n_bytes, limits_.data() + i, hits_.data());
+      push_hits(n_hits, i, place);
+    }
+  }
+
+  // Hits whose queries are counted from `first`, and rows from `place`.
+  void push_hits(size_t n_hits, size_t first, size_t place) {
+    const int low = order_.popcount_at(place);
+    for (size_t i = 0; i < n_hits; ++i) {
+      const size_t at = place + hits_[i].row;
+      finder_.push(first + hits_[i].query, at, order_.popcount_from(low, at), hits_[i].distance);
+    }
+  }
+
+  const KernelTable& kernels_;
+  const PopcountOrder& order_;
+  CodesView queries_;
+  const AskedCode* asked_;
+  size_t n_asked_;
+  Finder& finder_;
+  size_t query_bytes_;
+  size_t n_segment_;  // codes in a segment: a tile's
+  std::vector<int> limits_;
+  AlignedBytes prepared_;
+  AlignedBytes tile_;
+  std::vector<Hit> hits_;
+  uint64_t n_compared_ = 0;
+};
+
+}  // namespace hashkit

@@ -1,0 +1,77 @@
+"""Searching a snapshot by Jaccard distance: every part on its own, in the order of popcounts, and the answers merged.
+
+Jaccard distances are float64, each the nearest to its fraction. Different fractions of up to 4,096 bits give different
+float64, so that sorting those by (distance, id) sorts the fractions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.codes import Codes, describe
+from hashkit.index.filters import Selection
+from hashkit.index.ids import Ids
+from hashkit.index.results import RadiusResult
+from hashkit.index.search import to_scan
+from hashkit.index.snapshot import PopcountOrder
+
+Distances = NDArray[np.float64]
+
+
+def check_radius(radius: Any, name: str) -> float:
+    """`radius` as a float that is at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no real number, or less than 0 or NaN.
+    """
+    if isinstance(radius, (bool, np.bool_)) or not isinstance(radius, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a float, got {describe(radius)}")
+    if not radius >= 0:
+        raise ValueError(f"{name} must be at least 0, got {radius}")
+    return float(min(radius, 1))
+
+
+def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
+    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query."""
+    distances, ids = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    for selection in selections:
+        order, allowed, numbers = _in_order(selection, len(queries), n_threads)
+        k_here = min(k, selection.n_rows)
+        found, rows, _ = _native.jaccard_k_nearest(*order, queries, k_here, n_threads, allowed)
+        distances = np.concatenate([distances, found], axis=1)
+        ids = np.concatenate([ids, selection.part.ids_of(rows if numbers is None else numbers[rows])], axis=1)
+    if len(selections) > 1:
+        nearest = np.lexsort((ids, distances), axis=1)[:, :k]
+        return np.take_along_axis(distances, nearest, axis=1), np.take_along_axis(ids, nearest, axis=1)
+    return distances, ids
+
+
+def within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
+    """The selected codes whose distance to each query, as float64, is at most `r`."""
+    answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0), np.empty(0, np.int64))]
+    for selection in selections:
+        order, allowed, numbers = _in_order(selection, len(queries), n_threads)
+        offsets, found, rows, _ = _native.jaccard_within_radius(*order, queries, r, n_threads, allowed)
+        answers.append((offsets, found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
+    if len(answers) <= 2:
+        return RadiusResult(*answers[-1])
+    owners = np.concatenate([np.repeat(np.arange(len(queries)), np.diff(offsets)) for offsets, _, _ in answers])
+    distances, ids = (np.concatenate(column) for column in list(zip(*answers, strict=True))[1:])
+    merged = np.lexsort((ids, distances, owners))
+    return RadiusResult(np.sum([offsets for offsets, _, _ in answers], axis=0), distances[merged], ids[merged])
+
+
+def _in_order(
+    selection: Selection, n_queries: int, n_threads: int
+) -> tuple[PopcountOrder, NDArray[np.uint8] | None, NDArray[np.int64] | None]:
+    """Codes to search in the order of popcounts, which rows are allowed, and their numbers in the part."""
+    codes, allowed, numbers = to_scan(selection, n_queries, n_threads)
+    if numbers is None:
+        return selection.part.popcount_order(n_threads), allowed, None
+    return _native.popcount_order(codes, n_threads), None, numbers
