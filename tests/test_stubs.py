@@ -35,6 +35,7 @@ def native_functions():
             continue
         signature = value.__doc__.splitlines()[0]
         signature = re.sub(r"typing\.SupportsInt( \| typing\.SupportsIndex)?", "int", signature)
+        signature = re.sub(r"typing\.SupportsFloat( \| typing\.SupportsIndex)?", "float", signature)
         signature = signature.replace("numpy.typing.", "").replace("numpy.", "np.")
         functions[name] = ast.parse(f"def {signature}: ...").body[0]
     return functions

@@ -225,7 +225,8 @@ def test_the_border_refuses_rows_that_are_not_there():
 def test_ctrl_c_stops_a_join(n_threads):
     """Within a second of the signal, in the middle of a call that takes far longer."""
     program = f"""
-        import numpy as np, hashkit
+        import signal, numpy as np, hashkit
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         codes = np.random.default_rng(0).integers(0, 256, (3_000_000, 32), np.uint8)
         pairs = hashkit.Index(codes).pairs(2, n_threads={n_threads})
         print("started", flush=True)
