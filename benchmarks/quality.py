@@ -6,11 +6,6 @@ A FILE.npz holds `features` of shape (n, n_dims) and `labels` of shape (n,). `di
 `fashion-mnist` is in Debian's package dataset-fashion-mnist. The first rows are the queries, the others are the
 database and what hashers learn from, without labels.
 
-mAP@1000: average precision over the first 1,000 by Hamming distance, divided by the relevant items among them.
-mAP@all: over the whole ranking. precision r=2: share of relevant items within Hamming distance 2, nothing found counts
-as 0. recall@10: share of the 10 nearest items by cosine of the features that are among the first 100 by Hamming
-distance. Relevant is what has the query's label; equal distances are ranked by row number.
-
 Every measurement is a line of the file given by --results and is not repeated while it stands there: a long run can be
 stopped and continued. Delete the lines of a method that has changed.
 """
@@ -47,6 +42,12 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 SCORES = ("mAP@1000", "mAP@all", "precision r=2", "recall@10")
 IDENTITY = ("data", "n_queries", "n_items", "method", "n_bits", "seed")
 
+DEFINITIONS = """\
+Hashers learn from the items, without labels. mAP@1000: average precision over the first 1,000 by Hamming distance, divided
+by the relevant items among them. mAP@all: over the whole ranking. precision r=2: share of relevant items within Hamming
+distance 2, nothing found counts as 0. recall@10: share of the 10 nearest items by cosine of the features that are among
+the first 100 by Hamming distance. Relevant is what has the query's label; equal distances are ranked by row number."""
+
 Row = dict[str, Any]
 
 
@@ -78,7 +79,7 @@ def main(
         split = split_dataset(dataset, n_queries)
         jobs = list_jobs(dataset.name, split, method or sorted(SETTINGS), bits or [16, 32, 64, 128], seeds)
         shown += run_jobs(split, jobs, done, results)
-    text = "\n\n".join(describe_data(part) for part in by_data(shown))
+    text = "\n\n".join([*(describe_data(part) for part in by_data(shown)), DEFINITIONS])
     if out is None:
         typer.echo(text)
     else:
