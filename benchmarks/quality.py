@@ -43,10 +43,11 @@ SCORES = ("mAP@1000", "mAP@all", "precision r=2", "recall@10")
 IDENTITY = ("data", "n_queries", "n_items", "method", "n_bits", "seed")
 
 DEFINITIONS = """\
-Hashers learn from the items, without labels. mAP@1000: average precision over the first 1,000 by Hamming distance, divided
-by the relevant items among them. mAP@all: over the whole ranking. precision r=2: share of relevant items within Hamming
-distance 2, nothing found counts as 0. recall@10: share of the 10 nearest items by cosine of the features that are among
-the first 100 by Hamming distance. Relevant is what has the query's label; equal distances are ranked by row number."""
+Hashers learn from the items, without labels. mAP@1000: average precision over the first 1,000 by Hamming distance,
+divided by the relevant items among them. mAP@all: over the whole ranking. precision r=2: share of relevant items within
+Hamming distance 2, nothing found counts as 0. recall@10: share of the 10 nearest items by cosine of the features that
+are among the first 100 by Hamming distance. Relevant is what has the query's label; equal distances are ranked by row
+number."""
 
 Row = dict[str, Any]
 
