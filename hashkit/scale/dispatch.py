@@ -11,13 +11,16 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
-from hashkit.scale.actors import Host, ShardActor
+from hashkit.scale.actors import Answer, Host, ShardActor, to_plain
 from hashkit.scale.manifest import Manifest, shard_names
 from hashkit.scale.places import Place
 
+INLINE_BYTES = 100_000
+"""Queries beyond this are put into Ray's object store once, instead of being sent to every shard."""
 PAUSE = 0.1
 """Seconds between two attempts to reach an actor that is being restarted."""
 
@@ -85,7 +88,8 @@ class Dispatcher:
 
     async def ask_all(self, shards: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
         """What each of `shards` answers, in their order, or the exception that says why it does not."""
-        asked = [self._ask(shard, method, timeout, arguments) for shard in shards]
+        sent = [_to_send(argument) for argument in arguments]
+        asked = [self._ask(shard, method, timeout, sent) for shard in shards]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, (RayError, asyncio.TimeoutError)):
@@ -126,7 +130,7 @@ class Dispatcher:
     def _start(self, shard: int) -> Any:
         return self._make.remote(self._place, self._manifest.shards[shard], self._manifest.n_bits)
 
-    async def _ask(self, shard: int, method: str, timeout: float | None, arguments: tuple[Any, ...]) -> Any:
+    async def _ask(self, shard: int, method: str, timeout: float | None, arguments: list[Any]) -> Any:
         """What a shard answers, by whichever of its replicas is in reach.
 
         Raises
@@ -144,9 +148,7 @@ class Dispatcher:
             number = next(self._turns[shard]) % len(actors)
             actor = actors[number]
             try:
-                return await _answer(
-                    getattr(actor, method).remote(*arguments), None if timeout is None else timeout / len(actors)
-                )
+                return await _answer(getattr(actor, method).remote(*arguments), timeout and timeout / len(actors))
             except RayActorError as error:
                 now = self._loop.time()
                 unreachable_since = now if unreachable_since is None else unreachable_since
@@ -161,9 +163,16 @@ class Dispatcher:
                 raise asyncio.TimeoutError
 
 
+def _to_send(argument: Any) -> Any:
+    if not isinstance(argument, np.ndarray):
+        return argument
+    return ray.put(to_plain(argument)) if argument.nbytes > INLINE_BYTES else to_plain(argument)
+
+
 async def _answer(ref: Any, timeout: float | None) -> Any:
     try:
-        return await asyncio.wait_for(ref, timeout)
+        answer = await asyncio.wait_for(ref, timeout)
+        return Answer.from_plain(answer) if isinstance(answer, list) else answer
     except (asyncio.TimeoutError, asyncio.CancelledError):
         with contextlib.suppress(RayError):
             ray.cancel(ref)  # it may still wait in the actor's queue

@@ -10,8 +10,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import ray
-from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.codes import Codes, check_codes, check_n_threads, describe
@@ -20,10 +18,6 @@ from hashkit.index.results import RadiusResult
 from hashkit.scale.dispatch import Dispatcher
 from hashkit.scale.manifest import read_manifest
 from hashkit.scale.places import Place
-
-INLINE_BYTES = 100_000
-"""Arguments beyond this are put into Ray's object store once, instead of being sent to every shard."""
-
 
 FEW_ENTRIES = 4000
 """Merging so many lists or entries takes less than a millisecond."""
@@ -223,13 +217,13 @@ class ShardedIndex:
     async def _nearest(self, queries: Codes, k: int, home: int | None, timeout: float | None) -> Any:
         """(distances, ids) of a batch, and what each shard answered."""
         async with self._slots:
-            shared, first, limits = _shared(queries), [], None
+            first, limits = [], None
             others = [shard for shard in self._all_shards if shard != home]
             if home is not None:
-                first = await self._dispatcher.ask_all([home], "query", timeout, shared, k, None, self._n_threads)
+                first = await self._dispatcher.ask_all([home], "query", timeout, queries, k, None, self._n_threads)
                 if not isinstance(first[0], Exception) and first[0].parts[0].shape[1] == k:
                     limits = np.ascontiguousarray(first[0].parts[0][:, -1])
-            rest = await self._dispatcher.ask_all(others, "query", timeout, shared, k, limits, self._n_threads)
+            rest = await self._dispatcher.ask_all(others, "query", timeout, queries, k, limits, self._n_threads)
             by_shard = rest if home is None else [*rest[:home], *first, *rest[home:]]
             parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
             parts = parts or [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
@@ -253,9 +247,7 @@ class ShardedIndex:
     async def _within(self, queries: Codes, r: int, timeout: float | None) -> Any:
         """(offsets, distances, ids) of a batch, and what each shard answered."""
         async with self._slots:
-            by_shard = await self._dispatcher.ask_all(
-                self._all_shards, "radius", timeout, _shared(queries), r, self._n_threads
-            )
+            by_shard = await self._dispatcher.ask_all(self._all_shards, "radius", timeout, queries, r, self._n_threads)
             parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
             nothing = np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
             n_entries = sum(len(ids) for _, _, ids in parts)
@@ -299,7 +291,3 @@ async def _all(work: Any) -> list[Any]:
         for task in tasks:
             task.cancel()
         raise
-
-
-def _shared(queries: NDArray[Any]) -> Any:
-    return ray.put(queries) if queries.nbytes > INLINE_BYTES else queries
