@@ -40,8 +40,8 @@ HASHKIT_ALWAYS_INLINE __m256i load_row(const uint8_t* p) noexcept {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-// Whether any of 4 * kFours codes of kWords words is within the limit: a vector has the same word of four codes, so
-// that the sum over words is of bytes, and one sum across lanes serves four codes.
+// All or none of 4 * kFours codes of kWords words, as whether any of them is within the limit: a vector has the same
+// word of four codes, so that the sum over words is of bytes, and one sum across lanes serves four codes.
 template <size_t kWords, size_t kFours>
 struct AnyWithin {
   static constexpr int kMost = 64 * kWords;
@@ -73,7 +73,7 @@ struct AnyWithin {
     }
   }
 
-  HASHKIT_ALWAYS_INLINE bool operator()(const uint8_t* codes) const noexcept {
+  HASHKIT_ALWAYS_INLINE uint32_t operator()(const uint8_t* codes) const noexcept {
     __m256i any = _mm256_setzero_si256();
     for (size_t i = 0; i < kFours; ++i) {
       __m256i words[kWords], counts = _mm256_setzero_si256();
@@ -83,7 +83,7 @@ struct AnyWithin {
       }
       any = _mm256_or_si256(any, _mm256_cmpgt_epi32(bound, _mm256_sad_epu8(counts, _mm256_setzero_si256())));
     }
-    return !_mm256_testz_si256(any, any);
+    return _mm256_testz_si256(any, any) ? 0 : (1u << 4 * kFours) - 1;
   }
 };
 
@@ -125,7 +125,7 @@ size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, siz
     default:
       if (n_bytes < 64) return scan(query, codes, n_codes, n_bytes, limit, hits);
       const LongDistance distance{query, n_bytes};
-      const auto passes = [&](const uint8_t* code) noexcept { return distance(code) <= limit; };
+      const auto passes = [&](const uint8_t* code) noexcept { return static_cast<uint32_t>(distance(code) <= limit); };
       return scan_steps<1>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   }
 }

@@ -151,11 +151,12 @@ size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, siz
                  Hit* hits) noexcept {
   if (!fits_eight(n_bytes)) return scan(query, codes, n_codes, n_bytes, limit, hits);
   return with_eight(query, n_bytes, [=](const auto& eight, const auto& distance) noexcept {
-    const __m512i bound = _mm512_set1_epi64(limit);
+    const __m512i bound = _mm512_set1_epi64(limit), places = eight.places();
     const auto passes = [&](const uint8_t* step) noexcept {
-      const __mmask8 first = _mm512_cmple_epi64_mask(eight(step), bound);
-      const __mmask8 second = _mm512_cmple_epi64_mask(eight(step + 8 * n_bytes), bound);
-      return (first | second) != 0;
+      const __m512i first = eight(step), second = eight(step + 8 * n_bytes);
+      const auto mask = [&](__m512i sums) noexcept { return uint32_t{_mm512_cmple_epi64_mask(sums, bound)}; };
+      if (__builtin_expect((mask(first) | mask(second)) == 0, 1)) return uint32_t{0};
+      return mask(_mm512_permutexvar_epi64(places, first)) | mask(_mm512_permutexvar_epi64(places, second)) << 8;
     };
     return scan_steps<16, 0>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   });

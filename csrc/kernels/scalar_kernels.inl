@@ -91,20 +91,21 @@ void distances(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_
   });
 }
 
-// Writes a hit for every code of a few at distance <= limit; row numbers start at first_row.
+// Writes a hit for every code of a mask at distance <= limit, bit 0 standing for codes[0], which is row first_row.
 template <class Distance>
-HASHKIT_ALWAYS_INLINE size_t write_passing(const Distance& distance, const uint8_t* codes, size_t n_codes,
+HASHKIT_ALWAYS_INLINE size_t write_passing(const Distance& distance, const uint8_t* codes, uint32_t mask,
                                            size_t n_bytes, int limit, size_t first_row, Hit* hits) noexcept {
   size_t n_hits = 0;
-  for (size_t i = 0; i < n_codes; ++i) {
+  for (; mask != 0; mask &= mask - 1) {
+    const auto i = static_cast<size_t>(__builtin_ctz(mask));
     const int d = distance(codes + i * n_bytes);
     if (d <= limit) hits[n_hits++] = Hit{static_cast<uint32_t>(first_row + i), 0, static_cast<uint16_t>(d)};
   }
   return n_hits;
 }
 
-// Scans kStep codes at a time: `passes` says whether any of them is within the limit, which is rare, and only then are
-// their distances looked at one by one. Every line of the memory kAhead is asked for: on Zen 3 1,000,000 codes of
+// Scans kStep codes at a time: `passes` gives a mask of those that may be within the limit, which is rare, and only
+// their distances are looked at one by one. Every line of the memory kAhead is asked for: on Zen 3 1,000,000 codes of
 // 128 bits take 673 us so, 920 us without, and 1,451 us when one line a page ahead is asked for. On Zen 4 nothing is
 // as good as not to ask (kAhead = 0).
 template <size_t kStep, size_t kAhead = 1024, class Passes, class Distance>
@@ -116,19 +117,19 @@ HASHKIT_ALWAYS_INLINE size_t scan_steps(const Passes& passes, const Distance& di
     if constexpr (kAhead != 0) {
       for (size_t line = 0; line < kStep * n_bytes; line += 64) __builtin_prefetch(step + kAhead + line);
     }
-    if (__builtin_expect(passes(step), 0)) {
-      n_hits += write_passing(distance, step, kStep, n_bytes, limit, i, hits + n_hits);
-    }
+    const uint32_t mask = passes(step);
+    if (__builtin_expect(mask != 0, 0)) n_hits += write_passing(distance, step, mask, n_bytes, limit, i, hits + n_hits);
   }
-  return n_hits + write_passing(distance, codes + i * n_bytes, n_codes - i, n_bytes, limit, i, hits + n_hits);
+  const auto rest = static_cast<uint32_t>((1u << (n_codes - i)) - 1);
+  return n_hits + write_passing(distance, codes + i * n_bytes, rest, n_bytes, limit, i, hits + n_hits);
 }
 
 size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
   return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
     const auto passes = [=](const uint8_t* step) noexcept {
-      bool any = false;
-      for (size_t i = 0; i < 4; ++i) any |= distance(step + i * n_bytes) <= limit;
-      return any;
+      uint32_t mask = 0;
+      for (size_t i = 0; i < 4; ++i) mask |= static_cast<uint32_t>(distance(step + i * n_bytes) <= limit) << i;
+      return mask;
     };
     return scan_steps<4>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   });
