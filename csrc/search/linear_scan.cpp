@@ -20,19 +20,24 @@ struct KNearestVisitor {
   RowSet allowed;
   size_t first;  // number of the query of top_ks[0]
   std::vector<TopK> top_ks;
+  std::vector<int> limits;  // theirs, close together: they are read far more often than anything else of a query
 
-  // `limits` is that of the whole call, or null.
-  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits, const int32_t* limits)
+  // `limits_of` is that of the whole call, or null.
+  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits, const int32_t* limits_of)
       : allowed(allowed), first(first) {
     top_ks.reserve(n_queries);
+    limits.reserve(n_queries);
     for (size_t q = first; q < first + n_queries; ++q) {
-      top_ks.emplace_back(k, limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits));
+      limits.push_back(limits_of == nullptr ? n_bits : std::clamp(limits_of[q], 0, n_bits));
+      top_ks.emplace_back(k, limits.back());
     }
   }
   bool go_on() const noexcept { return true; }
-  int limit(size_t q) const noexcept { return top_ks[q - first].ascending_limit(); }
+  int limit(size_t q) const noexcept { return limits[q - first]; }
   void push(size_t q, size_t row, int distance) {
-    if (allowed.has(row)) top_ks[q - first].push(static_cast<int64_t>(row), distance);
+    if (!allowed.has(row)) return;
+    top_ks[q - first].push(static_cast<int64_t>(row), distance);
+    limits[q - first] = top_ks[q - first].ascending_limit();
   }
 };
 

@@ -47,7 +47,8 @@ class TopK {
 
   // The k nearest, or all if fewer were pushed, in order. Leaves nothing behind.
   std::vector<Neighbor> take() {
-    discard();
+    drop_beyond_limit();
+    if (kept_.size() > k_) keep_k();
     std::sort(kept_.begin(), kept_.end());
     std::vector<Neighbor> nearest;
     nearest.reserve(kept_.size());
@@ -65,15 +66,20 @@ class TopK {
   static int32_t distance_of(uint64_t key) noexcept { return static_cast<int32_t>(key >> kRowBits); }
 
   void discard() {
-    if (kept_.size() <= k_) return;
+    drop_beyond_limit();
+    if (kept_.size() > k_ + (k_ + kSlack) / 2) keep_k();  // many ties at the limit
+  }
+
+  void drop_beyond_limit() {
+    const uint64_t beyond = static_cast<uint64_t>(limit_ + 1) << kRowBits;
+    kept_.erase(std::remove_if(kept_.begin(), kept_.end(), [=](uint64_t key) { return key >= beyond; }), kept_.end());
+  }
+
+  // Of those within the limit, more than k.
+  void keep_k() {
     std::nth_element(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(k_), kept_.end());
-    // Of those at the limit some may go: what is kept must agree with the counts.
-    for (size_t i = k_; i < kept_.size(); ++i) {
-      if (distance_of(kept_[i]) <= limit_) {
-        --counts_[static_cast<size_t>(distance_of(kept_[i]))];
-        --n_within_;
-      }
-    }
+    for (size_t i = k_; i < kept_.size(); ++i) --counts_[static_cast<size_t>(distance_of(kept_[i]))];
+    n_within_ = k_;
     kept_.resize(k_);
   }
 
