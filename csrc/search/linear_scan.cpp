@@ -1,6 +1,9 @@
 #include "search/linear_scan.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
 
 #include "parallel/parallel_for.hpp"
 #include "search/scan_loops.hpp"
@@ -10,6 +13,12 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kCodesPerThread = 200'000;
+
+// Limits are guessed from a sample where that saves more than it costs.
+constexpr size_t kSampleStep = 64;
+constexpr size_t kLeastSample = 4096;  // codes
+constexpr size_t kLeastGuessed = 16;   // neighbors
+constexpr size_t kLeastGuessing = 64;  // queries
 
 int n_bits_of(CodesView codes) {
   return static_cast<int>(8 * codes.n_bytes);
@@ -22,15 +31,11 @@ struct KNearestVisitor {
   std::vector<TopK> top_ks;
   std::vector<int> limits;  // theirs, close together: they are read far more often than anything else of a query
 
-  // `limits_of` is that of the whole call, or null.
-  KNearestVisitor(RowSet allowed, size_t first, size_t n_queries, size_t k, int n_bits, const int32_t* limits_of)
-      : allowed(allowed), first(first) {
-    top_ks.reserve(n_queries);
-    limits.reserve(n_queries);
-    for (size_t q = first; q < first + n_queries; ++q) {
-      limits.push_back(limits_of == nullptr ? n_bits : std::clamp(limits_of[q], 0, n_bits));
-      top_ks.emplace_back(k, limits.back());
-    }
+  // `limits` has one for each query, from 0 to n_bits.
+  KNearestVisitor(RowSet allowed, size_t first, size_t k, std::vector<int> own_limits)
+      : allowed(allowed), first(first), limits(std::move(own_limits)) {
+    top_ks.reserve(limits.size());
+    for (int limit : limits) top_ks.emplace_back(k, limit);
   }
   bool go_on() const noexcept { return true; }
   int limit(size_t q) const noexcept { return limits[q - first]; }
@@ -50,23 +55,103 @@ void write_row(const std::vector<Neighbor>& nearest, size_t k, int32_t* distance
   std::fill(rows + nearest.size(), rows + k, -1);
 }
 
+// What one call asks for, and where the answers go.
+struct Request {
+  const KernelTable& kernels;
+  CodesView codes;
+  RowSet allowed;
+  CodesView queries;
+  size_t k;
+  const int32_t* limits;  // or null
+  int32_t* distances;
+  int64_t* rows;
+
+  int limit(size_t q) const noexcept {
+    return limits == nullptr ? n_bits_of(codes) : std::clamp(limits[q], 0, n_bits_of(codes));
+  }
+  void write(size_t q, const std::vector<Neighbor>& nearest) const {
+    write_row(nearest, k, distances + q * k, rows + q * k);
+  }
+};
+
 // One query by several threads, each over a range of the rows.
-void split_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, const uint8_t* query, size_t k,
-                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limit) {
+void split_k_nearest(const Request& request, size_t q, size_t n_threads) {
+  const CodesView codes = request.codes;
   std::vector<std::vector<Neighbor>> parts(n_threads);
   parallel_for(n_threads, n_threads, [&](size_t part) {
-    KNearestVisitor visitor(allowed, 0, 1, k, n_bits_of(codes), limit);
+    KNearestVisitor visitor(request.allowed, q, request.k, {request.limit(q)});
     std::vector<Hit> hits;
-    scan_rows(kernels, codes, codes.n_codes * part / n_threads, codes.n_codes * (part + 1) / n_threads, query, 0, hits,
-              visitor);
+    scan_rows(request.kernels, codes, codes.n_codes * part / n_threads, codes.n_codes * (part + 1) / n_threads,
+              request.queries.row(q), q, hits, visitor);
     parts[part] = visitor.top_ks[0].take();
   });
   std::vector<Neighbor> all;
   for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
-  const size_t n_found = std::min(k, all.size());
+  const size_t n_found = std::min(request.k, all.size());
   std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n_found), all.end());
   all.resize(n_found);
-  write_row(all, k, distances, rows);
+  request.write(q, all);
+}
+
+// Every kSampleStep-th of the codes, as far as allowed; none where there is nothing to guess.
+std::vector<uint8_t> sample_codes(const Request& request) {
+  const CodesView codes = request.codes;
+  std::vector<uint8_t> sample;
+  if (request.k < kLeastGuessed || request.queries.n_codes < kLeastGuessing) return sample;
+  sample.reserve(codes.n_codes / kSampleStep * codes.n_bytes);
+  for (size_t row = kSampleStep - 1; row < codes.n_codes; row += kSampleStep) {
+    if (request.allowed.has(row)) sample.insert(sample.end(), codes.row(row), codes.row(row + 1));
+  }
+  return sample;
+}
+
+// Lowers limits to what very likely holds the k nearest: without that, until many codes have been seen, far more than
+// k pass. How many of the k are in the sample is Poisson distributed around k / kSampleStep; the limit is the distance
+// of one more than come up in a thousand queries.
+void guess_limits(const Request& request, const std::vector<uint8_t>& sampled, size_t first, std::vector<int>& limits) {
+  const size_t n_bytes = request.codes.n_bytes;
+  const CodesView sample{sampled.data(), sampled.size() / n_bytes, n_bytes};
+  const double expected = static_cast<double>(request.k) / kSampleStep;
+  const auto rank = static_cast<size_t>(expected + 4 * std::sqrt(expected) + 2.5);
+  if (sample.n_codes < std::max(kLeastSample, 8 * rank)) return;
+  KNearestVisitor visitor({}, first, rank, limits);
+  scan_queries(request.kernels, sample, 0, request.queries, first, first + limits.size(), visitor);
+  for (size_t i = 0; i < limits.size(); ++i) {
+    const std::vector<Neighbor> nearest = visitor.top_ks[i].take();
+    if (nearest.size() == rank) limits[i] = nearest.back().distance;
+  }
+}
+
+// Some queries without a guess.
+void scan_some(const Request& request, const std::vector<size_t>& some) {
+  const size_t n_bytes = request.codes.n_bytes;
+  std::vector<uint8_t> gathered(some.size() * n_bytes);
+  std::vector<int> limits;
+  for (size_t i = 0; i < some.size(); ++i) {
+    std::memcpy(gathered.data() + i * n_bytes, request.queries.row(some[i]), n_bytes);
+    limits.push_back(request.limit(some[i]));
+  }
+  KNearestVisitor visitor(request.allowed, 0, request.k, limits);
+  scan_queries(request.kernels, request.codes, 0, {gathered.data(), some.size(), n_bytes}, 0, some.size(), visitor);
+  for (size_t i = 0; i < some.size(); ++i) request.write(some[i], visitor.top_ks[i].take());
+}
+
+void scan_range(const Request& request, const std::vector<uint8_t>& sample, size_t first, size_t last) {
+  std::vector<int> limits;
+  for (size_t q = first; q < last; ++q) limits.push_back(request.limit(q));
+  guess_limits(request, sample, first, limits);
+  KNearestVisitor visitor(request.allowed, first, request.k, limits);
+  scan_queries(request.kernels, request.codes, 0, request.queries, first, last, visitor);
+  std::vector<size_t> guessed_too_low;
+  for (size_t q = first; q < last; ++q) {
+    const std::vector<Neighbor> nearest = visitor.top_ks[q - first].take();
+    if (nearest.size() < request.k && limits[q - first] < request.limit(q)) {
+      guessed_too_low.push_back(q);
+    } else {
+      request.write(q, nearest);
+    }
+  }
+  scan_some(request, guessed_too_low);
 }
 
 struct RadiusVisitor {
@@ -87,22 +172,16 @@ struct RadiusVisitor {
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
+  const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
   const size_t worth = std::min(n_threads, codes.n_codes / kCodesPerThread);
   if (queries.n_codes < n_threads && worth > 1) {
-    for (size_t q = 0; q < queries.n_codes; ++q) {
-      split_k_nearest(kernels, codes, allowed, queries.row(q), k, worth, distances + q * k, rows + q * k,
-                      limits == nullptr ? nullptr : limits + q);
-    }
+    for (size_t q = 0; q < queries.n_codes; ++q) split_k_nearest(request, q, worth);
     return;
   }
+  const std::vector<uint8_t> sample = sample_codes(request);
   const size_t step = queries_per_task(queries.n_codes, n_threads);
   parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
-    const size_t first = task * step, last = std::min(first + step, queries.n_codes);
-    KNearestVisitor visitor(allowed, first, last - first, k, n_bits_of(codes), limits);
-    scan_queries(kernels, codes, 0, queries, first, last, visitor);
-    for (size_t q = first; q < last; ++q) {
-      write_row(visitor.top_ks[q - first].take(), k, distances + q * k, rows + q * k);
-    }
+    scan_range(request, sample, task * step, std::min((task + 1) * step, queries.n_codes));
   });
 }
 

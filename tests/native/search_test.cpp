@@ -154,6 +154,39 @@ TEST(scan_k_nearest_of_many_queries) {
   }
 }
 
+// Enough codes and queries that limits are guessed from a sample, of every 64th code: each query of the batch must be
+// answered as if it came alone. With `misled` these codes are near to all queries, and no others are: every guess is
+// then too low.
+void check_guessed_limits(const KernelTable& kernels, bool misled, RowSet allowed) {
+  constexpr size_t kCodes = 280'000, kQueries = 64, k = 100;
+  Sets sets(kCodes, kQueries, 4, misled ? Data::kNear : Data::kRandom);
+  for (size_t row = 0; misled && row < kCodes; ++row) {
+    if (row % 64 != 63 || row >= 64 * 64) sets.codes[4 * row + row % 3] = sets.codes[4 * row + 3] = 0xFF;
+  }
+  std::vector<int32_t> distances(kQueries * k), limits(kQueries, 32);
+  std::vector<int64_t> rows(kQueries * k);
+  limits[5] = 3;
+  scan_k_nearest(kernels, sets.stored, allowed, sets.asked, k, 2, distances.data(), rows.data(), limits.data());
+  for (size_t q = 0; q < kQueries; ++q) {
+    std::vector<int32_t> own_distances(k);
+    std::vector<int64_t> own_rows(k);
+    scan_k_nearest(kernels, sets.stored, allowed, {sets.asked.row(q), 1, 4}, k, 1, own_distances.data(),
+                   own_rows.data(), &limits[q]);
+    CHECK(std::equal(own_distances.begin(), own_distances.end(), &distances[q * k]) &&
+              std::equal(own_rows.begin(), own_rows.end(), &rows[q * k]),
+          isa_name(kernels.isa), ", query ", q, misled ? ", misled" : "");
+  }
+}
+
+TEST(scan_k_nearest_by_guessed_limits) {
+  const SomeRows rows(280'000, 2);
+  for (Isa isa : reference::tested_isas()) {
+    check_guessed_limits(kernel_table(isa), false, {});
+    check_guessed_limits(kernel_table(isa), true, {});
+    check_guessed_limits(kernel_table(isa), false, rows.set());
+  }
+}
+
 TEST(scan_of_nothing) {
   for (Isa isa : reference::tested_isas()) {
     const KernelTable& kernels = kernel_table(isa);
