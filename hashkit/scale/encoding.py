@@ -110,6 +110,7 @@ class _Encoder:
         self._hasher, self._column, self._ids, self._batch_size, self._parts = hasher, column, ids, batch_size, parts
 
     def __call__(self, block: pa.Table) -> pa.Table:
+        pa.default_memory_pool().release_unused()  # what reading earlier blocks took
         require_columns(block, self._column, self._ids)
         ids = id_column(block, self._ids)
         if self._parts is None:
