@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import ray.data
 
 from hashkit.scale import ShardedIndex, encode
+from hashkit.scale.actors import Answer, to_plain
 from hashkit.scale.manifest import Manifest, write_manifest
 from hashkit.scale.places import Place
 from hashkit.scale.shards import shards_of, write_shard
@@ -155,10 +156,10 @@ class SimulatedShards:
     """Answers at once for every shard that it stands for."""
 
     def __init__(self):
-        self._answer = simulated_answers(1, 1, K)[0]
+        self._answer = Answer(simulated_answers(1, 1, K)[0], 0.0)
 
-    def query(self, queries):
-        return self._answer
+    def query(self, plain_queries, k, plain_limits, n_threads):
+        return self._answer.to_plain()
 
 
 def test_a_thousand_simulated_shards(cluster, full, say):
@@ -175,11 +176,11 @@ def test_a_thousand_simulated_shards(cluster, full, say):
         say(f"\nmerge of {n_shards} shards, {n_queries} queries, k = {K}: {milliseconds(checked)}; of 20 machines that")
         say(f"merged 50 each: {milliseconds(second)}")
     actors = [ray.remote(num_cpus=0)(SimulatedShards).remote() for _ in range(4)]
-    query = np.zeros((1, 8), np.uint8)
+    question = to_plain(np.zeros((1, 8), np.uint8)), K, None, 1
 
     async def fan_out(n_calls):
         started = time.perf_counter()
-        await asyncio.gather(*[actors[i % 4].query.remote(query) for i in range(n_calls)])
+        await asyncio.gather(*[actors[i % 4].query.remote(*question) for i in range(n_calls)])
         return time.perf_counter() - started
 
     async def measure(n_calls):
