@@ -8,6 +8,23 @@ from numpy.typing import NDArray
 _Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
 _WithinRadius = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 
+def bucket_pairs(
+    codes: NDArray[np.uint8],
+    first: int,
+    last: int,
+    others: NDArray[np.uint8] | None,
+    table_codes: NDArray[np.uint8],
+    table_rows: NDArray[np.uint32],
+    table_starts: NDArray[np.uint32],
+    n_bits: int,
+    radius: int,
+    max_pairs: int,
+    n_threads: int,
+    isa: str = "",
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]] | None: ...
+def bucket_tables(
+    codes: NDArray[np.uint8], n_bits: int, n_left: int, radius: int, n_threads: int, always: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32], NDArray[np.uint32]] | None: ...
 def count_rows(rows: NDArray[np.uint8], n_rows: int) -> int: ...
 def default_isa() -> str: ...
 def flatten(parents: NDArray[np.int64]) -> None: ...

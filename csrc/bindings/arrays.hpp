@@ -51,10 +51,11 @@ inline const KernelTable& kernels_named(const std::string& isa) {
 }
 
 // Hands a vector over to numpy without copying it.
-template <class Value>
-py::array_t<Value> to_array(std::vector<Value>&& values) {
-  auto* owned = new std::vector<Value>(std::move(values));
-  py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<Value>*>(p); });
+template <class Value, class Allocator>
+py::array_t<Value> to_array(std::vector<Value, Allocator>&& values) {
+  using Vector = std::vector<Value, Allocator>;
+  auto* owned = new Vector(std::move(values));
+  py::capsule owner(owned, [](void* p) { delete static_cast<Vector*>(p); });
   return py::array_t<Value>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
 }
 

@@ -1,13 +1,14 @@
 """All pairs of codes within a radius, in one set or across two, and the groups that such pairs connect.
 
 Both sides are taken as one part each, in ascending order of id, with nothing removed; so pairs ordered by row are
-ordered by id, and each pair of one set is met from its smaller id. The rows of the left side go block by block. A block
-that turns out to have more pairs than fit is begun again with half the rows.
+ordered by id, and each pair of one set is met from its smaller id. Partners are looked up in tables where that promises
+to be faster than a scan (see csrc/search/bucket_join.hpp); the pairs are the same. The rows of the left side go block
+by block. A block that turns out to have more pairs than fit is begun again with half the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +22,15 @@ from hashkit.index.ids import Ids
 from hashkit.index.snapshot import Part, Rows, Snapshot
 
 Distances = NDArray[np.int32]
+RowPairs = tuple[Rows, Rows, Distances]
+Finder = Callable[[int, int, int], RowPairs | None]
 
 MAX_PAIRS = 2**20
 """Pairs in a block, unless a single row has more."""
-ROWS_PER_THREAD = 1024
-"""Rows of the left side that share one pass over the right side; more would hardly make it faster."""
+ROWS_PER_SCAN = 1024
+"""Rows of the left side that share one pass over the right side, per thread; more would hardly make it faster."""
+ROWS_PER_LOOKUP = 2**17
+"""Rows of the left side that are looked up before a block is handed out, per thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,7 @@ def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, pr
     """The pairs of `left` and `right`, or of `left` with itself, each once, by (left id, right id)."""
     (left_part,) = compact(left).parts
     right_part = None if right is None else compact(right).parts[0]
-    return _with_ids(left_part, right_part, radius, n_threads, progress)
+    return _with_ids(left_part, right_part, left.n_bits, radius, n_threads, progress)
 
 
 def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Ids:
@@ -62,32 +67,34 @@ def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Id
     # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
     firsts, distinct = _distinct(part.codes)
     parents = np.arange(len(firsts))
-    for left, right, _ in _row_pairs(part.codes.take(firsts, axis=0), None, radius, n_threads, progress):
+    different = part.codes.take(firsts, axis=0)
+    for left, right, _ in _row_pairs(different, None, snapshot.n_bits, radius, n_threads, progress):
         _native.unite(parents, left, right)
     _native.flatten(parents)
     return part.ids_of(firsts[parents[distinct]])
 
 
-def _with_ids(left: Part, right: Part | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
+def _with_ids(
+    left: Part, right: Part | None, n_bits: int, radius: int, n_threads: int, progress: bool
+) -> Iterator[PairBlock]:
     others = left if right is None else right
     for rows, other_rows, distances in _row_pairs(
-        left.codes, None if right is None else right.codes, radius, n_threads, progress
+        left.codes, None if right is None else right.codes, n_bits, radius, n_threads, progress
     ):
         yield PairBlock(left.ids_of(rows), others.ids_of(other_rows), distances)
 
 
 def _row_pairs(
-    codes: Codes, others: Codes | None, radius: int, n_threads: int, progress: bool
-) -> Iterator[tuple[Rows, Rows, Distances]]:
+    codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int, progress: bool
+) -> Iterator[RowPairs]:
     """The pairs by row, without empty blocks."""
     n_partners = len(codes if others is None else others)
-    full = n_rows = ROWS_PER_THREAD * n_threads
-    first = 0
+    find, full = _finder(codes, others, n_bits, radius, n_threads)
+    n_rows, first = full, 0
     with tqdm(total=len(codes), unit=" codes", disable=not progress) as bar:
         while first < len(codes):
             last = min(first + n_rows, len(codes))
-            max_pairs = MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners)
-            found = _native.scan_pairs(codes, first, last, others, radius, max_pairs, n_threads)
+            found = find(first, last, MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners))
             if found is None:
                 n_rows = (last - first + 1) // 2
                 continue
@@ -97,6 +104,25 @@ def _row_pairs(
             first = last
             if len(found[0]) < MAX_PAIRS // 4:
                 n_rows = min(2 * n_rows, full)
+
+
+def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int) -> tuple[Finder, int]:
+    """What finds the pairs of rows [first, last) if these are not too many, and how many rows it is best given."""
+    partners, n_left = (codes, 0) if others is None else (others, max(1, len(codes)))
+    try:
+        tables = _native.bucket_tables(partners, n_bits, n_left, radius, n_threads)
+    except MemoryError:  # a scan needs none
+        tables = None
+
+    if tables is None:
+        return (
+            lambda first, last, most: _native.scan_pairs(codes, first, last, others, radius, most, n_threads)
+        ), ROWS_PER_SCAN * n_threads
+    return (
+        lambda first, last, most: _native.bucket_pairs(
+            codes, first, last, others, *tables, n_bits, radius, most, n_threads
+        )
+    ), ROWS_PER_LOOKUP * n_threads
 
 
 def _distinct(codes: Codes) -> tuple[Rows, Rows]:

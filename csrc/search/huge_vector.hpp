@@ -1,0 +1,40 @@
+// Vectors that are read and written at random places: in pages of 2 MiB where the system gives them, so that an access
+// seldom misses the TLB as well as the cache.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+namespace hashkit {
+
+template <class Value>
+struct HugePageAllocator {
+  using value_type = Value;
+
+  HugePageAllocator() = default;
+  template <class Other>
+  HugePageAllocator(const HugePageAllocator<Other>&) noexcept {}
+
+  Value* allocate(size_t n) {
+    constexpr size_t kHugePage = size_t{2} << 20;
+    const size_t alignment = n * sizeof(Value) < kHugePage ? 64 : kHugePage;
+    const size_t rounded = (n * sizeof(Value) + alignment - 1) / alignment * alignment;
+    void* p = std::aligned_alloc(alignment, rounded);
+    if (p == nullptr) throw std::bad_alloc();
+    if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);  // a wish: it may be refused
+    return static_cast<Value*>(p);
+  }
+  void deallocate(Value* p, size_t) noexcept { std::free(p); }
+
+  bool operator==(const HugePageAllocator&) const noexcept { return true; }
+  bool operator!=(const HugePageAllocator&) const noexcept { return false; }
+};
+
+template <class Value>
+using HugeVector = std::vector<Value, HugePageAllocator<Value>>;
+
+}  // namespace hashkit
