@@ -1,6 +1,7 @@
 #include "search/linear_scan.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -12,7 +13,10 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kCodesPerThread = 200'000;
+// One query is shared among threads from two of these on: a thread costs 50 to 80 us to start, in which one core of a
+// Zen 4 reads 5 MB. benchmarks/bench_scan.py measures where two begin to pay.
+constexpr size_t kBytesPerThread = 8 << 20;
+constexpr size_t kBytesPerPiece = 1 << 20;
 
 // Limits are guessed from a sample where that saves more than it costs.
 constexpr size_t kSampleStep = 64;
@@ -74,15 +78,20 @@ struct Request {
   }
 };
 
-// One query by several threads, each over a range of the rows.
+// One query by several threads, each of which takes pieces of the rows until there are none left: one that is held up
+// by another process takes fewer.
 void split_k_nearest(const Request& request, size_t q, size_t n_threads) {
   const CodesView codes = request.codes;
+  const size_t piece = std::max<size_t>(kRowBlock, kBytesPerPiece / codes.n_bytes);
   std::vector<std::vector<Neighbor>> parts(n_threads);
+  std::atomic<size_t> next{0};
   parallel_for(n_threads, n_threads, [&](size_t part) {
     KNearestVisitor visitor(request.allowed, q, request.k, {request.limit(q)});
     std::vector<Hit> hits;
-    scan_rows(request.kernels, codes, codes.n_codes * part / n_threads, codes.n_codes * (part + 1) / n_threads,
-              request.queries.row(q), q, hits, visitor);
+    for (size_t row; (row = next.fetch_add(piece, std::memory_order_relaxed)) < codes.n_codes;) {
+      scan_rows(request.kernels, codes, row, std::min(row + piece, codes.n_codes), request.queries.row(q), q, hits,
+                visitor);
+    }
     parts[part] = visitor.top_ks[0].take();
   });
   std::vector<Neighbor> all;
@@ -173,7 +182,7 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
   const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
-  const size_t worth = std::min(n_threads, codes.n_codes / kCodesPerThread);
+  const size_t worth = std::min(n_threads, codes.n_codes * codes.n_bytes / kBytesPerThread);
   if (queries.n_codes < n_threads && worth > 1) {
     for (size_t q = 0; q < queries.n_codes; ++q) split_k_nearest(request, q, worth);
     return;

@@ -92,9 +92,13 @@ void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, Cod
   }
 }
 
-// How a batch is cut into tasks: enough for every thread, none larger than kQueriesPerTask.
+// How a batch is cut into tasks: enough for every thread, none larger than kQueriesPerTask; two for each where they
+// stay large enough, so that a thread that is held up by another process does not hold up the call.
 inline size_t queries_per_task(size_t n_queries, size_t n_threads) {
-  return std::clamp((n_queries + n_threads - 1) / n_threads, size_t{1}, kQueriesPerTask);
+  constexpr size_t kLeastQueries = 192;
+  const auto share = [=](size_t n_tasks) { return (n_queries + n_tasks - 1) / n_tasks; };
+  if (n_threads > 1 && share(2 * n_threads) >= kLeastQueries) return std::min(share(2 * n_threads), kQueriesPerTask);
+  return std::clamp(share(n_threads), size_t{1}, kQueriesPerTask);
 }
 
 }  // namespace hashkit

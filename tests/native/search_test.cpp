@@ -141,7 +141,7 @@ TEST(scan_k_nearest_over_many_tiles) {
 TEST(scan_k_nearest_of_one_query_by_many_threads) {
   for (Isa isa : reference::tested_isas()) {
     for (Data data : {Data::kRandom, Data::kFew}) {
-      const Sets sets(700'001, 1, 2, data);
+      const Sets sets(700'001, 1, 40, data);  // 28 MB
       for (size_t k : {1, 50}) check_k_nearest(kernel_table(isa), sets, k, 3);
     }
   }
