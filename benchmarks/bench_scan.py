@@ -1,0 +1,257 @@
+"""How near is the linear scan to the machine's limits, and how far ahead of faiss?
+
+Each figure is a share of what the machine itself does in the same run: the bandwidth at which one core reads memory,
+measured on as many bytes as the codes have, and the words per second that it xors and counts within the nearest cache.
+Answers are checked before anything is timed. With ``--full`` every bar that the project promises is an assertion;
+without, small sizes show that all of it runs.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import time
+from functools import cache
+
+import numpy as np
+import pytest
+
+import hashkit
+from hashkit.datasets import synthetic_codes
+
+# n_bits, n_codes, and how many times faster than faiss a batch and one query must be
+SMALL = [(64, 200_000, 1, 1), (256, 50_000, 1, 1)]
+FULL = [
+    (64, 1_000_000, 7, 2.5),
+    (128, 1_000_000, 5.5, 1.9),
+    (256, 1_000_000, 4.5, 4),
+    (64, 10_000_000, 7, 4.5),
+    (128, 10_000_000, 5, 3.4),
+]
+KS = (1, 10, 100)
+K = 10
+N_SINGLE = 20
+SHARE_OF_BANDWIDTH = 0.85
+NUMPY_QUERIES = 10
+
+
+def pytest_generate_tests(metafunc):
+    if "case" in metafunc.fixturenames:
+        cases = FULL if metafunc.config.getoption("--full") else SMALL
+        metafunc.parametrize("case", cases, ids=lambda case: f"{case[1] // 1000}k-{case[0]}")
+
+
+@cache
+def workload(n_bits, n_codes, n_queries):
+    return synthetic_codes("clustered", n_codes=n_codes, n_queries=n_queries, n_bits=n_bits, random_state=7)
+
+
+@pytest.fixture
+def sets(case, full):
+    """The codes of a case, and its queries."""
+    return workload(case[0], case[1], 1000 if full else 100)
+
+
+def seconds(work, rounds=5, clock=time.process_time):
+    """The median time of some calls."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = clock()
+        work()
+        times.append(clock() - start)
+    return float(np.median(times))
+
+
+MACHINE = """
+#include <stddef.h>
+#include <stdint.h>
+uint64_t count(const uint64_t* words, size_t n, uint64_t n_queries) {
+  uint64_t sum = 0;
+  for (uint64_t query = 0; query < n_queries; ++query) {
+    for (size_t i = 0; i < n; ++i) sum += __builtin_popcountll(words[i] ^ query);
+  }
+  return sum;
+}
+uint64_t read(const uint64_t* words, size_t n, uint64_t all) {
+  for (size_t i = 0; i < n; ++i) all |= words[i];
+  return all;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory):
+    """Two plain loops, compiled for this very machine: what it can do, to compare with."""
+    compiler = shutil.which(os.environ.get("CC", "gcc"))
+    if compiler is None:
+        pytest.skip("no C compiler to measure the machine with")
+    folder = tmp_path_factory.mktemp("machine")
+    (folder / "machine.c").write_text(MACHINE)
+    options = ["-O3", "-march=native", "-funroll-loops", "-shared", "-fPIC"]
+    subprocess.run([compiler, *options, "machine.c", "-o", "machine.so"], cwd=folder, check=True)
+    library = ctypes.CDLL(folder / "machine.so")
+    for loop in (library.count, library.read):
+        loop.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]
+    return library
+
+
+def bandwidth(machine, n_bytes):
+    """Bytes per second at which one core reads so many."""
+    words = np.ones(n_bytes // 8, np.uint64)
+    return n_bytes / seconds(lambda: machine.read(words.ctypes.data, len(words), 0), 15)
+
+
+def words_per_second(machine):
+    """Words of 64 bits that one core xors and counts in its nearest cache."""
+    words = np.ones(2048, np.uint64)
+    return 10_000 * len(words) / seconds(lambda: machine.count(words.ctypes.data, len(words), 10_000))
+
+
+def numpy_query(codes, query, k):
+    """Distances to everything, a selection, and a sort by (distance, id): what a careful user of numpy writes."""
+    words = codes.view(np.uint64)
+    distances = np.bitwise_count(words ^ query.view(np.uint64)).sum(axis=1, dtype=np.int32)
+    candidates = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
+    ids = candidates[np.argsort(distances[candidates], kind="stable")[:k]]
+    return distances[ids], ids
+
+
+def check_answers(index, codes, queries):
+    """Batches and single queries give what numpy finds."""
+    for k in KS:
+        found = index.query(queries, k=k)
+        for number in range(NUMPY_QUERIES):
+            expected = numpy_query(codes, queries[number], k)
+            for answer in ([part[number] for part in found], index.query(queries[number], k=k)):
+                np.testing.assert_array_equal(answer[0], expected[0])
+                np.testing.assert_array_equal(answer[1], expected[1])
+
+
+def one_by_one(search, queries):
+    return lambda: [search(queries[i : i + 1]) for i in range(N_SINGLE)]
+
+
+def faiss_times(codes, queries):
+    """Seconds per query of faiss by k, in a batch and alone; its distances are compared with hashkit's."""
+    faiss = pytest.importorskip("faiss")
+    faiss.omp_set_num_threads(1)
+    peer = faiss.IndexBinaryFlat(8 * codes.shape[1])
+    peer.add(codes)
+    np.testing.assert_array_equal(peer.search(queries[:20], K)[0], hashkit.Index(codes).query(queries[:20], k=K)[0])
+    batch = {k: seconds(lambda k=k: peer.search(queries, k), 1) / len(queries) for k in KS}
+    return batch, seconds(one_by_one(lambda q: peer.search(q, K), queries), 3) / N_SINGLE
+
+
+def test_against_faiss(case, sets, machine, full, note):
+    n_bits, n_codes, batch_bar, one_bar = case
+    codes, queries = sets
+    index = hashkit.Index(codes)
+    check_answers(index, codes, queries)
+    batch = {k: seconds(lambda k=k: index.query(queries, k=k, n_threads=1), 3) / len(queries) for k in KS}
+    one = seconds(one_by_one(lambda q: index.query(q, k=K, n_threads=1), queries)) / N_SINGLE
+    limit = codes.nbytes / bandwidth(machine, codes.nbytes)
+    share = limit / one
+    counted = codes.nbytes / 8 / batch[K] / words_per_second(machine)
+    note(
+        f"{n_codes:,} x {n_bits}, µs per query: batch "
+        + ", ".join(f"{batch[k] * 1e6:.0f} (k = {k})" for k in KS)
+        + f", {counted:.2f} of xor and count in cache; alone {one * 1e6:.0f}, {share:.2f} of the bandwidth"
+    )
+    peer_batch, peer_one = faiss_times(codes, queries)
+    ratios = {k: peer_batch[k] / batch[k] for k in KS}
+    note(
+        f"{n_codes:,} x {n_bits}, times faster than faiss IndexBinaryFlat: batch "
+        + ", ".join(f"{ratios[k]:.1f} (k = {k})" for k in KS)
+        + f"; alone {peer_one / one:.1f}"
+    )
+    if full:
+        assert counted >= 0.65
+        assert ratios[K] >= batch_bar
+        assert min(ratios.values()) >= 0.8 * batch_bar
+        assert share >= SHARE_OF_BANDWIDTH
+        # Where faiss itself comes near to reading memory as fast as it goes, no scan can be so many times faster.
+        assert peer_one / one >= one_bar or limit * one_bar > peer_one
+
+
+def test_radius_takes_as_long_as_nearest(full, note):
+    codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
+    index = hashkit.Index(codes)
+    nearest = seconds(lambda: index.query(queries, k=K, n_threads=1))
+    times = {r: seconds(lambda r=r: index.radius(queries, r, n_threads=1)) for r in (2, 5, 10)}
+    hits = {r: len(index.radius(queries, r).ids) / len(queries) for r in times}
+    note(
+        "radius, against k = 10: "
+        + ", ".join(f"{t / nearest:.2f} (r = {r}, {hits[r]:.0f} hits)" for r, t in times.items())
+    )
+    if full:
+        assert max(times[2], times[5]) <= 1.1 * nearest
+
+
+def test_instruction_sets(full, note, monkeypatch):
+    from hashkit import _native
+
+    codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
+    index, times = hashkit.Index(codes), {}
+    expected = index.query(queries, k=K)
+    for isa in _native.supported_isas():
+        monkeypatch.setenv("HASHKIT_ISA", isa)
+        np.testing.assert_array_equal(index.query(queries, k=K), expected)
+        times[isa] = seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
+    best = min(times.values())
+    note("instruction sets, times the fastest: " + ", ".join(f"{isa} {t / best:.1f}" for isa, t in times.items()))
+    if full:
+        assert times["portable"] <= 12 * best
+        assert times.get("avx2", 0) <= 2.5 * best
+
+
+def test_pack(machine, full, note):
+    n_rows = 1_000_000 if full else 10_000
+    values = np.empty((n_rows, 1024), np.float32)
+    rng = np.random.default_rng(0)
+    for start in range(0, n_rows, 10_000):
+        values[start : start + 10_000] = rng.random((10_000, 1024), np.float32) - 0.5
+    codes = hashkit.pack(values, n_threads=1)
+    np.testing.assert_array_equal(codes[:100], np.packbits(values[:100] > 0, axis=1))
+    speed = values.nbytes / seconds(lambda: hashkit.pack(values, n_threads=1), 3)
+    share = speed / (values.nbytes / seconds(lambda: machine.read(values.ctypes.data, values.size // 2, 0)))
+    note(f"pack, {n_rows:,} x 1024 float32: {speed / 1e9:.1f} GB/s, {share:.2f} of the bandwidth")
+    if full:
+        assert share >= 0.8
+
+
+def wall(work, rounds=9):
+    return seconds(work, rounds, time.perf_counter)
+
+
+def test_two_threads(full, note):
+    codes, queries = workload(64, 10_000_000 if full else 200_000, 1000 if full else 100)
+    index = hashkit.Index(codes)
+    few = queries[:400]
+    batch = [wall(lambda n=n: index.query(few, k=K, n_threads=n), 3) for n in (1, 2)]
+    one = [wall(lambda n=n: index.query(queries[0], k=K, n_threads=n)) for n in (1, 2)]
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            beside = [wall(lambda n=n: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
+        finally:
+            busy.kill()
+    note(
+        f"two threads, {len(codes):,} x 64, times as fast as one: batch {batch[0] / batch[1]:.2f}, one query "
+        f"{one[0] / one[1]:.2f}, one query beside a busy process {beside[0] / beside[1]:.2f}"
+    )
+    if full:
+        assert batch[0] / batch[1] >= 1.8
+        assert one[0] / one[1] >= 1.6
+        assert beside[1] <= 1.2 * beside[0]
+
+
+def test_where_a_second_thread_pays(full, note):
+    """One query by one thread and by two: the sizes around which hashkit begins to share it."""
+    codes, queries = workload(64, 10_000_000 if full else 200_000, 100)
+    gains = []
+    for n_codes in (1_000_000, 2_000_000, 4_000_000, 10_000_000) if full else (100_000, 200_000):
+        index = hashkit.Index(codes[:n_codes])
+        times = [wall(lambda n=n, index=index: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
+        gains.append(f"{8 * n_codes / 1e6:.0f} MB {times[0] / times[1]:.2f}")
+    note("a second thread for one query, times as fast: " + ", ".join(gains))
