@@ -201,7 +201,8 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.normalize:
             block, norms = row_norms(block)
         values = self._scores(block, norms)
-        rows, bits = np.nonzero(np.abs(values) <= self._score_error(block, norms))
+        doubtful = np.flatnonzero(np.abs(values) <= self._score_error(block, norms))
+        rows, bits = np.divmod(doubtful, self.n_bits)
         for first in range(0, len(rows), _EXACT_PAIRS):
             i, j = rows[first : first + _EXACT_PAIRS], bits[first : first + _EXACT_PAIRS]
             values[i, j] = self._exact_scores(block[i], norms[i], j)

@@ -45,10 +45,10 @@ def to_float32(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | rang
     ValueError
         If a row holds NaN, an infinity, or a value that float32 cannot hold.
     """
-    # A sum is finite unless a value is not, or many are huge: only those blocks pay for the exact test.
+    # The sum of squares is finite unless a value is not, or is huge: only those blocks pay for the exact test.
     with np.errstate(over="ignore", invalid="ignore"):
         block = np.ascontiguousarray(rows, dtype=np.float32)
-        suspicious = not np.isfinite(np.sum(block))
+        suspicious = not np.isfinite(np.vdot(block, block))
     if suspicious:
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
