@@ -1,0 +1,87 @@
+"""What learning and encoding cost: encoding against the bare matrix product, fitting against the clock and memory.
+
+`--full` fits 50,000 and 1,000,000 rows, the latter from a memory map.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import hashkit
+
+N_BITS = 64
+
+
+def kinds(n_rows, n_features, path=None):
+    """Noisy rows of 50 kinds, written a block at a time if there is a path."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(50, n_features)).astype(np.float32)
+    shape = (n_rows, n_features)
+    rows = np.empty(shape, np.float32) if path is None else np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    for start in range(0, n_rows, 10_000):
+        block = rows[start : start + 10_000]
+        block[:] = centers[rng.integers(50, size=len(block))] + 2 * rng.normal(size=block.shape)
+    return rows
+
+
+def best_times(first, second, n_rounds=9):
+    """Shortest times of two pieces of work that take turns, so that both meet the same machine."""
+    times = np.empty((n_rounds, 2))
+    for i in range(n_rounds):
+        for j, work in enumerate((first, second)):
+            start = time.perf_counter()
+            work()
+            times[i, j] = time.perf_counter() - start
+    return times.min(axis=0)
+
+
+def test_encoding_against_the_bare_product(full, note):
+    X = kinds(50_000 if full else 5_000, 512)
+    hasher = hashkit.ITQ(N_BITS, random_state=0).fit(X[:5_000])
+    centered = X - X.mean(axis=0)
+
+    def bare():
+        return np.packbits(centered @ hasher.weights_ > 0, axis=1)
+
+    expected = np.packbits(hasher.project(X) > 0, axis=1)
+    assert np.array_equal(hasher.encode(X), expected)
+    seconds, bare_seconds = best_times(lambda: hasher.encode(X), bare)
+    note(
+        f"encode {len(X):,} x 512 to {N_BITS} bits: {seconds * 1e3:.1f} ms, {seconds / bare_seconds:.2f} times "
+        "the product and packbits"
+    )
+
+
+SIZES = [pytest.param(2_000, "small"), pytest.param(50_000, "full"), pytest.param(1_000_000, "full")]
+
+
+@pytest.mark.parametrize(("n_rows", "size"), SIZES)
+def test_fitting(n_rows, size, full, note, tmp_path):
+    if (size == "full") != full:
+        pytest.skip("the other sizes are measured")
+    kinds(n_rows, 512, tmp_path / "X.npy").flush()
+    # In a process of its own, whose peak memory is that of the fit.
+    command = [sys.executable, __file__, str(tmp_path / "X.npy")]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    seconds, gigabytes, n_distinct = map(float, answer)
+    assert n_distinct > 1
+    note(f"fit {n_rows:,} x 512 at {N_BITS} bits from a map: {seconds:.0f} s, peak memory {gigabytes:.2f} GB")
+
+
+def main(path):
+    X = np.load(path, mmap_mode="r")
+    start = time.perf_counter()
+    hasher = hashkit.fit(X, n_bits=N_BITS)
+    seconds = time.perf_counter() - start
+    # The peak holds the pages of the map that were read, which the system may drop.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    n_distinct = len(np.unique(hasher.encode(X[:1000]), axis=0))
+    sys.stdout.write(f"{seconds} {peak / 2**20} {n_distinct}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
