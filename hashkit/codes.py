@@ -116,6 +116,9 @@ def _pack_positive(values: NDArray[Any], n_threads: int) -> Codes:
         return _native.pack_float32(values, n_threads)
     if values.dtype == np.float16:
         return _native.pack_float16(values.view(np.uint16), n_threads)
+    not_numbers = np.flatnonzero(np.isnan(values).any(axis=1))
+    if len(not_numbers):
+        raise ValueError(f"values must be numbers, row {not_numbers[0]} has NaN")
     return _native.pack_bool(np.ascontiguousarray(values > 0), n_threads)
 
 
@@ -126,9 +129,6 @@ def _pack_bool(values: NDArray[Any], n_threads: int) -> Codes:
 
 def _pack_values(values: NDArray[Any], n_threads: int) -> Codes:
     _require_dtypes(values, "values", [np.float16, np.float32, np.float64])
-    not_numbers = np.flatnonzero(np.isnan(values).any(axis=1))
-    if len(not_numbers):
-        raise ValueError(f"values must be numbers, row {not_numbers[0]} has NaN")
     return _pack_positive(values, n_threads)
 
 

@@ -253,6 +253,16 @@ def test_unfit_n_threads_are_refused(n_threads, error, message):
             use()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_first_row_with_nan_is_named(dtype):
+    values = np.ones((60_000, 70), dtype)  # shared among threads
+    values[[29_999, 30_000, 59_999], [69, 0, 3]] = np.nan
+    with pytest.raises(ValueError, match="values must be numbers, row 29999 has NaN"):
+        hashkit.pack(values, n_threads=3)
+    values[~np.isfinite(values)] = -np.inf
+    assert hashkit.unpack(hashkit.pack(values), 70).sum() == values.size - 3
+
+
 # --- choice of the instruction set
 
 

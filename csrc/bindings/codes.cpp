@@ -14,10 +14,13 @@ py::array_t<uint8_t> pack(const Array<Stored>& values, size_t n_threads, const s
   py::array_t<uint8_t> codes({n_rows, (n_bits + 7) / 8});
   const auto* from = reinterpret_cast<const Value*>(values.data());
   uint8_t* to = codes.mutable_data();
+  size_t first_nan = 0;
   {
     py::gil_scoped_release release;
-    pack_rows(kernels, from, n_rows, n_bits, n_threads, to);
+    first_nan = pack_rows(kernels, from, n_rows, n_bits, n_threads, to);
   }
+  if (first_nan != n_rows)
+    throw py::value_error("values must be numbers, row " + std::to_string(first_nan) + " has NaN");
   return codes;
 }
 
@@ -54,7 +57,7 @@ void bind_codes(py::module_& module) {
   const auto threads = py::arg("n_threads");
   const auto isa = py::arg("isa") = "";
   module.def("pack_float32", &pack<float, float>, py::arg("values").noconvert(), threads, isa,
-             "Packed codes of float32 values (n, n_bits): bit = 1 where the value is > 0.");
+             "Packed codes of float32 values (n, n_bits): bit = 1 where the value is > 0; NaN is refused.");
   module.def("pack_float16", &pack<uint16_t, uint16_t>, py::arg("half_bits").noconvert(), threads, isa,
              "The same of float16 values, given as a uint16 view.");
   module.def("pack_bool", &pack<uint8_t, bool>, py::arg("bits").noconvert(), threads, isa,

@@ -1,6 +1,7 @@
 #include "search/packing.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "parallel/parallel_for.hpp"
@@ -17,12 +18,36 @@ void for_row_ranges(size_t n_rows, size_t n_bits, size_t n_threads, const Task& 
                [&](size_t i) { task(i * step, std::min((i + 1) * step, n_rows)); });
 }
 
+// Whether any is not a number; a row's values are in the nearest cache by then. Sums rather than a way out: these loops
+// become vectors.
+bool has_nan(const float* values, size_t n) noexcept {
+  int n_nan = 0;
+  for (size_t i = 0; i < n; ++i) n_nan += values[i] != values[i];
+  return n_nan != 0;
+}
+bool has_nan(const uint16_t* half_bits, size_t n) noexcept {
+  uint16_t n_nan = 0;  // n <= 4,096
+  for (size_t i = 0; i < n; ++i) n_nan = static_cast<uint16_t>(n_nan + ((half_bits[i] & 0x7FFF) > 0x7C00));
+  return n_nan != 0;
+}
+bool has_nan(const uint8_t*, size_t) noexcept {
+  return false;
+}
+
 template <class Value, class Pack>
-void pack_all(Pack pack, const Value* values, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* codes) {
+size_t pack_all(Pack pack, const Value* values, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* codes) {
   const size_t n_bytes = (n_bits + 7) / 8;
-  for_row_ranges(n_rows, n_bits, n_threads, [=](size_t begin, size_t end) {
-    for (size_t row = begin; row < end; ++row) pack(values + row * n_bits, n_bits, codes + row * n_bytes);
+  std::atomic<size_t> first_nan{n_rows};
+  for_row_ranges(n_rows, n_bits, n_threads, [=, &first_nan](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      pack(values + row * n_bits, n_bits, codes + row * n_bytes);
+      if (!has_nan(values + row * n_bits, n_bits)) continue;
+      for (size_t first = first_nan; row < first && !first_nan.compare_exchange_weak(first, row);) {
+      }
+      return;
+    }
   });
+  return first_nan;
 }
 
 // The 8 bits of a byte as 8 bytes of 0 or 1, most significant first: the byte is copied eight times by a
@@ -34,19 +59,19 @@ uint64_t spread_bits(uint8_t byte) noexcept {
 
 }  // namespace
 
-void pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes) {
-  pack_all(kernels.pack_float32, values, n_rows, n_bits, n_threads, codes);
+size_t pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes) {
+  return pack_all(kernels.pack_float32, values, n_rows, n_bits, n_threads, codes);
 }
 
-void pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes) {
-  pack_all(kernels.pack_float16, half_bits, n_rows, n_bits, n_threads, codes);
+size_t pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes) {
+  return pack_all(kernels.pack_float16, half_bits, n_rows, n_bits, n_threads, codes);
 }
 
-void pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes) {
-  pack_all(kernels.pack_bytes, bytes, n_rows, n_bits, n_threads, codes);
+size_t pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes) {
+  return pack_all(kernels.pack_bytes, bytes, n_rows, n_bits, n_threads, codes);
 }
 
 void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits) {

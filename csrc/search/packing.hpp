@@ -8,13 +8,14 @@
 
 namespace hashkit {
 
-// values is (n_rows, n_bits), codes (n_rows, ceil(n_bits / 8)).
-void pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes);
-void pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes);
-void pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows, size_t n_bits, size_t n_threads,
-               uint8_t* codes);
+// values is (n_rows, n_bits), codes (n_rows, ceil(n_bits / 8)). Returns the first row with NaN, n_rows if there is
+// none; the codes of the rows behind it are then not all written.
+size_t pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes);
+size_t pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes);
+size_t pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows, size_t n_bits, size_t n_threads,
+                 uint8_t* codes);
 
 // bits is (n_rows, n_bits), each byte 0 or 1.
 void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits);
