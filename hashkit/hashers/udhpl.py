@@ -29,6 +29,11 @@ _N_ITERATIONS = 50
 _MIN_NETWORK_ROWS = 512
 _MAX_HELD_OUT = 2000
 
+# Clusters on which two halves of the rows agree less are noise. Chance gives 0; Gaussian and uniform noise had .01.
+_MIN_STABILITY = 0.1
+# With fewer rows a half says little, and clusters are trusted.
+_MIN_STABILITY_ROWS = 256
+
 
 class UDHPL(NetworkHasher):
     """
@@ -42,7 +47,8 @@ class UDHPL(NetworkHasher):
         Scale every row to length 1 first.
     preserve : {"clusters", "neighbors"}
         What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
-        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ.
+        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ. So it is, too, where
+        two halves of the rows do not agree on clusters: there is nothing else to keep.
     network : {"auto", "always", "never"}
         Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
     n_neighbors : int
@@ -78,6 +84,11 @@ class UDHPL(NetworkHasher):
         Which rows of X those are.
     objective_ : float64 array of shape (n_rounds, 3)
         Likelihood, mutual information and quantization error after each round.
+    stability_ : float
+        How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN if nobody
+        asked, for `preserve="neighbors"` and for few rows.
+    preserved_ : {"clusters", "neighbors"}
+        What codes keep after all: ``"neighbors"`` where clusters were not stable.
     criterion_ : dict of str to float
         What decided between ``"linear"`` and ``"network"``, lower is better; empty if nothing was to decide.
     targets_ : float32 array of shape (n_sample, n_targets)
@@ -88,6 +99,8 @@ class UDHPL(NetworkHasher):
     pseudo_labels_: npt.NDArray[np.int32]
     sample_rows_: npt.NDArray[np.int64]
     objective_: Float64
+    stability_: float
+    preserved_: str
     criterion_: dict[str, float]
     targets_: Float32
 
@@ -158,10 +171,12 @@ class UDHPL(NetworkHasher):
         self.sample_rows_ = sample_rows(len(X), self.max_rows, rng)
         sample = gather_rows(X, self.sample_rows_, normalize=self.normalize)
         values = (sample - mean.astype(np.float32)) @ components.astype(np.float32)
+        self.preserved_, self.stability_ = self.preserve, np.nan
+        # Every row its own label, until clusters say more.
+        directions, targets = np.eye(len(variances)), values
         if self.preserve == "clusters":
             directions, targets = self._follow_clusters(values, variances, rng)
-        else:
-            directions, targets = np.eye(len(variances)), values
+        if self.preserved_ == "neighbors":
             self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
             self.objective_ = np.zeros((0, 3))
         projection = directions[:, : self.n_bits].astype(np.float32)
@@ -179,10 +194,14 @@ class UDHPL(NetworkHasher):
         whitening = 1 / np.sqrt(variances + self.ridge * variances.mean())
         white = values * whitening.astype(np.float32)
         smooth = pseudo_labels.smooth_rows(white, graph, self.n_smoothing)
+        n_clusters = pseudo_labels.count_clusters(smooth, neighbors, rng)
+        if not self._is_stable(white, n_clusters, rng.spawn(1)[0]):
+            self.preserved_ = "neighbors"
+            return np.eye(len(variances)), values
         found, self.objective_ = alternate(
             white,
             graph,
-            pseudo_labels.count_clusters(smooth, neighbors, rng),
+            n_clusters,
             self.n_bits,
             rng,
             n_smoothing=self.n_smoothing,
@@ -194,6 +213,15 @@ class UDHPL(NetworkHasher):
         if self._needs_network(len(values)):
             targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graph)
         return whitening[:, None] * found.directions, targets
+
+    def _is_stable(self, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
+        """Whether two halves of the rows agree on clusters, or are too small to tell."""
+        if len(white) < _MIN_STABILITY_ROWS:
+            return True
+        self.stability_ = pseudo_labels.cluster_stability(
+            white, n_clusters, rng, n_neighbors=self.n_neighbors, n_smoothing=self.n_smoothing
+        )
+        return self.stability_ >= _MIN_STABILITY
 
     def _needs_network(self, n_rows: int) -> bool:
         return self.network == "always" or (self.network == "auto" and n_rows >= _MIN_NETWORK_ROWS)
@@ -223,7 +251,7 @@ class UDHPL(NetworkHasher):
             self.n_bits,
             config,
             n_hidden=self.n_hidden,
-            target_temperature=TARGET_TEMPERATURES[self.preserve],
+            target_temperature=TARGET_TEMPERATURES[self.preserved_],
             callbacks=self.callbacks,
             progress=self.progress,
             checkpoint=self.checkpoint,
@@ -233,7 +261,7 @@ class UDHPL(NetworkHasher):
         unseen = held_out_rows(len(values), config)[:_MAX_HELD_OUT]
         candidates = {"linear": linear[unseen], "network": perceptron_outputs(layers, inputs[unseen])}
         for name, outputs in candidates.items():
-            self.criterion_[name] = criteria.CRITERIA[self.preserve](outputs, targets[unseen])
+            self.criterion_[name] = criteria.CRITERIA[self.preserved_](outputs, targets[unseen])
         better = self.criterion_["network"] < self.criterion_["linear"]
         return layers if better or self.network == "always" else []
 

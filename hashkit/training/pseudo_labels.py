@@ -18,6 +18,8 @@ Graph = sp.csr_matrix
 
 # Similarities held at a time while neighbors are sought: 64 MiB.
 _SIMILARITY_VALUES = 2**24
+# Rows of each half whose clusters are compared; more would only cost time.
+_MAX_HALF = 2000
 
 
 def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
@@ -153,6 +155,31 @@ def cluster_scales(smooth: Float32, n_clusters: int, rng: np.random.Generator) -
     most = max(2, len(smooth) // 8)
     sizes = sorted({min(most, factor * n_clusters) for factor in (2, 4, 8)})
     return np.stack([kmeans(smooth, size, rng) for size in sizes], axis=1)
+
+
+def cluster_stability(
+    white: Float32, n_clusters: int, rng: np.random.Generator, *, n_neighbors: int, n_smoothing: int
+) -> float:
+    """
+    How far two halves of the rows, each with a graph of its own, agree on clusters of all rows.
+
+    Returns
+    -------
+    float
+        Adjusted Rand index (Hubert and Arabie 1985) of the nearest means of the one half's clusters and the other's: 1
+        for the same clusters, 0 for what chance gives, as on noise.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    order = rng.permutation(len(white))
+    assigned = []
+    for half in (order[::2][:_MAX_HALF], order[1::2][:_MAX_HALF]):
+        rows = white[half]
+        neighbors = nearest_neighbors(rows, min(n_neighbors, len(rows) - 1))
+        smooth = smooth_rows(rows, shared_neighbor_graph(neighbors), n_smoothing)
+        means = cluster_means(kmeans(smooth, n_clusters, rng), scale_rows(rows))
+        assigned.append(_nearest_centers(scale_rows(white), means))
+    return float(adjusted_rand_score(*assigned))
 
 
 def _spread_rows(rows: Float32, n_clusters: int, rng: np.random.Generator) -> Float32:
