@@ -47,7 +47,7 @@ class NetworkHasher(LinearHasher):
     output_offsets_: Float32
     rounding_: Float32
 
-    _state = (
+    _state: tuple[str, ...] = (
         "weights_",
         "offsets_",
         "hidden_weights_",

@@ -34,6 +34,8 @@ _MIN_STABILITY = 0.1
 # With fewer rows a half says little, and clusters are trusted.
 _MIN_STABILITY_ROWS = 256
 
+_CANDIDATES = ("linear", "network")
+
 
 class UDHPL(NetworkHasher):
     """
@@ -103,6 +105,8 @@ class UDHPL(NetworkHasher):
     preserved_: str
     criterion_: dict[str, float]
     targets_: Float32
+
+    _state: tuple[str, ...] = (*NetworkHasher._state, "pseudo_labels_", "sample_rows_", "objective_")
 
     def __init__(
         self,
@@ -222,6 +226,20 @@ class UDHPL(NetworkHasher):
             white, n_clusters, rng, n_neighbors=self.n_neighbors, n_smoothing=self.n_smoothing
         )
         return self.stability_ >= _MIN_STABILITY
+
+    def _get_state(self) -> dict[str, npt.NDArray[Any]]:
+        decisions = {
+            "stability_": np.array([self.stability_]),
+            "preserved_clusters": np.array([self.preserved_ == "clusters"], dtype=np.uint8),
+            "criterion_": np.array([self.criterion_[name] for name in _CANDIDATES if name in self.criterion_]),
+        }
+        return super()._get_state() | decisions
+
+    def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
+        super()._set_state(tensors, settings)
+        self.stability_ = tensors["stability_"].item()
+        self.preserved_ = "clusters" if tensors["preserved_clusters"].item() else "neighbors"
+        self.criterion_ = dict(zip(_CANDIDATES, tensors["criterion_"].tolist(), strict=False))
 
     def _needs_network(self, n_rows: int) -> bool:
         return self.network == "always" or (self.network == "auto" and n_rows >= _MIN_NETWORK_ROWS)
