@@ -127,9 +127,9 @@ HASHKIT_ALWAYS_INLINE size_t scan_steps(const Passes& passes, const Distance& di
 size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
   return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
     const auto passes = [=](const uint8_t* step) noexcept {
-      uint32_t mask = 0;
-      for (size_t i = 0; i < 4; ++i) mask |= static_cast<uint32_t>(distance(step + i * n_bytes) <= limit) << i;
-      return mask;
+      bool any = false;
+      for (size_t i = 0; i < 4; ++i) any |= distance(step + i * n_bytes) <= limit;
+      return any ? 15u : 0u;
     };
     return scan_steps<4>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   });

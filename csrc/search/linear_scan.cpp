@@ -176,6 +176,18 @@ struct RadiusVisitor {
   }
 };
 
+// Codes in the order of their rows to that of (distance, row): a counting sort.
+void order_by_distance(const std::vector<Neighbor>& found, int n_bits, int32_t* distances, int64_t* rows) {
+  std::vector<size_t> places(static_cast<size_t>(n_bits) + 2);
+  for (const Neighbor& neighbor : found) ++places[static_cast<size_t>(neighbor.distance) + 1];
+  for (size_t d = 1; d < places.size(); ++d) places[d] += places[d - 1];
+  for (const Neighbor& neighbor : found) {
+    const size_t place = places[static_cast<size_t>(neighbor.distance)]++;
+    distances[place] = neighbor.distance;
+    rows[place] = neighbor.row;
+  }
+}
+
 }  // namespace
 
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
@@ -202,20 +214,17 @@ WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, Row
     const size_t first = task * step, last = std::min(first + step, queries.n_codes);
     RadiusVisitor visitor{allowed, first, radius, found};
     scan_queries(kernels, codes, 0, queries, first, last, visitor);
-    for (size_t q = first; q < last; ++q) std::sort(found[q].begin(), found[q].end());
   });
   WithinRadius result;
   result.offsets.reserve(queries.n_codes + 1);
   result.offsets.push_back(0);
   for (const auto& list : found) result.offsets.push_back(result.offsets.back() + static_cast<int64_t>(list.size()));
-  result.distances.reserve(static_cast<size_t>(result.offsets.back()));
-  result.rows.reserve(static_cast<size_t>(result.offsets.back()));
-  for (auto& list : found) {
-    for (const Neighbor& neighbor : list) {
-      result.distances.push_back(neighbor.distance);
-      result.rows.push_back(neighbor.row);
-    }
-    std::vector<Neighbor>().swap(list);
+  result.distances.resize(static_cast<size_t>(result.offsets.back()));
+  result.rows.resize(result.distances.size());
+  for (size_t q = 0; q < queries.n_codes; ++q) {
+    const auto start = static_cast<size_t>(result.offsets[q]);
+    order_by_distance(found[q], n_bits_of(codes), result.distances.data() + start, result.rows.data() + start);
+    std::vector<Neighbor>().swap(found[q]);
   }
   return result;
 }
