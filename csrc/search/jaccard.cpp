@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <tuple>
 
 #include "parallel/parallel_for.hpp"
 #include "search/jaccard_sweep.hpp"
@@ -11,7 +12,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kBytesPerThread = size_t{8} << 20;  // codes that make it worth to share one query
-constexpr size_t kNearPopcount = 1024;               // codes that every query of a batch is compared with first
+constexpr size_t kNearShare = 128;  // one of so many segments, to either side, is every query's own first look
 
 // Distances and rows as one number, in whose order (distance, row) is: h / sum, in 2^-kKeyBits rounded down. Fractions
 // of up to 8,192 that differ do so by more than 2^-26, and equal ones give the same number.
@@ -61,24 +62,29 @@ struct KNearestFinder {
   }
 
   // Compares every query with codes of about its own popcount: a sweep that many queries share would come to some of
-  // them late, and until then everything would pass.
-  void look_near(const KernelTable& kernels, CodesView queries) {
-    std::vector<uint16_t> distances(kNearPopcount);
+  // them late, and until then nearly everything would pass.
+  uint64_t look_near(const KernelTable& kernels, CodesView queries) {
+    uint64_t n_compared = 0;
     for (size_t q = 0; q < kept.size(); ++q) {
-      const size_t place = order.start(asked[q].popcount), n = std::min(kNearPopcount, order.codes.n_codes);
-      const size_t first = std::min(place - std::min(place, n / 2), order.codes.n_codes - n);
-      kernels.distances(queries.row(asked[q].query), order.codes.row(first), n, queries.n_bytes, distances.data());
-      int popcount = order.popcount_at(first);
-      for (size_t i = 0; i < n; ++i) {
-        popcount = order.popcount_from(popcount, first + i);
-        push(q, first + i, popcount, distances[i]);
-      }
-      first_seen[q] = first;
-      last_seen[q] = first + n;
+      One one{*this, q};
+      JaccardSweep<One> sweep(kernels, order, queries, asked + q, 1, one);
+      const size_t n_steps = std::max<size_t>(2, sweep.n_segments() / kNearShare);
+      n_compared += sweep.run(0, 1, n_steps);
+      std::tie(first_seen[q], last_seen[q]) = sweep.places_within(n_steps);
     }
+    return n_compared;
   }
 
  private:
+  // One of the queries as a finder.
+  struct One {
+    KNearestFinder& all;
+    size_t q;
+
+    int limit(size_t, int sum) const noexcept { return all.limit(q, sum); }
+    void push(size_t, size_t place, int popcount, int hamming) { all.push(q, place, popcount, hamming); }
+  };
+
   void keep(std::vector<Found>& heap, const Found& found) const {
     if (heap.size() == k) {
       if (!(found < heap.front())) return;
@@ -184,7 +190,7 @@ uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& orde
     const AskedCode* first = asked.data() + task * step;
     const size_t n_asked = std::min(step, asked.size() - task * step);
     KNearestFinder finder(order, allowed, first, n_asked, k);
-    if (n_asked >= kFewQueries) finder.look_near(kernels, queries);
+    if (n_asked >= kFewQueries) n_compared += finder.look_near(kernels, queries);
     n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
     for (size_t i = 0; i < n_asked; ++i) {
       write_row(finder.kept[i], k, distances + first[i].query * k, rows + first[i].query * k);

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
@@ -36,7 +37,7 @@ inline std::vector<AskedCode> sort_queries(const KernelTable& kernels, CodesView
   return asked;
 }
 
-// Some queries, by popcount, over the segments that are first, first + stride, ... steps away from them.
+// Some queries, by popcount, over the segments around their median.
 template <class Finder>
 class JaccardSweep {
  public:
@@ -59,15 +60,24 @@ class JaccardSweep {
     tile_ = aligned_bytes(kernels.tile_bytes(queries.n_bytes));
   }
 
-  // Returns how many codes were compared with a query.
-  uint64_t run(size_t first, size_t stride) {
-    const size_t n_codes = order_.codes.n_codes, n_segments = (n_codes + n_segment_ - 1) / n_segment_;
-    const int least = asked_[0].popcount, median = asked_[n_asked_ / 2].popcount, most = asked_[n_asked_ - 1].popcount;
-    const size_t middle = std::min(order_.start(median), n_codes - 1) / n_segment_;
+  size_t n_segments() const noexcept { return (order_.codes.n_codes + n_segment_ - 1) / n_segment_; }
+
+  // The places of the segments fewer than n_steps away, from the first on and before the second.
+  std::pair<size_t, size_t> places_within(size_t n_steps) const {
+    const size_t middle = this->middle();
+    return {(middle - std::min(middle, n_steps - 1)) * n_segment_,
+            end_of(std::min(middle + n_steps, n_segments()) - 1)};
+  }
+
+  // Over the segments that are first, first + stride, ... and fewer than n_steps away. Returns how many codes were
+  // compared with a query.
+  uint64_t run(size_t first, size_t stride, size_t n_steps = SIZE_MAX) {
+    const int least = asked_[0].popcount, most = asked_[n_asked_ - 1].popcount;
+    const size_t middle = this->middle();
     bool up = true, down = true;
-    for (size_t step = first; up || down; step += stride) {
+    for (size_t step = first; step < n_steps && (up || down); step += stride) {
       // What is out of reach beyond all of the queries' popcounts stays so for every segment behind it.
-      up = up && middle + step < n_segments && (visit(middle + step) || first_popcount(middle + step) <= most);
+      up = up && middle + step < n_segments() && (visit(middle + step) || first_popcount(middle + step) <= most);
       if (step == 0) continue;
       down = down && step <= middle && (visit(middle - step) || last_popcount(middle - step) >= least);
     }
@@ -75,6 +85,10 @@ class JaccardSweep {
   }
 
  private:
+  // The segment where codes of the queries' median popcount begin.
+  size_t middle() const {
+    return std::min(order_.start(asked_[n_asked_ / 2].popcount), order_.codes.n_codes - 1) / n_segment_;
+  }
   size_t end_of(size_t segment) const noexcept { return std::min((segment + 1) * n_segment_, order_.codes.n_codes); }
   int first_popcount(size_t segment) const noexcept { return order_.popcount_at(segment * n_segment_); }
   int last_popcount(size_t segment) const noexcept { return order_.popcount_at(end_of(segment) - 1); }
