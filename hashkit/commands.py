@@ -106,7 +106,7 @@ def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: i
 def open_codes(path: Path, n_bits: int | None) -> Index | collection.Collection:
     """What can be searched: an array of codes, an index that was saved, or the folder of a collection."""
     if path.suffix == ".npy":
-        return Index(read_codes(path), n_bits=n_bits)
+        return Index(read_codes(path), n_bits=n_bits, method="scan")
     if path.is_dir():
         with collection.Collection(path) as found:  # closed it can still be searched, and be opened by others
             index: Index | collection.Collection = found

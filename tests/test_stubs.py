@@ -31,12 +31,12 @@ def native_functions():
     module = importlib.import_module("hashkit._native")
     functions = {}
     for name, value in vars(module).items():
-        if name.startswith("__"):
+        if name.startswith("__") or isinstance(value, type):
             continue
         signature = value.__doc__.splitlines()[0]
         signature = re.sub(r"typing\.SupportsInt( \| typing\.SupportsIndex)?", "int", signature)
         signature = re.sub(r"typing\.SupportsFloat( \| typing\.SupportsIndex)?", "float", signature)
-        signature = signature.replace("numpy.typing.", "").replace("numpy.", "np.")
+        signature = signature.replace("hashkit._native.", "").replace("numpy.typing.", "").replace("numpy.", "np.")
         functions[name] = ast.parse(f"def {signature}: ...").body[0]
     return functions
 
@@ -49,12 +49,16 @@ def shape_of(function):
 
 
 def widened(annotation, exact):
-    """The stub's type as pybind11 writes it, which names no items of a tuple or list where C++ has plain ones."""
-    return re.sub(r"\b(tuple|list)\[.*\]", r"\1", annotation) if exact in ("tuple", "list") else annotation
+    """The stub's type as pybind11 writes it, which names no items of a dict, list or tuple where C++ has plain ones."""
+    return re.sub(r"\b(dict|list|tuple)\[.*\]", r"\1", annotation) if exact in ("dict", "list", "tuple") else annotation
 
 
 def test_native_stub_has_the_names_of_the_module():
+    module = importlib.import_module("hashkit._native")
+    classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+    tree = ast.parse((PACKAGE / "_native.pyi").read_text())
     assert sorted(stubbed_functions(PACKAGE / "_native.pyi")) == sorted(native_functions())
+    assert [node.name for node in tree.body if isinstance(node, ast.ClassDef)] == sorted(classes)
 
 
 @pytest.mark.parametrize("name", sorted(native_functions()))

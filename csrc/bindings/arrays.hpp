@@ -63,6 +63,7 @@ void bind_codes(py::module_& module);
 void bind_jaccard(py::module_& module);
 void bind_join(py::module_& module);
 void bind_merge(py::module_& module);
+void bind_mih(py::module_& module);
 void bind_parts(py::module_& module);
 void bind_search(py::module_& module);
 

@@ -23,6 +23,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   bind_jaccard(module);
   bind_join(module);
   bind_merge(module);
+  bind_mih(module);
   bind_parts(module);
   bind_search(module);
 }

@@ -188,8 +188,9 @@ void pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kAvx2, distances_rows, scan_rows, tile_codes,   tile_bytes,   query_bytes,
-                         fill_tile,  fill_query,     scan_tile, pack_float32, pack_float16, pack_bytes};
+const KernelTable kTable{Isa::kAvx2, distances_rows, scan_rows,    scan_runs, scan_listed_runs,
+                         tile_codes, tile_bytes,     query_bytes,  fill_tile, fill_query,
+                         scan_tile,  pack_float32,   pack_float16, pack_bytes};
 
 }  // namespace hashkit::avx2
 HASHKIT_TARGET_END

@@ -31,8 +31,9 @@ HASHKIT_ALWAYS_INLINE __m512i count_words(__m512i v) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kAvx512bw, distances_rows, scan_rows, tile_codes,   tile_bytes,   query_bytes,
-                         fill_tile,      fill_query,     scan_tile, pack_float32, pack_float16, pack_bytes};
+const KernelTable kTable{Isa::kAvx512bw, distances_rows, scan_rows,    scan_runs, scan_listed_runs,
+                         tile_codes,     tile_bytes,     query_bytes,  fill_tile, fill_query,
+                         scan_tile,      pack_float32,   pack_float16, pack_bytes};
 
 }  // namespace hashkit::avx512bw
 HASHKIT_TARGET_END

@@ -18,6 +18,12 @@ struct Hit {
   uint16_t distance;
 };
 
+// Codes [begin, end) of a matrix.
+struct CodeRun {
+  uint32_t begin;
+  uint32_t end;
+};
+
 constexpr size_t kMaxBytes = 512;       // 4,096 bits: distances fit uint16
 constexpr size_t kMaxTileCodes = 2048;  // the most codes that any tile holds
 
@@ -30,6 +36,13 @@ struct KernelTable {
   // Writes a hit for every code at distance <= limit, in the order of the rows; returns how many. `hits` has room
   // for n_codes. limit may be negative (nothing passes).
   size_t (*scan)(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit, Hit* hits);
+
+  // The same for runs of codes that lie anywhere, in the order of the runs; `hits` has room for all codes of the runs.
+  size_t (*scan_runs)(const uint8_t* query, const uint8_t* codes, const CodeRun* runs, size_t n_runs, size_t n_bytes,
+                      int limit, Hit* hits);
+  // The same for runs of a list of rows.
+  size_t (*scan_listed_runs)(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
+                             size_t n_runs, size_t n_bytes, int limit, Hit* hits);
 
   // The same for many queries over a tile: codes rearranged once, by fill_tile, for many queries to pass over while
   // they lie in the nearest cache. Tiles and prepared queries are 64-byte aligned.

@@ -32,8 +32,9 @@ HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kNeon, distances,  scan,      tile_codes,  tile_bytes,     query_bytes,
-                         fill_tile,  fill_query, scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
+const KernelTable kTable{Isa::kNeon, distances,   scan,           scan_runs,    scan_listed_runs,
+                         tile_codes, tile_bytes,  query_bytes,    fill_tile,    fill_query,
+                         scan_tile,  pack<float>, pack<uint16_t>, pack<uint8_t>};
 
 }  // namespace hashkit::neon
 #endif

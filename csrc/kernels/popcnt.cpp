@@ -25,8 +25,9 @@ using Vec = uint64_t __attribute__((vector_size(16)));
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kPopcnt, distances,  scan,      tile_codes,  tile_bytes,     query_bytes,
-                         fill_tile,    fill_query, scan_tile, pack<float>, pack<uint16_t>, pack<uint8_t>};
+const KernelTable kTable{Isa::kPopcnt, distances,   scan,           scan_runs,    scan_listed_runs,
+                         tile_codes,   tile_bytes,  query_bytes,    fill_tile,    fill_query,
+                         scan_tile,    pack<float>, pack<uint16_t>, pack<uint8_t>};
 
 }  // namespace hashkit::popcnt
 HASHKIT_TARGET_END

@@ -134,3 +134,39 @@ size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n
     return scan_steps<4>(passes, distance, codes, n_codes, n_bytes, limit, hits);
   });
 }
+
+// Most runs have a code or two, so that most of the time is waiting for them: they are asked for a few runs ahead. Every
+// code is written, and counts if it is within the limit.
+size_t scan_runs(const uint8_t* query, const uint8_t* codes, const CodeRun* runs, size_t n_runs, size_t n_bytes,
+                 int limit, Hit* hits) noexcept {
+  constexpr size_t kRunsAhead = 12;
+  return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
+    size_t n_hits = 0;
+    for (size_t r = 0; r < n_runs; ++r) {
+      if (r + kRunsAhead < n_runs) __builtin_prefetch(codes + runs[r + kRunsAhead].begin * n_bytes);
+      for (uint32_t i = runs[r].begin; i < runs[r].end; ++i) {
+        const int d = distance(codes + i * n_bytes);
+        hits[n_hits] = Hit{i, 0, static_cast<uint16_t>(d)};
+        n_hits += d <= limit ? 1 : 0;
+      }
+    }
+    return n_hits;
+  });
+}
+
+size_t scan_listed_runs(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
+                        size_t n_runs, size_t n_bytes, int limit, Hit* hits) noexcept {
+  constexpr uint32_t kRowsAhead = 8;
+  return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
+    size_t n_hits = 0;
+    for (size_t r = 0; r < n_runs; ++r) {
+      for (uint32_t i = runs[r].begin; i < runs[r].end; ++i) {
+        if (i + kRowsAhead < runs[r].end) __builtin_prefetch(codes + rows[i + kRowsAhead] * n_bytes);
+        const int d = distance(codes + rows[i] * n_bytes);
+        hits[n_hits] = Hit{rows[i], 0, static_cast<uint16_t>(d)};
+        n_hits += d <= limit ? 1 : 0;
+      }
+    }
+    return n_hits;
+  });
+}

@@ -50,15 +50,6 @@ struct KNearestVisitor {
   }
 };
 
-void write_row(const std::vector<Neighbor>& nearest, size_t k, int32_t* distances, int64_t* rows) {
-  for (size_t i = 0; i < nearest.size(); ++i) {
-    distances[i] = nearest[i].distance;
-    rows[i] = nearest[i].row;
-  }
-  std::fill(distances + nearest.size(), distances + k, kNoDistance);
-  std::fill(rows + nearest.size(), rows + k, -1);
-}
-
 // What one call asks for, and where the answers go.
 struct Request {
   const KernelTable& kernels;
@@ -74,7 +65,7 @@ struct Request {
     return limits == nullptr ? n_bits_of(codes) : std::clamp(limits[q], 0, n_bits_of(codes));
   }
   void write(size_t q, const std::vector<Neighbor>& nearest) const {
-    write_row(nearest, k, distances + q * k, rows + q * k);
+    write_nearest(nearest, k, distances + q * k, rows + q * k);
   }
 };
 
@@ -190,6 +181,30 @@ void order_by_distance(const std::vector<Neighbor>& found, int n_bits, int32_t* 
 
 }  // namespace
 
+void write_nearest(const std::vector<Neighbor>& nearest, size_t k, int32_t* distances, int64_t* rows) {
+  for (size_t i = 0; i < nearest.size(); ++i) {
+    distances[i] = nearest[i].distance;
+    rows[i] = nearest[i].row;
+  }
+  std::fill(distances + nearest.size(), distances + k, kNoDistance);
+  std::fill(rows + nearest.size(), rows + k, -1);
+}
+
+WithinRadius join_lists(std::vector<std::vector<Neighbor>>& lists, int n_bits) {
+  WithinRadius result;
+  result.offsets.reserve(lists.size() + 1);
+  result.offsets.push_back(0);
+  for (const auto& list : lists) result.offsets.push_back(result.offsets.back() + static_cast<int64_t>(list.size()));
+  result.distances.resize(static_cast<size_t>(result.offsets.back()));
+  result.rows.resize(result.distances.size());
+  for (size_t i = 0; i < lists.size(); ++i) {
+    const auto start = static_cast<size_t>(result.offsets[i]);
+    order_by_distance(lists[i], n_bits, result.distances.data() + start, result.rows.data() + start);
+    std::vector<Neighbor>().swap(lists[i]);
+  }
+  return result;
+}
+
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
@@ -215,18 +230,7 @@ WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, Row
     RadiusVisitor visitor{allowed, first, radius, found};
     scan_queries(kernels, codes, 0, queries, first, last, visitor);
   });
-  WithinRadius result;
-  result.offsets.reserve(queries.n_codes + 1);
-  result.offsets.push_back(0);
-  for (const auto& list : found) result.offsets.push_back(result.offsets.back() + static_cast<int64_t>(list.size()));
-  result.distances.resize(static_cast<size_t>(result.offsets.back()));
-  result.rows.resize(result.distances.size());
-  for (size_t q = 0; q < queries.n_codes; ++q) {
-    const auto start = static_cast<size_t>(result.offsets[q]);
-    order_by_distance(found[q], n_bits_of(codes), result.distances.data() + start, result.rows.data() + start);
-    std::vector<Neighbor>().swap(found[q]);
-  }
-  return result;
+  return join_lists(found, n_bits_of(codes));
 }
 
 void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances) {

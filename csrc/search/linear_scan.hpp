@@ -7,6 +7,7 @@
 
 #include "kernels/kernel_table.hpp"
 #include "search/row_set.hpp"
+#include "search/top_k.hpp"
 
 namespace hashkit {
 
@@ -37,6 +38,12 @@ struct WithinRadius {
 
 WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
                                 int radius, size_t n_threads);
+
+// A row of results: the k nearest, or what there is of them and kNoDistance behind.
+void write_nearest(const std::vector<Neighbor>& nearest, size_t k, int32_t* distances, int64_t* rows);
+
+// One result of the lists of many queries, each in ascending order of row; empties them.
+WithinRadius join_lists(std::vector<std::vector<Neighbor>>& lists, int n_bits);
 
 // All distances between two sets, (a.n_codes, b.n_codes).
 void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances);

@@ -27,11 +27,14 @@ class TopK {
  public:
   TopK(size_t k, int n_bits) : k_(k), limit_(n_bits), counts_(static_cast<size_t>(n_bits) + 1) {}
 
+  // Whether k have been pushed.
+  bool is_full() const noexcept { return n_within_ >= k_; }
+
   // The largest distance that can still enter.
-  int limit() const noexcept { return n_within_ >= k_ ? limit_ : static_cast<int>(counts_.size()) - 1; }
+  int limit() const noexcept { return is_full() ? limit_ : static_cast<int>(counts_.size()) - 1; }
 
   // The same if every row to come is larger than every row pushed: a tie with the k-th then loses.
-  int ascending_limit() const noexcept { return n_within_ >= k_ ? limit_ - 1 : limit(); }
+  int ascending_limit() const noexcept { return is_full() ? limit_ - 1 : limit(); }
 
   void push(int64_t row, int distance) {
     if (distance > limit()) return;

@@ -28,7 +28,7 @@ def group_duplicates(codes: Codes, radius: int, *, n_threads: int | None = None)
     groups : list of int64 arrays
         Row numbers, ascending; groups of most rows first, among equals the one with the least row first.
     """
-    return _groups(Index(codes).groups(radius, n_threads=n_threads))
+    return _groups(Index(codes, method="scan").groups(radius, n_threads=n_threads))
 
 
 def _groups(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:

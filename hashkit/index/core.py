@@ -17,8 +17,9 @@ from hashkit.index import files, growth, jaccard, joins, search
 from hashkit.index.filters import select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.joins import PairBlock
-from hashkit.index.results import RadiusResult
+from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
+from hashkit.index.tables import TablePolicy, describe_parts, make_tables
 from hashkit.storage import Path, open_tensors
 
 
@@ -38,6 +39,12 @@ class Index:
         The distance to search by: the number of bits that differ; or for fingerprints, whose bits say what is there,
         one less the share of the bits set in both among those set in either (Jaccard's, also named Tanimoto's), 0
         between two codes without any. The first search by it sorts a copy of the codes by how many bits they have set.
+    method : {"auto", "scan", "mih"}, default="auto"
+        How nearest codes by Hamming distance are searched: by comparing with every code; by multi-index hashing, which
+        looks parts of the query up in tables, and turns to a scan where that is faster; or "auto", by tables from
+        32,768 codes of up to 512 bits on. The answers are the same. See :meth:`describe` for what tables take.
+    compact : bool, default=False
+        Keep less in the tables, 4 bytes for each code and table, at some cost in speed.
 
     Raises
     ------
@@ -71,6 +78,8 @@ class Index:
         ids: NDArray[np.int64] | None = None,
         n_bits: int | None = None,
         metric: Literal["hamming", "jaccard"] = "hamming",
+        method: Literal["auto", "scan", "mih"] = "auto",
+        compact: bool = False,
     ) -> None:
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
@@ -78,16 +87,26 @@ class Index:
         n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
         check_codes(codes, "codes", n_bits)
         built = growth.build(codes, None if ids is None else check_ids(ids, "ids", len(codes)), n_bits)
-        self._begin(replace(built, metric=metric))
+        policy = TablePolicy(method, compact)
+        self._begin(make_tables(replace(built, metric=metric), policy, check_n_threads(None)), policy)
 
-    def _begin(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
+    def _begin(self, state: Snapshot, policy: TablePolicy, verify: Callable[[], None] | None = None) -> None:
         self._state = state
+        self._policy = policy  # which parts get tables
         self._verify = verify  # to be called before what `state` contains is used for the first time
         # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
         self._locks: dict[int, threading.Lock] = {}
 
     @classmethod
-    def load(cls, path: Path, *, mmap: bool = False, verify: bool = True) -> Index:
+    def load(
+        cls,
+        path: Path,
+        *,
+        mmap: bool = False,
+        verify: bool = True,
+        method: Literal["auto", "scan", "mih"] = "auto",
+        compact: bool = False,
+    ) -> Index:
         """An index that was saved.
 
         Parameters
@@ -99,6 +118,9 @@ class Index:
         verify : bool, default=True
             Compare the contents with their checksums: now, or if the file is mapped when they are first needed, which
             reads the file once. Without it damage goes unnoticed, and answers may be wrong.
+        method, compact
+            As for :class:`Index`. Tables are not saved but made anew, which reads all codes: "auto" leaves that, and
+            scans, where the file is mapped.
 
         Raises
         ------
@@ -109,10 +131,13 @@ class Index:
         """
         file = open_tensors(path, files.KIND, mmap=mmap)
         state = files.from_file(file)
-        if verify and not mmap:
+        policy = TablePolicy("scan" if mmap and method == "auto" else method, compact)
+        is_read_now = not mmap or policy.method == "mih"
+        if verify and is_read_now:
             files.verify(file, state)
         index = cls.__new__(cls)
-        index._begin(state, functools.partial(files.verify, file, state) if verify and mmap else None)
+        make_tables(state, policy, check_n_threads(None))
+        index._begin(state, policy, None if is_read_now or not verify else functools.partial(files.verify, file, state))
         return index
 
     def save(self, path: Path) -> None:
@@ -202,8 +227,70 @@ class Index:
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
         state = self._current()
         k_nearest = search.k_nearest if state.metric == "hamming" else jaccard.k_nearest
-        distances, ids = k_nearest(select(state, filter), queries, k, n_threads)
+        distances, ids, *_ = k_nearest(select(state, filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
+
+    def query_stats(
+        self,
+        q: Codes,
+        k: int = 100,
+        *,
+        filter: NDArray[Any] | None = None,
+        max_candidates: int | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], QueryStats]:
+        """:meth:`query` by Hamming distance, with what was done for it; or an approximate one, cut short.
+
+        Parameters
+        ----------
+        q, k, filter, n_threads
+            As for :meth:`query`.
+        max_candidates : int, optional
+            Stop looking in the tables for a query when so many codes have been compared with it, at least 1. Its answer
+            is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where they were fewer than `k`, and
+            ``stats.exact`` says whether it is proven to be the exact one all the same. Where there are no tables, all
+            codes are scanned.
+
+        Returns
+        -------
+        distances : int32 array of shape (n_queries, min(k, number of codes that may be found))
+        ids : int64 array of the same shape
+            As from :meth:`query`; two-dimensional for a single query, too.
+        stats : QueryStats
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`query`; and if `max_candidates` is not a positive int, or the metric is not Hamming distance.
+        """
+        self._require_hamming("query_stats and max_candidates")
+        queries, k, n_threads = self._check_queries(q), check_int(k, "k", 1), check_n_threads(n_threads)
+        most = None if max_candidates is None else min(check_int(max_candidates, "max_candidates", 1), 2**62)
+        selections = select(self._current(), filter)
+        distances, ids, counts = search.k_nearest(selections, queries, k, n_threads, max_candidates=most)
+        return distances, ids, QueryStats.of_parts(counts, len(queries))
+
+    def describe(self) -> dict[str, Any]:
+        """How the index is searched, and what that takes.
+
+        Returns
+        -------
+        description : dict
+            ``n_codes``, ``n_bits``, ``metric``; ``memory``, the bytes of tables besides the codes; and ``parts``, a
+            list with a dict for the large part and those that were added since: ``n_codes``, ``n_removed``, ``method``
+            (``"scan"`` or ``"mih"``), and if it has tables ``widths``, the bits of every substring,
+            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact`` and ``memory``.
+        """
+        state = self._current()
+        parts = describe_parts(state)
+        memory = sum(part.get("memory", 0) for part in parts)
+        return {
+            "n_codes": len(state),
+            "n_bits": state.n_bits,
+            "metric": state.metric,
+            "memory": memory,
+            "parts": parts,
+        }
 
     def radius(
         self, q: Codes, r: float, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
@@ -418,14 +505,14 @@ class Index:
 
     def _compacted(self) -> Snapshot:
         with self._lock():
-            self._state = growth.compact(self._current())
+            self._state = make_tables(growth.compact(self._current()), self._policy, check_n_threads(None))
             return self._state
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"state": self._current()}
+        return {"state": self._current(), "policy": self._policy}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        self._begin(saved["state"])
+        self._begin(make_tables(saved["state"], saved["policy"], check_n_threads(None)), saved["policy"])
 
     def _current(self) -> Snapshot:
         """What the index holds at this moment, its contents verified."""
@@ -441,6 +528,7 @@ class Index:
         """Go over to the state that `change` makes, after `record` has been told the ids."""
         with self._lock():
             state, ids = change(self._current())
+            make_tables(state, self._policy, check_n_threads(None))
             if record is not None:
                 record(ids)
             self._state = state
@@ -458,7 +546,9 @@ class Index:
         What lies beyond may be left out; the last distances are then ``search.NO_DISTANCE``, their ids anything.
         """
         selections = select(self._current(), None)
-        return search.k_nearest(selections, self._check_queries(queries), k, check_n_threads(n_threads), limits)
+        queries, n_threads = self._check_queries(queries), check_n_threads(n_threads)
+        distances, ids, _ = search.k_nearest(selections, queries, k, n_threads, limits)
+        return distances, ids
 
     def _require_hamming(self, what: str) -> None:
         if self.metric != "hamming":

@@ -47,3 +47,40 @@ class RadiusResult:
     def counts(self) -> NDArray[np.int64]:
         """How many were found for each query, shape (n_queries,)."""
         return np.diff(self.offsets)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryStats:
+    """What was done for each query of a search. The counts repeat exactly.
+
+    Attributes
+    ----------
+    probes : int64 array of shape (n_queries,)
+        Keys that were looked up in tables.
+    candidates : int64 array of shape (n_queries,)
+        Codes from the tables that were compared with the query, not counting those of a scan.
+    radius : int64 array of shape (n_queries,)
+        Every code within this distance was met in the tables; -1 where no table was asked.
+    scanned : bool array of shape (n_queries,)
+        Whether the search, or that of a part of the codes, was done or finished by scanning.
+    exact : bool array of shape (n_queries,)
+        Whether the answer is proven to be exact; False only where the search was cut short on request.
+    """
+
+    probes: NDArray[np.int64]
+    candidates: NDArray[np.int64]
+    radius: NDArray[np.int64]
+    scanned: NDArray[np.bool_]
+    exact: NDArray[np.bool_]
+
+    @classmethod
+    def of_parts(cls, counts: list[NDArray[np.int64]], n_queries: int) -> QueryStats:
+        """What was done in several parts of an index, from the counts that the search of each returned."""
+        by_part = np.array(counts, np.int64).reshape(len(counts), n_queries, 5)
+        return cls(
+            probes=by_part[:, :, 0].sum(axis=0),
+            candidates=by_part[:, :, 1].sum(axis=0),
+            radius=by_part[:, :, 2].max(axis=0, initial=-1),
+            scanned=by_part[:, :, 3].max(axis=0, initial=0) > 0,
+            exact=by_part[:, :, 4].min(axis=0, initial=1) > 0,
+        )

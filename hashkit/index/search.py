@@ -13,6 +13,11 @@ from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows
 
 Distances = NDArray[np.int32]
+Counts = NDArray[np.int64]
+"""What was done for each query: the attributes of QueryStats, in their order, shape (n_queries, 5)."""
+
+LEAST_ALLOWED = 1 / 20
+"""Below this fraction of a part, what is allowed is copied together and scanned."""
 
 GATHER_COST = 6
 """Copying a row together with others costs about as much as scanning it for this many queries."""
@@ -23,34 +28,75 @@ MAX_GATHERED = 0.5
 
 
 def k_nearest(
-    selections: list[Selection], queries: Codes, k: int, n_threads: int, limits: Distances | None = None
-) -> tuple[Distances, Ids]:
+    selections: list[Selection],
+    queries: Codes,
+    k: int,
+    n_threads: int,
+    limits: Distances | None = None,
+    max_candidates: int | None = None,
+) -> tuple[Distances, Ids, list[Counts]]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
 
-    With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE.
+    With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
+    `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
+    in each part (see :class:`QueryStats`).
     """
     answers = [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
+    counts: list[Counts] = []
     for selection in selections:
-        codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
-        k_here = min(k, selection.n_rows)
-        found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
-        answers.append((found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
+        part, k_here, tables = selection.part, min(k, selection.n_rows), _tables_for(selection)
+        if tables is not None:
+            found, rows, done = _native.mih_k_nearest(
+                tables,
+                part.codes,
+                queries,
+                k_here,
+                n_threads,
+                selection.bitmap,
+                limits=limits,
+                max_candidates=max_candidates,
+            )
+        else:
+            codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
+            found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
+            rows, done = rows if numbers is None else numbers[rows], _scanned(len(queries))
+        counts.append(done)
+        answers.append((found, part.ids_of(rows)))
     if len(answers) <= 2:
-        return answers[-1]
+        return *answers[-1], counts
     distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
-    return distances, ids
+    return distances, ids, counts
 
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     """The selected codes within distance `r` of each query."""
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
     for selection in selections:
-        codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
-        offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
-        answers.append((offsets, found, selection.part.ids_of(rows if numbers is None else numbers[rows])))
+        part, tables = selection.part, _tables_for(selection)
+        if tables is not None:
+            offsets, found, rows, _ = _native.mih_within_radius(
+                tables, part.codes, queries, r, n_threads, selection.bitmap
+            )
+        else:
+            codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
+            offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
+            rows = rows if numbers is None else numbers[rows]
+        answers.append((offsets, found, part.ids_of(rows)))
     if len(answers) <= 2:
         return RadiusResult(*answers[-1])
     return RadiusResult(*_native.merge_within_radius(answers, n_threads))
+
+
+def _tables_for(selection: Selection) -> _native.Tables | None:
+    """The tables of a part, unless so little of it is allowed that they would find mostly what is not."""
+    part = selection.part
+    few = selection.listed is not None or selection.n_rows < LEAST_ALLOWED * len(part.codes)
+    return None if few else part.tables
+
+
+def _scanned(n_queries: int) -> Counts:
+    """The counts of queries that asked no tables."""
+    return np.tile(np.array([0, 0, -1, True, True], np.int64), (n_queries, 1))
 
 
 def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:

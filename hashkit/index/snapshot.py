@@ -63,6 +63,11 @@ class Part:
     n_live: int
     derived: Derived = field(default_factory=Derived, repr=False)
 
+    @property
+    def tables(self) -> _native.Tables | None:
+        """Tables of the codes, where there are any (see :mod:`hashkit.index.tables`)."""
+        return self.derived.get("tables")
+
     def ids_of(self, rows: Rows) -> Ids:
         """The ids at `rows`, an array of any shape."""
         return rows if self.ids is None else self.ids[rows]

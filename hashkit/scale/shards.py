@@ -112,7 +112,7 @@ def shards_of(ids: NDArray[np.int64], n_shards: int) -> NDArray[np.int64]:
 
 def _write(place: Place, file: str, n_bits: int, *pieces: pa.Table) -> Shard:
     table = from_arrow(pa.concat_tables(pieces))
-    index = Index(table.codes, ids=table.ids, n_bits=n_bits)
+    index = Index(table.codes, ids=table.ids, n_bits=n_bits, method="scan")
     return write_shard(index, place, file)
 
 

@@ -1,0 +1,110 @@
+#include "mih/search.hpp"
+
+#include "bindings/arrays.hpp"
+#include "bindings/interrupt.hpp"
+#include "search/gather.hpp"
+
+namespace hashkit::bindings {
+namespace {
+
+std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, size_t n_threads) {
+  const CodesView stored = view_codes(codes);
+  require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
+  require(stored.n_codes >= 1 && stored.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
+  py::gil_scoped_release release;
+  return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads, SignalCheck()));
+}
+
+Searched searched(const Tables& tables, CodesView codes, CodesView queries, const MaybeRows& allowed,
+                  const std::string& isa) {
+  require(codes.n_codes == tables.n_codes && codes.n_bytes == tables.n_bytes, "codes must be those of the tables");
+  require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
+  const RowSet rows = view_row_set(allowed, codes.n_codes);
+  return {kernels_named(isa), tables, codes, rows, allowed ? count_rows(rows, codes.n_codes) : codes.n_codes};
+}
+
+// (n_queries, 5): probes, candidates, radius, scanned, exact.
+py::array_t<int64_t> to_array(const std::vector<QueryStats>& stats) {
+  py::array_t<int64_t> array({stats.size(), size_t{5}});
+  int64_t* to = array.mutable_data();
+  for (const QueryStats& of : stats) {
+    for (int64_t value : {of.probes, of.candidates, int64_t{of.radius}, int64_t{of.scanned}, int64_t{of.exact}}) {
+      *to++ = value;
+    }
+  }
+  return array;
+}
+
+py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
+                    size_t n_threads, const MaybeRows& allowed, const std::string& isa,
+                    const std::optional<Array<int32_t>>& limits, std::optional<int64_t> max_candidates) {
+  const CodesView asked = view_codes(queries);
+  const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
+  require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
+          "limits must have one entry for each query");
+  require(k <= in.n_allowed, "k must not exceed the number of allowed codes");
+  const int32_t* limit_of = limits ? limits->data() : nullptr;
+  py::array_t<int32_t> distances({asked.n_codes, k});
+  py::array_t<int64_t> rows({asked.n_codes, k});
+  int32_t* to_distances = distances.mutable_data();
+  int64_t* to_rows = rows.mutable_data();
+  std::vector<QueryStats> stats(asked.n_codes);
+  {
+    py::gil_scoped_release release;
+    mih_k_nearest(in, asked, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
+                  stats.data());
+  }
+  return py::make_tuple(std::move(distances), std::move(rows), to_array(stats));
+}
+
+py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
+                        size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
+  const CodesView asked = view_codes(queries);
+  const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
+  std::vector<QueryStats> stats(asked.n_codes);
+  WithinRadius found;
+  {
+    py::gil_scoped_release release;
+    found = mih_within_radius(in, asked, radius, n_threads, stats.data());
+  }
+  return py::make_tuple(bindings::to_array(std::move(found.offsets)), bindings::to_array(std::move(found.distances)),
+                        bindings::to_array(std::move(found.rows)), to_array(stats));
+}
+
+py::dict describe(const Tables& tables) {
+  py::list widths;
+  for (const Substring& field : tables.substrings.fields()) widths.append(field.width);
+  // The substring of each bit of a code.
+  py::list substring_of;
+  for (uint32_t place : tables.substrings.places()) {
+    size_t j = 0;
+    while (64 * tables.substrings[j].word + tables.substrings[j].shift + tables.substrings[j].width <= place) ++j;
+    substring_of.append(j);
+  }
+  py::dict result;
+  result["widths"] = widths;
+  result["substring_of_bit"] = substring_of;
+  result["compact"] = tables.compact;
+  result["memory"] = tables.memory();
+  return result;
+}
+
+}  // namespace
+
+void bind_mih(py::module_& module) {
+  const auto named = [](const char* name) { return py::arg(name).noconvert(); };
+  py::class_<Tables, std::shared_ptr<Tables>>(module, "Tables", "The tables of multi-index hashing over some codes.");
+  module.def("build_tables", &build, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
+             "Tables of these codes, which are not kept.");
+  module.def("describe_tables", &describe, py::arg("tables"), "Widths, bits and memory of tables.");
+  module.def("mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
+             py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "", named("limits") = py::none(),
+             py::arg("max_candidates") = py::none(),
+             "As scan_k_nearest over the codes that the tables were built of; and int64 (n_queries, 5): probes, "
+             "candidates, radius, scanned, exact.");
+  module.def("mih_within_radius", &within_radius, py::arg("tables"), named("codes"), named("queries"),
+             py::arg("radius"), py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "",
+             "As scan_within_radius over the codes that the tables were built of; and counts as mih_k_nearest.");
+}
+
+}  // namespace hashkit::bindings

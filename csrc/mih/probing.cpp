@@ -1,0 +1,262 @@
+#include "mih/probing.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+namespace hashkit {
+namespace {
+
+constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap: a query plans no further ahead
+constexpr size_t kHitsPerCall = 2048;  // codes that are compared between two looks at the limit
+constexpr size_t kAhead = 16;          // loads that are asked for ahead
+
+using Counts = std::array<uint8_t, 2048>;
+
+constexpr Counts make_counts() {
+  Counts counts{};
+  for (size_t i = 1; i < counts.size(); ++i) counts[i] = static_cast<uint8_t>(counts[i / 2] + i % 2);
+  return counts;
+}
+constexpr Counts kCounts = make_counts();
+
+// Bits that are set, of 22: fast on machines without an instruction for it.
+int count_bits(uint32_t key) noexcept {
+  return kCounts[key & 2047] + kCounts[key >> 11];
+}
+
+double cost_of_next(const Table& table, size_t width, size_t ring, double n_found, const Costs& costs) noexcept {
+  if (ring > width) return std::numeric_limits<double>::infinity();
+  return costs.of_ring(n_keys_of_ring(width, ring), expected_next(table, ring, n_found));
+}
+
+template <class Fronts>
+size_t cheapest(const Fronts& fronts) noexcept {
+  size_t best = 0;
+  for (size_t j = 1; j < fronts.size(); ++j) {
+    if (fronts[j].next_cost < fronts[best].next_cost) best = j;
+  }
+  return best;
+}
+
+}  // namespace
+
+Probe::Probe(const Tables& tables, const Costs& costs, const uint8_t* query, Collector& collector,
+             int64_t max_candidates)
+    : query_(query),
+      collector_(collector),
+      max_candidates_(max_candidates),
+      words_(tables.substrings.n_words()),
+      fronts_(tables.tables.size()) {
+  tables.substrings.rearrange(query, words_.data());
+  for (size_t j = 0; j < fronts_.size(); ++j) {
+    fronts_[j].next_cost = cost_of_next(tables.tables[j], tables.substrings[j].width, 0, 0, costs);
+  }
+}
+
+// What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
+// more than scanning now, it goes on.
+double Probe::allowance(const Tables& tables, const Costs& costs) const {
+  if (!collector_.bounded()) return costs.trial();
+  std::vector<Front> fronts = fronts_;
+  double sum = spent_;
+  for (int step = seen(); step < collector_.limit(); ++step) {
+    const size_t j = cheapest(fronts);
+    Front& front = fronts[j];
+    sum += front.next_cost;
+    if (sum > costs.most()) return costs.trial();
+    front.n_found = expected_next(tables.tables[j], front.n_rings++, front.n_found);
+    front.next_cost = cost_of_next(tables.tables[j], tables.substrings[j].width, front.n_rings, front.n_found, costs);
+  }
+  return costs.most();
+}
+
+Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView codes, RowSet allowed, const Costs& costs)
+    : kernels_(kernels),
+      tables_(tables),
+      codes_(codes),
+      allowed_(allowed),
+      costs_(costs),
+      hits_(kHitsPerCall),
+      words_(tables.substrings.n_words()) {}
+
+void Probing::run(std::vector<Probe>& group) {
+  for (;;) {
+    steps_.clear();
+    rings_.clear();
+    n_keys_ = 0;
+    for (Probe& probe : group) {
+      if (!probe.is_done()) plan(probe);
+    }
+    if (steps_.empty()) break;
+    // One loop after the other, so that what the first asks for is there in the next.
+    size_t n_affordable = 0;
+    for (const Step& step : steps_) {
+      if (find_runs(step)) steps_[n_affordable++] = step;
+    }
+    steps_.resize(n_affordable);
+    for (const Step& step : steps_) look_up(step);
+  }
+  for (Probe& probe : group) {
+    probe.stats.radius = probe.seen();
+    probe.stats.exact = probe.stats.scanned || probe.collector_.limit() <= probe.seen();
+  }
+}
+
+// The next steps of a query. At first one for each table: with fewer there is seldom an end in sight.
+void Probing::plan(Probe& probe) {
+  const int n_needed = probe.collector_.limit() - probe.seen();
+  const int n_first = std::min(static_cast<int>(probe.fronts_.size()), n_needed);
+  const int n_wanted = probe.n_steps_ == 0 ? n_first : probe.collector_.bounded() ? n_needed : 1;
+  double allowance = costs_.trial(), planned = probe.spent_;
+  size_t n_keys = 0;
+  for (int n = 0; n < n_wanted && n_keys < kKeysPerRound; ++n) {
+    const size_t table = cheapest(probe.fronts_);
+    planned += probe.fronts_[table].next_cost;
+    if (planned > allowance && n == 0) allowance = probe.allowance(tables_, costs_);
+    if (planned > allowance) {
+      probe.stats.scanned = probe.finished_ = n == 0;
+      return;
+    }
+    n_keys += n_keys_of_ring(tables_.substrings[table].width, probe.fronts_[table].n_rings);
+    add_step(probe, table, allowance);
+  }
+}
+
+void Probing::add_step(Probe& probe, size_t table, double allowance) {
+  Probe::Front& front = probe.fronts_[table];
+  const size_t first_key = n_keys_, rings_before = rings_.size();
+  for (const Probe::Front& each : probe.fronts_) rings_.push_back(static_cast<uint8_t>(each.n_rings));
+  n_keys_ += find_keys(probe, table, front.n_rings);
+  steps_.push_back({&probe, table, front.n_rings, allowance, first_key, n_keys_ - first_key, rings_before});
+  const size_t width = tables_.substrings[table].width, n_asked = n_keys_of_ring(width, front.n_rings);
+  probe.stats.probes += static_cast<int64_t>(n_asked);
+  probe.spent_ += costs_.of_ring(n_asked, 0);
+  front.n_found = expected_next(tables_.tables[table], front.n_rings++, front.n_found);
+  front.next_cost = cost_of_next(tables_.tables[table], width, front.n_rings, front.n_found, costs_);
+  ++probe.n_steps_;
+}
+
+// Those keys of a ring that have a bucket go to the end of keys_.
+size_t Probing::find_keys(const Probe& probe, size_t table, size_t ring) {
+  const Substring& field = tables_.substrings[table];
+  const Table& buckets = tables_.tables[table];
+  const size_t room = n_keys_ + n_keys_of_ring(field.width, ring);
+  if (keys_.size() < room) {
+    keys_.resize(2 * room);
+    runs_.resize(2 * room);
+  }
+  uint32_t* keys = keys_.data() + n_keys_;
+  const uint32_t center = field.key_of(probe.words_.data());
+  size_t n = 0;
+  // All numbers of `width` bits with `ring` ones, ascending (Gosper).
+  for (uint64_t mask = (uint64_t{1} << ring) - 1; mask < field.n_keys();) {
+    const uint32_t key = center ^ static_cast<uint32_t>(mask);
+    keys[n] = key;
+    n += buckets.has(key) ? 1 : 0;
+    if (mask == 0) break;
+    const uint64_t lowest = mask & -mask, next = mask + lowest;
+    mask = ((next ^ mask) >> 2 >> __builtin_ctzll(lowest)) | next;
+  }
+  for (size_t i = 0; i < std::min(n, 4 * kAhead); ++i) __builtin_prefetch(&buckets.offsets[keys[i]]);
+  return n;
+}
+
+// Where the buckets of a step lie. False if comparing so many codes would cost more than the query may spend: then it
+// is handed over to a scan.
+bool Probing::find_runs(const Step& step) {
+  Probe& probe = *step.probe;
+  if (probe.stats.scanned) return false;
+  const Table& table = tables_.tables[step.table];
+  const uint32_t* keys = keys_.data() + step.first_key;
+  CodeRun* runs = runs_.data() + step.first_key;
+  const size_t n_words = tables_.substrings.n_words();
+  size_t n_codes = 0;
+  for (size_t i = 0; i < step.n_keys; ++i) {
+    if (i + 4 * kAhead < step.n_keys) __builtin_prefetch(&table.offsets[keys[i + 4 * kAhead]]);
+    runs[i] = {table.offsets[keys[i]], table.offsets[keys[i] + 1]};
+    n_codes += runs[i].end - runs[i].begin;
+    if (i >= kAhead) continue;
+    if (tables_.compact) {
+      __builtin_prefetch(&table.rows[runs[i].begin]);
+    } else {
+      __builtin_prefetch(&table.words[runs[i].begin * n_words]);
+    }
+  }
+  probe.spent_ += static_cast<double>(step.n_keys) * costs_.bucket + static_cast<double>(n_codes) * costs_.code;
+  if (probe.spent_ > step.allowance && n_codes > kHitsPerCall) {
+    probe.stats.scanned = probe.finished_ = true;
+    return false;
+  }
+  Probe::Front& front = probe.fronts_[step.table];
+  if (front.n_rings == step.ring + 1) {  // what was a guess is known now
+    front.n_found = static_cast<double>(n_codes);
+    front.next_cost = cost_of_next(table, tables_.substrings[step.table].width, front.n_rings, front.n_found, costs_);
+  }
+  probe.stats.candidates += static_cast<int64_t>(n_codes);
+  return true;
+}
+
+void Probing::look_up(const Step& step) {
+  Probe& probe = *step.probe;
+  if (probe.stats.scanned) return;
+  CodeRun* runs = runs_.data() + step.first_key;
+  size_t first = 0, n_codes = 0;
+  for (size_t i = 0; i < step.n_keys; ++i) {
+    while (n_codes + (runs[i].end - runs[i].begin) > kHitsPerCall) {
+      const auto room = static_cast<uint32_t>(kHitsPerCall - n_codes);
+      const uint32_t end = std::exchange(runs[i].end, runs[i].begin + room);
+      compare(step, runs + first, i + 1 - first);
+      runs[i] = {runs[i].end, end};
+      first = i;
+      n_codes = 0;
+    }
+    n_codes += runs[i].end - runs[i].begin;
+  }
+  compare(step, runs + first, step.n_keys - first);
+  if (probe.stats.candidates >= probe.max_candidates_) probe.finished_ = true;  // after this round's other steps
+}
+
+void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
+  Probe& probe = *step.probe;
+  const Table& table = tables_.tables[step.table];
+  const size_t n_words = tables_.substrings.n_words();
+  const int limit = probe.collector_.limit();
+  if (tables_.compact) {
+    const size_t n_hits = kernels_.scan_listed_runs(probe.query_, codes_.data, table.rows.data(), runs, n_runs,
+                                                    codes_.n_bytes, limit, hits_.data());
+    for (size_t i = 0; i < n_hits; ++i) {
+      const size_t row = hits_[i].row;
+      if (!allowed_.has(row)) continue;
+      tables_.substrings.rearrange(codes_.row(row), words_.data());
+      if (!met_before(step, words_.data())) probe.collector_.push(static_cast<int64_t>(row), hits_[i].distance);
+    }
+    return;
+  }
+  const size_t n_hits = kernels_.scan_runs(reinterpret_cast<const uint8_t*>(probe.words_.data()),
+                                           reinterpret_cast<const uint8_t*>(table.words.data()), runs, n_runs,
+                                           n_words * sizeof(uint64_t), limit, hits_.data());
+  size_t n_new = 0;
+  for (size_t i = 0; i < n_hits; ++i) {
+    if (met_before(step, &table.words[hits_[i].row * n_words])) continue;
+    hits_[n_new++] = hits_[i];
+    __builtin_prefetch(&table.rows[hits_[i].row]);
+  }
+  for (size_t i = 0; i < n_new; ++i) {
+    const size_t row = table.rows[hits_[i].row];
+    if (allowed_.has(row)) probe.collector_.push(static_cast<int64_t>(row), hits_[i].distance);
+  }
+}
+
+bool Probing::met_before(const Step& step, const uint64_t* words) const noexcept {
+  const uint64_t* query = step.probe->words_.data();
+  const uint8_t* rings = rings_.data() + step.rings_before;
+  for (size_t j = 0; j < tables_.substrings.size(); ++j) {
+    const Substring& field = tables_.substrings[j];
+    if (rings[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < rings[j]) return true;
+  }
+  return false;
+}
+
+}  // namespace hashkit

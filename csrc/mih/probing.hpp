@@ -1,0 +1,116 @@
+// How a group of queries goes through the tables, ring by ring.
+//
+// Pigeonhole, in its general form: when of every table j all keys within distance a_j of the query's have been looked
+// up (a_j = -1: none), a code that has not been met differs from the query in more than a_j bits of every substring, so
+// in at least the sum of a_j + 1 bits. Each step, one more ring of one table, adds one to this sum, whichever table it
+// is: the cheapest is taken. A search ends when everything within its limit has been met.
+//
+// A code is met in every table in which it is near enough, and counts in the first: it is passed over where another
+// substring's distance says that an earlier step met it. That takes no memory and no marks.
+//
+// Queries of a group go together, a few steps each in a round: so the loads of many are under way at once. A query that
+// has spent its allowance is handed over to a scan.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+#include "mih/costs.hpp"
+#include "mih/tables.hpp"
+#include "search/row_set.hpp"
+
+namespace hashkit {
+
+// What a search is for; asked and told by Probing.
+class Collector {
+ public:
+  virtual ~Collector() = default;
+  virtual int limit() const noexcept = 0;     // the largest distance that matters at this moment
+  virtual bool bounded() const noexcept = 0;  // whether that limit is more than a guess
+  virtual void push(int64_t row, int distance) = 0;
+};
+
+// What was done for a query.
+struct QueryStats {
+  int64_t probes = 0;      // keys that were asked for
+  int64_t candidates = 0;  // codes that were compared
+  int32_t radius = -1;     // every code within this distance has been met in the tables
+  bool scanned = false;    // finished by a scan
+  bool exact = true;       // the answer is proven to be right
+};
+
+// One query on its way.
+class Probe {
+ public:
+  // `query` and `collector` are kept; max_candidates as for mih_k_nearest.
+  Probe(const Tables& tables, const Costs& costs, const uint8_t* query, Collector& collector, int64_t max_candidates);
+
+  QueryStats stats;
+
+ private:
+  friend class Probing;
+
+  // A table as this query finds it.
+  struct Front {
+    size_t n_rings = 0;    // rings that have been looked up
+    double n_found = 0;    // codes in the last of them, or about how many
+    double next_cost = 0;  // estimated, of its next ring
+  };
+
+  int seen() const noexcept { return n_steps_ - 1; }
+  bool is_done() const noexcept { return finished_ || collector_.limit() <= seen(); }
+  double allowance(const Tables& tables, const Costs& costs) const;
+
+  const uint8_t* query_;
+  Collector& collector_;
+  int64_t max_candidates_;
+  std::vector<uint64_t> words_;
+  std::vector<Front> fronts_;  // by table
+  int n_steps_ = 0;
+  double spent_ = 0;
+  bool finished_ = false;
+};
+
+class Probing {
+ public:
+  // `codes` are those of the tables.
+  Probing(const KernelTable& kernels, const Tables& tables, CodesView codes, RowSet allowed, const Costs& costs);
+
+  // Takes the queries to their ends. Those with stats.scanned are left to a scan, from wherever they are.
+  void run(std::vector<Probe>& group);
+
+ private:
+  struct Step {
+    Probe* probe;
+    size_t table;
+    size_t ring;
+    double allowance;
+    size_t first_key, n_keys;  // in keys_ and runs_: those that have a bucket
+    size_t rings_before;       // in rings_: of every table the rings looked up when the step began
+  };
+
+  void plan(Probe& probe);
+  void add_step(Probe& probe, size_t table, double allowance);
+  size_t find_keys(const Probe& probe, size_t table, size_t ring);
+  bool find_runs(const Step& step);
+  void look_up(const Step& step);
+  void compare(const Step& step, const CodeRun* runs, size_t n_runs);
+  bool met_before(const Step& step, const uint64_t* words) const noexcept;
+
+  const KernelTable& kernels_;
+  const Tables& tables_;
+  CodesView codes_;
+  RowSet allowed_;
+  Costs costs_;
+  std::vector<Step> steps_;  // of this round
+  std::vector<uint8_t> rings_;
+  std::vector<uint32_t> keys_;
+  std::vector<CodeRun> runs_;
+  size_t n_keys_ = 0;  // how many of keys_ and runs_ are in use
+  std::vector<Hit> hits_;
+  std::vector<uint64_t> words_;  // of one code
+};
+
+}  // namespace hashkit

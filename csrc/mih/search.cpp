@@ -1,0 +1,188 @@
+#include "mih/search.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "parallel/parallel_for.hpp"
+#include "search/scan_loops.hpp"
+#include "search/top_k.hpp"
+
+namespace hashkit {
+namespace {
+
+constexpr size_t kGroup = 16;           // queries whose loads overlap
+constexpr size_t kQueriesPerTask = 64;  // fewer are not worth a thread
+
+class Nearest final : public Collector {
+ public:
+  Nearest(size_t k, int limit, bool is_given) : top_k_(k, limit), is_given_(is_given) {}
+
+  int limit() const noexcept override { return top_k_.limit(); }
+  bool bounded() const noexcept override { return is_given_ || top_k_.is_full(); }
+  void push(int64_t row, int distance) override { top_k_.push(row, distance); }
+  std::vector<Neighbor> take() { return top_k_.take(); }
+
+ private:
+  TopK top_k_;
+  bool is_given_;
+};
+
+void sort_by_row(std::vector<Neighbor>& found) {
+  std::sort(found.begin(), found.end(), [](const Neighbor& a, const Neighbor& b) { return a.row < b.row; });
+}
+
+class Within final : public Collector {
+ public:
+  explicit Within(int radius) : radius_(radius) {}
+
+  int limit() const noexcept override { return radius_; }
+  bool bounded() const noexcept override { return true; }
+  void push(int64_t row, int distance) override { found_.push_back({distance, row}); }
+  // By row.
+  std::vector<Neighbor> take() {
+    sort_by_row(found_);
+    return std::move(found_);
+  }
+
+ private:
+  int radius_;
+  std::vector<Neighbor> found_;
+};
+
+// Takes queries through the tables, group by group: make(q) makes a query's collector, finish(q, collector, stats) is
+// told when it is through.
+template <class Of, class Make, class Finish>
+void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t n_threads, int64_t max_candidates,
+               const Make& make, const Finish& finish) {
+  const size_t n_tasks = (queries.n_codes + kQueriesPerTask - 1) / kQueriesPerTask;
+  parallel_for(n_tasks, n_threads, [&](size_t task) {
+    Probing probing(in.kernels, in.tables, in.codes, in.allowed, costs);
+    const size_t end = std::min((task + 1) * kQueriesPerTask, queries.n_codes);
+    std::vector<Of> collectors;
+    std::vector<Probe> group;
+    for (size_t first = task * kQueriesPerTask; first < end; first += kGroup) {
+      const size_t last = std::min(first + kGroup, end);
+      collectors.clear();
+      group.clear();
+      collectors.reserve(kGroup);
+      group.reserve(kGroup);
+      for (size_t q = first; q < last; ++q) {
+        collectors.push_back(make(q));
+        group.emplace_back(in.tables, costs, queries.row(q), collectors.back(), max_candidates);
+      }
+      probing.run(group);
+      for (size_t q = first; q < last; ++q) finish(q, collectors[q - first], group[q - first].stats);
+    }
+  });
+}
+
+// Rows of a matrix of codes, copied together.
+class Gathered {
+ public:
+  Gathered(CodesView codes, const std::vector<size_t>& rows) : bytes_(rows.size() * codes.n_bytes) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      std::memcpy(bytes_.data() + i * codes.n_bytes, codes.row(rows[i]), codes.n_bytes);
+    }
+    view_ = {bytes_.data(), rows.size(), codes.n_bytes};
+  }
+  CodesView view() const noexcept { return view_; }
+
+ private:
+  std::vector<uint8_t> bytes_;
+  CodesView view_;
+};
+
+void mark_scanned(QueryStats* stats, size_t n_queries) {
+  if (stats == nullptr) return;
+  for (size_t q = 0; q < n_queries; ++q) stats[q].scanned = true;
+}
+
+// Queries that gave up, with the limits that they had come to.
+struct Handed {
+  std::vector<size_t> queries;
+  std::vector<int32_t> limits;
+};
+
+void scan_handed(const Searched& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
+                 const std::vector<int32_t>& limits, const std::vector<char>& is_handed) {
+  Handed handed;
+  for (size_t q = 0; q < queries.n_codes; ++q) {
+    if (!is_handed[q]) continue;
+    handed.queries.push_back(q);
+    handed.limits.push_back(limits[q]);
+  }
+  if (handed.queries.empty()) return;
+  const Gathered asked(queries, handed.queries);
+  std::vector<int32_t> found(handed.queries.size() * k);
+  std::vector<int64_t> found_rows(handed.queries.size() * k);
+  scan_k_nearest(in.kernels, in.codes, in.allowed, asked.view(), k, n_threads, found.data(), found_rows.data(),
+                 handed.limits.data());
+  for (size_t i = 0; i < handed.queries.size(); ++i) {
+    std::copy_n(found.data() + i * k, k, distances + handed.queries[i] * k);
+    std::copy_n(found_rows.data() + i * k, k, rows + handed.queries[i] * k);
+  }
+}
+
+}  // namespace
+
+void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
+                   const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
+  if (k == 0 || queries.n_codes == 0) return;
+  const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
+  const Costs costs = costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.codes.n_bytes));
+  const double n_met = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
+  int goal = expected_distance(in.tables, n_met);
+  if (limits != nullptr) goal = std::min<int>(goal, *std::max_element(limits, limits + queries.n_codes));
+  if (max_candidates == kNoMaximum && cost_of_radius(in.tables, costs, goal) > costs.scan) {
+    mark_scanned(stats, queries.n_codes);
+    return scan_k_nearest(in.kernels, in.codes, in.allowed, queries, k, n_threads, distances, rows, limits);
+  }
+  std::vector<int32_t> reached(queries.n_codes);
+  std::vector<char> is_handed(queries.n_codes);
+  const auto make = [&](size_t q) {
+    const int limit = limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits);
+    return Nearest(k, limit, limits != nullptr);
+  };
+  probe_all<Nearest>(in, queries, costs, n_threads, max_candidates, make,
+                     [&](size_t q, Nearest& nearest, const QueryStats& of) {
+                       if (stats != nullptr) stats[q] = of;
+                       is_handed[q] = of.scanned;
+                       reached[q] = nearest.limit();
+                       if (!of.scanned) write_nearest(nearest.take(), k, distances + q * k, rows + q * k);
+                     });
+  scan_handed(in, queries, k, n_threads, distances, rows, reached, is_handed);
+}
+
+WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads, QueryStats* stats) {
+  const Costs costs = costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.codes.n_bytes));
+  if (queries.n_codes == 0 || cost_of_radius(in.tables, costs, radius) > costs.scan) {
+    mark_scanned(stats, queries.n_codes);
+    return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);
+  }
+  std::vector<std::vector<Neighbor>> found(queries.n_codes);
+  std::vector<char> is_handed(queries.n_codes);
+  probe_all<Within>(
+      in, queries, costs, n_threads, kNoMaximum, [=](size_t) { return Within(radius); },
+      [&](size_t q, Within& within, const QueryStats& of) {
+        if (stats != nullptr) stats[q] = of;
+        is_handed[q] = of.scanned;
+        if (!of.scanned) found[q] = within.take();
+      });
+  std::vector<size_t> handed;
+  for (size_t q = 0; q < queries.n_codes; ++q) {
+    if (is_handed[q]) handed.push_back(q);
+  }
+  if (!handed.empty()) {
+    const Gathered asked(queries, handed);
+    const WithinRadius scanned = scan_within_radius(in.kernels, in.codes, in.allowed, asked.view(), radius, n_threads);
+    for (size_t i = 0; i < handed.size(); ++i) {
+      for (auto at = static_cast<size_t>(scanned.offsets[i]); at < static_cast<size_t>(scanned.offsets[i + 1]); ++at) {
+        found[handed[i]].push_back({scanned.distances[at], scanned.rows[at]});
+      }
+      sort_by_row(found[handed[i]]);
+    }
+  }
+  return join_lists(found, static_cast<int>(8 * in.codes.n_bytes));
+}
+
+}  // namespace hashkit

@@ -1,0 +1,58 @@
+// How a code is cut into substrings: how many, and which bit goes to which.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "search/linear_scan.hpp"
+
+namespace hashkit {
+
+// Where a substring lies in a rearranged code: never across the border of two words.
+struct Substring {
+  uint32_t word;
+  uint32_t shift;
+  uint32_t width;
+
+  size_t n_keys() const noexcept { return size_t{1} << width; }
+  uint32_t key_of(const uint64_t* words) const noexcept {
+    return static_cast<uint32_t>(words[word] >> shift & (n_keys() - 1));
+  }
+};
+
+// Rearranges codes so that every substring is a field of bits in one word. Distances stay what they are.
+class Substrings {
+ public:
+  static constexpr uint32_t kMaxWidth = 22;  // a table has an offset for every key: 16 MiB at most
+
+  Substrings() = default;
+  // Chosen for these codes: about as many keys as there are codes, and bits dealt out so that the bits of a substring
+  // tell as little as possible of each other, by a sample of the codes: then buckets are even.
+  Substrings(CodesView codes, size_t n_bits);
+
+  size_t size() const noexcept { return fields_.size(); }
+  size_t n_words() const noexcept { return n_words_; }
+  const Substring& operator[](size_t j) const noexcept { return fields_[j]; }
+  const std::vector<Substring>& fields() const noexcept { return fields_; }
+  // The place of each bit of a code, most significant bit of the first byte first, in the rearranged words.
+  const std::vector<uint32_t>& places() const noexcept { return places_; }
+
+  // Writes the n_words words of a code of n_bytes.
+  void rearrange(const uint8_t* code, uint64_t* words) const noexcept;
+
+ private:
+  void cut(size_t n_substrings, size_t n_bits);
+  void fill_bytes();
+
+  size_t n_bytes_ = 0;
+  size_t n_words_ = 0;
+  std::vector<Substring> fields_;
+  std::vector<uint32_t> places_;
+  std::vector<uint64_t> bytes_;  // by byte of the code and its value: n_words words; empty for long codes
+};
+
+// How many substrings n_codes codes of n_bits are cut into.
+size_t choose_n_substrings(size_t n_codes, size_t n_bits);
+
+}  // namespace hashkit

@@ -1,0 +1,72 @@
+"""Which parts of a snapshot have tables for multi-index hashing beside their codes.
+
+Tables are made where an index is built, loaded or changed, never in a query. They go with the codes of a part from
+snapshot to snapshot; what is removed from the part is passed over when they are searched. They are not saved: a file
+would be several times as large, and making them takes no longer than reading them from a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hashkit import _native
+from hashkit.codes import describe
+from hashkit.index.snapshot import Part, Snapshot
+
+METHODS = ("auto", "scan", "mih")
+LEAST_CODES = 2**15
+"""So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
+MOST_BITS = 512
+"""Beyond, neighbors are seldom near enough for tables, whose memory grows with the square of the length."""
+
+
+@dataclass(frozen=True)
+class TablePolicy:
+    """Which parts get tables.
+
+    Attributes
+    ----------
+    method : {"auto", "scan", "mih"}
+        Parts that are large enough and have codes short enough, none, or all.
+    compact : bool
+        Keep only row numbers in the tables, not the codes beside them.
+    """
+
+    method: str = "auto"
+    compact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if not isinstance(self.compact, bool):
+            raise TypeError(f"compact must be a bool, got {describe(self.compact)}")
+
+    def applies_to(self, part: Part, n_bits: int) -> bool:
+        """Whether a part is to have tables."""
+        if self.method == "auto":
+            return len(part.codes) >= LEAST_CODES and n_bits <= MOST_BITS
+        return self.method == "mih" and len(part.codes) > 0
+
+
+def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snapshot:
+    """The same snapshot, every part to which the policy applies having tables."""
+    if snapshot.metric == "hamming":
+        for part in snapshot.parts:
+            if part.tables is None and policy.applies_to(part, snapshot.n_bits):
+                tables = _native.build_tables(part.codes, snapshot.n_bits, policy.compact, n_threads)
+                part.derived["tables"] = tables
+    return snapshot
+
+
+def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What each part is searched by."""
+    return [
+        {
+            "n_codes": len(part.codes),
+            "n_removed": len(part.codes) - part.n_live,
+            "method": "scan" if part.tables is None else "mih",
+            **({} if part.tables is None else _native.describe_tables(part.tables)),
+        }
+        for part in snapshot.parts
+    ]

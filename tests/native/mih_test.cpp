@@ -1,0 +1,131 @@
+// Multi-index hashing against the scan.
+#include "mih/search.hpp"
+#include "reference.hpp"
+
+namespace {
+
+using namespace hashkit;
+using reference::Data;
+
+struct Case {
+  Guarded<uint8_t> codes, queries;
+  CodesView stored, asked;
+
+  Case(size_t n_codes, size_t n_queries, size_t n_bytes, Data data)
+      : codes(n_codes * n_bytes, Place::end()),
+        queries(n_queries * n_bytes, Place::end()),
+        stored{codes.data(), n_codes, n_bytes},
+        asked{queries.data(), n_queries, n_bytes} {
+    reference::fill_codes(data, codes.data(), n_codes, n_bytes, n_codes + n_bytes);
+    reference::fill_codes(data, queries.data(), n_queries, n_bytes, n_codes + n_bytes + 1);
+  }
+};
+
+void check_k_nearest(const Searched& in, CodesView asked, size_t k, size_t n_threads) {
+  std::vector<int32_t> distances(asked.n_codes * k), expected_distances(asked.n_codes * k);
+  std::vector<int64_t> rows(asked.n_codes * k), expected_rows(asked.n_codes * k);
+  std::vector<QueryStats> stats(asked.n_codes);
+  scan_k_nearest(in.kernels, in.codes, in.allowed, asked, k, 1, expected_distances.data(), expected_rows.data());
+  for (int64_t max_candidates : {kNoMaximum, kNoMaximum - 1}) {  // with the first the whole batch may go to a scan
+    mih_k_nearest(in, asked, k, n_threads, distances.data(), rows.data(), nullptr, max_candidates, stats.data());
+    CHECK(distances == expected_distances && rows == expected_rows, isa_name(in.kernels.isa), ", ", in.codes.n_codes,
+          " codes of ", in.codes.n_bytes, " bytes, k = ", k, ", compact: ", in.tables.compact);
+    for (const QueryStats& of : stats) CHECK(of.exact);
+  }
+}
+
+// What no cost ends: every query goes through the tables until it has all that it asks for.
+void check_probing_to_the_end(const Searched& in, CodesView asked, int radius) {
+  class All final : public Collector {
+   public:
+    explicit All(int radius) : radius_(radius) {}
+    int limit() const noexcept override { return radius_; }
+    bool bounded() const noexcept override { return true; }
+    void push(int64_t row, int distance) override { found.push_back({distance, row}); }
+    std::vector<Neighbor> found;
+
+   private:
+    int radius_;
+  };
+  const Costs free_costs{0, 0, 0, 1};
+  Probing probing(in.kernels, in.tables, in.codes, in.allowed, free_costs);
+  std::vector<All> collectors(asked.n_codes, All(radius));
+  std::vector<Probe> group;
+  group.reserve(asked.n_codes);
+  for (size_t q = 0; q < asked.n_codes; ++q) {
+    group.emplace_back(in.tables, free_costs, asked.row(q), collectors[q], kNoMaximum);
+  }
+  probing.run(group);
+  for (size_t q = 0; q < asked.n_codes; ++q) {
+    auto expected = reference::within(asked.row(q), in.codes, radius, in.allowed);
+    std::sort(expected.begin(), expected.end());
+    std::sort(collectors[q].found.begin(), collectors[q].found.end());
+    CHECK(!group[q].stats.scanned && group[q].stats.exact);
+    CHECK(reference::equal(collectors[q].found, expected), isa_name(in.kernels.isa), ", ", in.codes.n_codes,
+          " codes of ", in.codes.n_bytes, " bytes, radius ", radius, ", compact: ", in.tables.compact);
+  }
+}
+
+}  // namespace
+
+TEST(mih_finds_what_a_scan_finds) {
+  for (size_t n_bytes : {1, 2, 5, 8, 12, 16, 40, 72}) {
+    for (Data data : reference::kAllData) {
+      for (size_t n_codes : {1, 2, 63, 900}) {
+        const Case c(n_codes, 19, n_bytes, data);
+        std::vector<uint8_t> bits((n_codes + 7) / 8, 0x6D);
+        if (n_codes % 8 != 0) bits.back() &= static_cast<uint8_t>((1 << n_codes % 8) - 1);
+        for (bool compact : {false, true}) {
+          const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2, [] {});
+          for (Isa isa : reference::tested_isas()) {
+            for (RowSet allowed : {RowSet{}, RowSet{bits.data()}}) {
+              size_t n_allowed = 0;
+              for (size_t row = 0; row < n_codes; ++row) n_allowed += allowed.has(row) ? 1 : 0;
+              const Searched in{kernel_table(isa), tables, c.stored, allowed, n_allowed};
+              check_k_nearest(in, c.asked, std::min<size_t>(n_allowed, 7), 2);
+              check_probing_to_the_end(in, c.asked, static_cast<int>(n_bytes));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(mih_tables_hold_every_row_once_under_its_key) {
+  const Case c(5000, 1, 8, Data::kRandom);
+  const Tables tables = build_tables(c.stored, 64, false, 3, [] {});
+  std::vector<uint64_t> words(tables.substrings.n_words());
+  for (size_t j = 0; j < tables.tables.size(); ++j) {
+    const Table& table = tables.tables[j];
+    const size_t n_keys = tables.substrings[j].n_keys();
+    CHECK(table.offsets[0] == 0 && table.offsets[n_keys] == c.stored.n_codes);
+    std::vector<char> met(c.stored.n_codes);
+    for (uint32_t key = 0; key < n_keys; ++key) {
+      CHECK(table.offsets[key] <= table.offsets[key + 1]);
+      CHECK(table.has(key) == (table.offsets[key] < table.offsets[key + 1]));
+      for (uint32_t at = table.offsets[key]; at < table.offsets[key + 1]; ++at) {
+        CHECK(at == table.offsets[key] || table.rows[at - 1] < table.rows[at]);
+        tables.substrings.rearrange(c.stored.row(table.rows[at]), words.data());
+        CHECK(tables.substrings[j].key_of(words.data()) == key);
+        CHECK(std::equal(words.begin(), words.end(), &table.words[at * words.size()]));
+        CHECK(met[table.rows[at]]++ == 0);
+      }
+    }
+  }
+}
+
+TEST(mih_build_stops_when_interrupted) {
+  struct Stop {};
+  const Case c(200'000, 1, 8, Data::kRandom);
+  int n_calls = 0;
+  bool stopped = false;
+  try {
+    build_tables(c.stored, 64, false, 1, [&] {
+      if (++n_calls == 3) throw Stop();
+    });
+  } catch (const Stop&) {
+    stopped = true;
+  }
+  CHECK(stopped && n_calls == 3);
+}
