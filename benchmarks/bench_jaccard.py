@@ -119,7 +119,7 @@ def test_radius(case, index, codes_and_queries, record, note):
 def test_hamming(case, codes_and_queries, record):
     """What the same batch costs without the bound and the fractions: the scan by Hamming distance."""
     codes, queries = codes_and_queries
-    index = hashkit.Index(codes)
+    index = hashkit.Index(codes, method="scan")
     work = title(case, f"batch, k = {K}")
     record(work, "hashkit by Hamming distance", lambda: index.query(queries, K, n_threads=1), len(queries))
 

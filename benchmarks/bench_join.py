@@ -79,7 +79,7 @@ def assert_all_pairs(codes, radius):
     """On a few codes against every distance."""
     distances = hashkit.hamming_distances(codes, codes)
     left, right = np.nonzero(np.triu(distances <= radius, 1))
-    blocks = list(hashkit.Index(codes).pairs(radius, n_threads=1))
+    blocks = list(hashkit.Index(codes, method="scan").pairs(radius, n_threads=1))
     found = [
         np.concatenate([getattr(block, name) for block in blocks] or [[]]) for name in ("left", "right", "distances")
     ]
@@ -92,7 +92,7 @@ def test_memory(full, tell):
     """Pairs are handed out in blocks: however many there are, the peak hardly grows. Comes before what needs more."""
     codes = np.zeros((N_EQUAL[full], 8), np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    n_pairs = count(hashkit.Index(codes).pairs(0, n_threads=1))
+    n_pairs = count(hashkit.Index(codes, method="scan").pairs(0, n_threads=1))
     assert n_pairs == len(codes) * (len(codes) - 1) // 2
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     in_all = n_pairs * 20 / 2**20
@@ -103,7 +103,7 @@ def test_pairs(case, tell):
     kind, n_bits, n_codes, radius, bar = case
     codes, _ = workload(kind, n_bits, n_codes)
     assert_all_pairs(codes[:6000], radius)
-    index, found = hashkit.Index(codes), []
+    index, found = hashkit.Index(codes, method="scan"), []
     taken = seconds(lambda: found.append(count(index.pairs(radius, n_threads=1))))
     title = f"{kind}, {n_codes:,} x {n_bits} bits, r = {radius}"
     tell(f"pairs, {title}: {found[0]:,} pairs", taken, bar, "s")
@@ -114,7 +114,11 @@ def test_pairs(case, tell):
 def test_pairs_of_two_sets(case, tell):
     kind, n_bits, n_codes, radius, _ = case
     codes, _ = workload(kind, n_bits, n_codes)
-    one, other, found = hashkit.Index(codes[::2].copy()), hashkit.Index(codes[1::2].copy()), []
+    one, other, found = (
+        hashkit.Index(codes[::2].copy(), method="scan"),
+        hashkit.Index(codes[1::2].copy(), method="scan"),
+        [],
+    )
     taken = seconds(lambda: found.append(count(one.pairs(radius, other, n_threads=1))))
     tell(f"pairs of {len(one):,} and {len(other):,}, {kind}, {n_bits} bits: {found[0]:,} pairs", taken, None, "s")
 
@@ -124,7 +128,7 @@ def test_by_scan(n_bits, full, scan_only, tell):
     """Each pair once: half of what it costs to ask for the nearest of every code."""
     n = SCANNED[full] if n_bits == 64 else SCANNED[full] // 5
     codes, queries = (part[:n] for part in workload("clustered", n_bits, max(n, SMALL[0][2])))
-    index, found = hashkit.Index(codes), []
+    index, found = hashkit.Index(codes, method="scan"), []
     expected = count(index.pairs(2, n_threads=1))
     per_query = seconds(lambda: index.query(queries, K, n_threads=1)) / len(queries)
     scan_only()
@@ -134,7 +138,7 @@ def test_by_scan(n_bits, full, scan_only, tell):
 
 
 def test_equal_codes_cost_no_more_than_a_scan(full, scan_only, tell):
-    index = hashkit.Index(np.zeros((N_EQUAL[full], 8), np.uint8))
+    index = hashkit.Index(np.zeros((N_EQUAL[full], 8), np.uint8), method="scan")
     taken = seconds(lambda: count(index.pairs(2, n_threads=1)))
     scan_only()
     tell("all codes equal", taken / seconds(lambda: count(index.pairs(2, n_threads=1))), 1.15, "x by scan")

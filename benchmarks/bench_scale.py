@@ -109,11 +109,15 @@ def test_search_of_shards_against_one_index(cluster, full, say, tmp_path):
     n_codes, n_queries, rounds = (40_000_000, 1000, 2) if full else (200_000, 50, 1)
     rng = np.random.default_rng(0)
     codes, queries = rng.integers(0, 256, (n_codes, 8), np.uint8), rng.integers(0, 256, (n_queries, 8), np.uint8)
-    whole = hashkit.Index(codes)
+    whole = hashkit.Index(codes, method="scan")
     shard_of, ids = shards_of(np.arange(n_codes), N_SHARDS), np.arange(n_codes)
     place = Place.of(tmp_path)
     shards = [
-        write_shard(hashkit.Index(codes[shard_of == number], ids=ids[shard_of == number]), place, f"{number}.hashkit")
+        write_shard(
+            hashkit.Index(codes[shard_of == number], ids=ids[shard_of == number], method="scan"),
+            place,
+            f"{number}.hashkit",
+        )
         for number in range(N_SHARDS)
     ]
     write_manifest(place, Manifest(64, n_codes, tuple(shards)))
@@ -267,7 +271,7 @@ def test_encoding_against_plain_processes(cluster, full, say, tmp_path, monkeypa
     most, allowed = max(most for _, most in notes), os.path.getsize(tmp_path / "hasher") + 2 * n_rows * n_features * 4
     say(f"\nencode {n_files} files of {n_rows:,} x {n_features} features, {method}: {n_processes} plain processes take")
     say(
-        f"{plain:.1f} s; Ray {began - started:.1f} s to begin and {ended - began:.1f} s, {ratio:.2f} times as long per file;"
+        f"{plain:.1f} s; Ray {began - started:.1f} s to begin and {ended - began:.1f} s, {ratio:.2f} x as long per file;"
     )
     say(f"an actor grew by {most / 2**20:.0f} MiB, {most / allowed:.2f} x (hasher + 2 files)")
     if full:

@@ -139,7 +139,9 @@ def faiss_times(codes, queries):
     faiss.omp_set_num_threads(1)
     peer = faiss.IndexBinaryFlat(8 * codes.shape[1])
     peer.add(codes)
-    np.testing.assert_array_equal(peer.search(queries[:20], K)[0], hashkit.Index(codes).query(queries[:20], k=K)[0])
+    np.testing.assert_array_equal(
+        peer.search(queries[:20], K)[0], hashkit.Index(codes, method="scan").query(queries[:20], k=K)[0]
+    )
     batch = {k: seconds(lambda k=k: peer.search(queries, k), 1) / len(queries) for k in KS}
     return batch, seconds(one_by_one(lambda q: peer.search(q, K), queries), 3) / N_SINGLE
 
@@ -147,7 +149,7 @@ def faiss_times(codes, queries):
 def test_against_faiss(case, sets, machine, full, note):
     n_bits, n_codes, batch_bar, one_bar = case
     codes, queries = sets
-    index = hashkit.Index(codes)
+    index = hashkit.Index(codes, method="scan")
     check_answers(index, codes, queries)
     batch = {k: seconds(lambda k=k: index.query(queries, k=k, n_threads=1), 3) / len(queries) for k in KS}
     one = seconds(one_by_one(lambda q: index.query(q, k=K, n_threads=1), queries)) / N_SINGLE
@@ -178,7 +180,7 @@ def test_against_faiss(case, sets, machine, full, note):
 def test_radius_takes_as_long_as_nearest(full, note):
     """Against as many nearest neighbors as the radius finds on average, at least ten."""
     codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
-    index, shares = hashkit.Index(codes), {}
+    index, shares = hashkit.Index(codes, method="scan"), {}
     for r in (2, 5, 10):
         n_hits = len(index.radius(queries, r).ids) // len(queries)
         nearest = seconds(lambda n=n_hits: index.query(queries, k=max(n, K), n_threads=1), 3)
@@ -192,7 +194,7 @@ def test_instruction_sets(full, note, monkeypatch):
     from hashkit import _native
 
     codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
-    index, times = hashkit.Index(codes), {}
+    index, times = hashkit.Index(codes, method="scan"), {}
     expected = index.query(queries, k=K)
     for isa in _native.supported_isas():
         monkeypatch.setenv("HASHKIT_ISA", isa)
@@ -226,7 +228,7 @@ def wall(work, rounds=9):
 
 def test_two_threads(full, note):
     codes, queries = workload(64, 10_000_000 if full else 200_000, 1000 if full else 100)
-    index = hashkit.Index(codes)
+    index = hashkit.Index(codes, method="scan")
     few = queries[:400]
     batch = [wall(lambda n=n: index.query(few, k=K, n_threads=n), 3) for n in (1, 2)]
     one = [wall(lambda n=n: index.query(queries[0], k=K, n_threads=n)) for n in (1, 2)]
@@ -250,7 +252,7 @@ def test_where_a_second_thread_pays(full, note):
     codes, queries = workload(64, 10_000_000 if full else 200_000, 100)
     gains = []
     for n_codes in (1_000_000, 2_000_000, 4_000_000, 10_000_000) if full else (100_000, 200_000):
-        index = hashkit.Index(codes[:n_codes])
+        index = hashkit.Index(codes[:n_codes], method="scan")
         times = [wall(lambda n=n, index=index: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
         gains.append(f"{8 * n_codes / 1e6:.0f} MB {times[0] / times[1]:.2f}")
     note("a second thread for one query, times as fast: " + ", ".join(gains))

@@ -135,8 +135,8 @@ size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n
   });
 }
 
-// Most runs have a code or two, so that most of the time is waiting for them: they are asked for a few runs ahead. Every
-// code is written, and counts if it is within the limit.
+// Most runs have a code or two, and most of the time would be waiting for them: they are asked for a few runs ahead.
+// Every code is written, and counts if it is within the limit.
 size_t scan_runs(const uint8_t* query, const uint8_t* codes, const CodeRun* runs, size_t n_runs, size_t n_bytes,
                  int limit, Hit* hits) noexcept {
   constexpr size_t kRunsAhead = 12;
