@@ -270,9 +270,7 @@ def test_encoding_against_plain_processes(cluster, full, say, tmp_path, monkeypa
     hasher.save(tmp_path / "hasher")
     most, allowed = max(most for _, most in notes), os.path.getsize(tmp_path / "hasher") + 2 * n_rows * n_features * 4
     say(f"\nencode {n_files} files of {n_rows:,} x {n_features} features, {method}: {n_processes} plain processes take")
-    say(
-        f"{plain:.1f} s; Ray {began - started:.1f} s to begin and {ended - began:.1f} s, {ratio:.2f} x as long per file;"
-    )
+    say(f"{plain:.1f} s; Ray {began - started:.1f} s to begin and {ended - began:.1f} s, {ratio:.2f} x as long a file;")
     say(f"an actor grew by {most / 2**20:.0f} MiB, {most / allowed:.2f} x (hasher + 2 files)")
     if full:
         assert ratio <= 1.3

@@ -52,15 +52,15 @@ class Within final : public Collector {
 // Takes queries through the tables, group by group: make(q) makes a query's collector, finish(q, collector, stats) is
 // told when it is through.
 template <class Of, class Make, class Finish>
-void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t n_threads, int64_t max_candidates,
-               const Make& make, const Finish& finish) {
-  const size_t n_tasks = (queries.n_codes + kQueriesPerTask - 1) / kQueriesPerTask;
+void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end_of_all, const Costs& costs,
+                 size_t n_threads, int64_t max_candidates, const Make& make, const Finish& finish) {
+  const size_t n_tasks = (end_of_all - begin + kQueriesPerTask - 1) / kQueriesPerTask;
   parallel_for(n_tasks, n_threads, [&](size_t task) {
     Probing probing(in.kernels, in.tables, in.codes, in.allowed, costs);
-    const size_t end = std::min((task + 1) * kQueriesPerTask, queries.n_codes);
+    const size_t end = std::min(begin + (task + 1) * kQueriesPerTask, end_of_all);
     std::vector<Of> collectors;
     std::vector<Probe> group;
-    for (size_t first = task * kQueriesPerTask; first < end; first += kGroup) {
+    for (size_t first = begin + task * kQueriesPerTask; first < end; first += kGroup) {
       const size_t last = std::min(first + kGroup, end);
       collectors.clear();
       group.clear();
@@ -74,6 +74,23 @@ void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t
       for (size_t q = first; q < last; ++q) finish(q, collectors[q - first], group[q - first].stats);
     }
   });
+}
+
+// The same for all queries. The first of them tell how many there will be to scan: where so few that they are scanned
+// one by one, probing may cost the others more before they are handed over.
+template <class Of, class Make, class Finish>
+void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t n_threads, int64_t max_candidates,
+               const Make& make, const Finish& finish) {
+  const size_t n_first = std::min(queries.n_codes, kQueriesPerTask);
+  size_t n_scanned = 0;
+  const auto count = [&](size_t q, Of& collector, const QueryStats& stats) {
+    n_scanned += stats.scanned ? 1 : 0;
+    finish(q, collector, stats);
+  };
+  probe_range<Of>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
+  const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.codes.n_bytes) * n_first;
+  const Costs costs_of_rest = few ? costs_of(in.kernels.isa, in.tables, false) : costs;
+  probe_range<Of>(in, queries, n_first, queries.n_codes, costs_of_rest, n_threads, max_candidates, make, finish);
 }
 
 // Rows of a matrix of codes, copied together.

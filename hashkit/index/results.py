@@ -74,9 +74,11 @@ class QueryStats:
     exact: NDArray[np.bool_]
 
     @classmethod
-    def of_parts(cls, counts: list[NDArray[np.int64]], n_queries: int) -> QueryStats:
-        """What was done in several parts of an index, from the counts that the search of each returned."""
-        by_part = np.array(counts, np.int64).reshape(len(counts), n_queries, 5)
+    def of_parts(cls, counts: list[NDArray[np.int64] | None], n_queries: int) -> QueryStats:
+        """What was done in several parts of an index, from the counts of each; None is a scan."""
+        by_part = np.empty((len(counts), n_queries, 5), np.int64)
+        for number, of_part in enumerate(counts):
+            by_part[number] = [0, 0, -1, True, True] if of_part is None else of_part
         return cls(
             probes=by_part[:, :, 0].sum(axis=0),
             candidates=by_part[:, :, 1].sum(axis=0),

@@ -34,15 +34,16 @@ def k_nearest(
     n_threads: int,
     limits: Distances | None = None,
     max_candidates: int | None = None,
-) -> tuple[Distances, Ids, list[Counts]]:
+) -> tuple[Distances, Ids, list[Counts | None]]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
 
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
-    in each part (see :class:`QueryStats`).
+    in each part; None is a scan (see :class:`QueryStats`).
     """
-    answers = [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
-    counts: list[Counts] = []
+    answers: list[tuple[Distances, Ids]] = []
+    counts: list[Counts | None] = []
+    done: Counts | None
     for selection in selections:
         part, k_here, tables = selection.part, min(k, selection.n_rows), _tables_for(selection)
         if tables is not None:
@@ -59,11 +60,13 @@ def k_nearest(
         else:
             codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
             found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
-            rows, done = rows if numbers is None else numbers[rows], _scanned(len(queries))
+            rows, done = rows if numbers is None else numbers[rows], None
         counts.append(done)
         answers.append((found, part.ids_of(rows)))
-    if len(answers) <= 2:
-        return *answers[-1], counts
+    if len(answers) == 1:
+        return *answers[0], counts
+    if not answers:
+        return np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64), counts
     distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
     return distances, ids, counts
 
@@ -92,11 +95,6 @@ def _tables_for(selection: Selection) -> _native.Tables | None:
     part = selection.part
     few = selection.listed is not None or selection.n_rows < LEAST_ALLOWED * len(part.codes)
     return None if few else part.tables
-
-
-def _scanned(n_queries: int) -> Counts:
-    """The counts of queries that asked no tables."""
-    return np.tile(np.array([0, 0, -1, True, True], np.int64), (n_queries, 1))
 
 
 def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:
