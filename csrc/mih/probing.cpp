@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap: a query plans no further ahead
 constexpr size_t kHitsPerCall = 2048;  // codes that are compared between two looks at the limit
 constexpr size_t kAhead = 16;          // loads that are asked for ahead
+constexpr size_t kLinesAhead = 3;      // of a bucket: the processor asks for more by itself
 
 using Counts = std::array<uint8_t, 2048>;
 
@@ -181,7 +182,8 @@ bool Probing::find_runs(const Step& step) {
     if (tables_.compact) {
       __builtin_prefetch(&table.rows[runs[i].begin]);
     } else {
-      __builtin_prefetch(&table.words[runs[i].begin * n_words]);
+      const uint64_t* words = &table.words[runs[i].begin * n_words];
+      for (size_t line = 0; line < kLinesAhead; ++line) __builtin_prefetch(words + 8 * line);
     }
   }
   probe.spent_ += static_cast<double>(step.n_keys) * costs_.bucket + static_cast<double>(n_codes) * costs_.code;

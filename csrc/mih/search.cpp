@@ -27,8 +27,23 @@ class Nearest final : public Collector {
   bool is_given_;
 };
 
+// By digits of 11 bits, lowest first: several times as fast as sorting by comparison when hundreds were found.
 void sort_by_row(std::vector<Neighbor>& found) {
-  std::sort(found.begin(), found.end(), [](const Neighbor& a, const Neighbor& b) { return a.row < b.row; });
+  constexpr int kDigit = 11;
+  constexpr size_t kFew = 64;
+  const auto by_row = [](const Neighbor& a, const Neighbor& b) { return a.row < b.row; };
+  if (found.size() < kFew) return std::sort(found.begin(), found.end(), by_row);
+  int64_t all_bits = 0;
+  for (const Neighbor& each : found) all_bits |= each.row;
+  std::vector<Neighbor> other(found.size());
+  for (int shift = 0; all_bits >> shift != 0; shift += kDigit) {
+    const auto digit = [=](const Neighbor& of) { return static_cast<size_t>(of.row >> shift) % (1 << kDigit); };
+    std::vector<size_t> places((1 << kDigit) + 1);
+    for (const Neighbor& each : found) ++places[digit(each) + 1];
+    for (size_t d = 1; d < places.size(); ++d) places[d] += places[d - 1];
+    for (const Neighbor& each : found) other[places[digit(each)]++] = each;
+    found.swap(other);
+  }
 }
 
 class Within final : public Collector {
