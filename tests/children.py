@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 import traceback
 import warnings
@@ -64,3 +66,31 @@ def kill_in_the_middle(work, seconds, wait=True):
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status), "the child ended by itself, see its traceback"
     return lines if wait else lines[1:]
+
+
+def seconds_to_stop(work, delay):
+    """How long Ctrl-C takes to stop `work`, statements that know numpy as np, hashkit, and a clean `rng`.
+
+    What stands before the line ``# begin`` is done before; the interrupt comes `delay` seconds later.
+    """
+    before, after = textwrap.dedent(work).split("# begin\n")
+    program = "\n".join(
+        [
+            "import signal, numpy as np, hashkit",
+            "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it",
+            "rng = np.random.default_rng(0)",
+            before,
+            'print("started", flush=True)',
+            "try:",
+            textwrap.indent(after, "    "),
+            "except KeyboardInterrupt:",
+            '    print("stopped")',
+        ]
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        begin = time.perf_counter()
+        assert process.stdout.read() == "stopped\n", "it had ended before"
+        return time.perf_counter() - begin

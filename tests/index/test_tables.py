@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from children import seconds_to_stop
 
 import hashkit
 from hashkit import _native
@@ -213,3 +214,34 @@ def test_native_tables_refuse_other_codes(rng):
         _native.build_tables(codes, 65, False, 1)
     with pytest.raises(ValueError, match="k must not exceed"):
         _native.mih_k_nearest(tables, codes, codes[:1], 101, 1)
+
+
+def test_ctrl_c_stops_a_build():
+    work = """
+        codes = rng.integers(0, 256, (6_000_000, 32), np.uint8)
+        # begin
+        for _ in range(10):
+            hashkit.Index(codes)
+    """
+    assert seconds_to_stop(work, 0.3) < 5  # on a busy machine; 0.2 s on an idle one
+
+
+def test_no_memory_for_tables_is_an_error_that_leaves_nothing_behind(run_python):
+    program = """
+import resource, numpy as np, hashkit
+codes = np.random.default_rng(0).integers(0, 256, (3_000_000, 8), np.uint8)
+index = hashkit.Index(codes[:40_000])
+def address_space():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+used = address_space()
+resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20), resource.RLIM_INFINITY))
+try:
+    hashkit.Index(codes)
+except MemoryError:
+    print("refused", address_space() - used < 2 << 20)
+print(*index.query(codes[7], k=1))
+print(*hashkit.Index(codes, method="scan").query(codes[7], k=1))
+"""
+    done = run_python(program)
+    assert (done.stdout, done.stderr) == ("refused True\n[0] [7]\n[0] [7]\n", "")
