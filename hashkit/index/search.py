@@ -16,8 +16,9 @@ Distances = NDArray[np.int32]
 Counts = NDArray[np.int64]
 """What was done for each query: the attributes of QueryStats, in their order, shape (n_queries, 5)."""
 
-LEAST_ALLOWED = 1 / 20
-"""Below this fraction of a part, what is allowed is copied together and scanned."""
+MANY_QUERIES = 32
+LEAST_ALLOWED, LEAST_ALLOWED_FOR_MANY = 1 / 20, 1 / 4
+"""Below this fraction of a part, tables find mostly what is not allowed; for many queries a copy pays sooner."""
 
 GATHER_COST = 6
 """Copying a row together with others costs about as much as scanning it for this many queries."""
@@ -45,7 +46,7 @@ def k_nearest(
     counts: list[Counts | None] = []
     done: Counts | None
     for selection in selections:
-        part, k_here, tables = selection.part, min(k, selection.n_rows), _tables_for(selection)
+        part, k_here, tables = selection.part, min(k, selection.n_rows), _tables_for(selection, len(queries))
         if tables is not None:
             found, rows, done = _native.mih_k_nearest(
                 tables,
@@ -75,7 +76,7 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
     """The selected codes within distance `r` of each query."""
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
     for selection in selections:
-        part, tables = selection.part, _tables_for(selection)
+        part, tables = selection.part, _tables_for(selection, len(queries))
         if tables is not None:
             offsets, found, rows, _ = _native.mih_within_radius(
                 tables, part.codes, queries, r, n_threads, selection.bitmap
@@ -90,10 +91,11 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
     return RadiusResult(*_native.merge_within_radius(answers, n_threads))
 
 
-def _tables_for(selection: Selection) -> _native.Tables | None:
-    """The tables of a part, unless so little of it is allowed that they would find mostly what is not."""
+def _tables_for(selection: Selection, n_queries: int) -> _native.Tables | None:
+    """The tables of a part, unless what is allowed is sooner copied together and scanned."""
     part = selection.part
-    few = selection.listed is not None or selection.n_rows < LEAST_ALLOWED * len(part.codes)
+    least = LEAST_ALLOWED if n_queries < MANY_QUERIES else LEAST_ALLOWED_FOR_MANY
+    few = selection.listed is not None or selection.n_rows < least * len(part.codes)
     return None if few else part.tables
 
 
