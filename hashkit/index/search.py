@@ -64,6 +64,10 @@ def k_nearest(
             rows, done = rows if numbers is None else numbers[rows], None
         counts.append(done)
         answers.append((found, part.ids_of(rows)))
+        if k_here == k and selection is not selections[-1]:
+            # Of the parts behind only what is nearer than the k-th here, or as near, can matter.
+            reached = np.ascontiguousarray(found[:, -1])
+            limits = reached if limits is None else np.minimum(limits, reached)
     if len(answers) == 1:
         return *answers[0], counts
     if not answers:
