@@ -4,9 +4,10 @@ Nothing is a bar by itself on a busy machine: read the ratios, which are measure
 """
 
 import asyncio
-import multiprocessing
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -73,36 +74,38 @@ def milliseconds(times):
     return f"{1e3 * statistics.median(times):.2f} ms"
 
 
-def answer_alone(pipe, path):
-    """Answer queries by the shard at `path`, in a plain process: with the moment when the answer was known."""
-    index = hashkit.Index.load(path, mmap=True)
-    index.query(np.zeros((1, 8), np.uint8), 1)
-    pipe.send("ready")
-    while (query := pipe.recv()) is not None:
-        index.query(query, K, n_threads=1)
-        pipe.send(time.perf_counter())  # a clock that all processes of a machine share
+# Answers queries by the shard at a path, and says when each answer was known, on a clock that all processes share.
+ANSWER_ALONE = """
+import sys, time, numpy as np, hashkit
+index = hashkit.Index.load(sys.argv[1], mmap=True)
+index.query(np.zeros((1, 8), np.uint8), 1)
+print("ready", flush=True)
+for line in sys.stdin:
+    index.query(np.frombuffer(bytes.fromhex(line), np.uint8), int(sys.argv[2]), n_threads=1)
+    print(time.perf_counter(), flush=True)
+"""
 
 
 class PlainProcesses:
     """The same shards without Ray, one process each: they compete for the same cores and memory."""
 
     def __init__(self, paths):
-        processes = multiprocessing.get_context("spawn")
-        self._pipes, ends = zip(*(processes.Pipe() for _ in paths), strict=True)
-        for end, path in zip(ends, paths, strict=True):
-            processes.Process(target=answer_alone, args=(end, path), daemon=True).start()
-        for pipe in self._pipes:
-            pipe.recv()
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._processes = [
+            subprocess.Popen([sys.executable, "-c", ANSWER_ALONE, path, str(K)], **pipes) for path in paths
+        ]
+        for process in self._processes:
+            assert process.stdout.readline() == "ready\n"
 
     def seconds_of_slowest(self, query):
         started = time.perf_counter()
-        for pipe in self._pipes:
-            pipe.send(query)
-        return max(pipe.recv() for pipe in self._pipes) - started
+        for process in self._processes:
+            print(query.tobytes().hex(), file=process.stdin, flush=True)
+        return max(float(process.stdout.readline()) for process in self._processes) - started
 
     def close(self):
-        for pipe in self._pipes:
-            pipe.send(None)
+        for process in self._processes:
+            process.communicate()
 
 
 def test_search_of_shards_against_one_index(cluster, full, say, tmp_path):
