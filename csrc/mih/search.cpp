@@ -103,7 +103,7 @@ void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t
     finish(q, collector, stats);
   };
   probe_range<Of>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
-  const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.codes.n_bytes) * n_first;
+  const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.kernels.isa, in.codes.n_bytes) * n_first;
   const Costs costs_of_rest = few ? costs_of(in.kernels.isa, in.tables, false) : costs;
   probe_range<Of>(in, queries, n_first, queries.n_codes, costs_of_rest, n_threads, max_candidates, make, finish);
 }
@@ -161,7 +161,8 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
                    const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
   if (k == 0 || queries.n_codes == 0) return;
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
-  const Costs costs = costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.codes.n_bytes));
+  const Costs costs =
+      costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes));
   const double n_met = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
   int goal = expected_distance(in.tables, n_met);
   if (limits != nullptr) goal = std::min<int>(goal, *std::max_element(limits, limits + queries.n_codes));
@@ -186,7 +187,8 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
 }
 
 WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads, QueryStats* stats) {
-  const Costs costs = costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.codes.n_bytes));
+  const Costs costs =
+      costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes));
   if (queries.n_codes == 0 || cost_of_radius(in.tables, costs, radius) > costs.scan) {
     mark_scanned(stats, queries.n_codes);
     return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);

@@ -186,12 +186,12 @@ uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& orde
     return n_compared;
   }
   const size_t share = queries_per_task(asked.size(), n_threads),
-               step = share < few_queries(queries.n_bytes) ? 1 : share;
+               step = share < few_queries(kernels.isa, queries.n_bytes) ? 1 : share;
   parallel_for((asked.size() + step - 1) / step, n_threads, [&](size_t task) {
     const AskedCode* first = asked.data() + task * step;
     const size_t n_asked = std::min(step, asked.size() - task * step);
     KNearestFinder finder(order, allowed, first, n_asked, k);
-    if (n_asked >= few_queries(queries.n_bytes)) n_compared += finder.look_near(kernels, queries);
+    if (n_asked >= few_queries(kernels.isa, queries.n_bytes)) n_compared += finder.look_near(kernels, queries);
     n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
     for (size_t i = 0; i < n_asked; ++i) {
       write_row(finder.kept[i], k, distances + first[i].query * k, rows + first[i].query * k);

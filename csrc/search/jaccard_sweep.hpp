@@ -52,7 +52,7 @@ class JaccardSweep {
         query_bytes_(kernels.query_bytes(queries.n_bytes)),
         n_segment_(kernels.tile_codes(queries.n_bytes)),
         limits_(n_asked) {
-    if (n_asked < few_queries(queries.n_bytes)) return;
+    if (n_asked < few_queries(kernels.isa, queries.n_bytes)) return;
     prepared_ = aligned_bytes(n_asked * query_bytes_);
     for (size_t i = 0; i < n_asked; ++i) {
       kernels.fill_query(queries.row(asked[i].query), queries.n_bytes, prepared_.get() + i * query_bytes_);
@@ -113,8 +113,9 @@ class JaccardSweep {
     if (n_active == 0) return false;
     const size_t place = segment * n_segment_, n_codes = end_of(segment) - place;
     n_compared_ += n_active * n_codes;
-    hits_.resize(std::max(hits_.size(), (n_active < few_queries(queries_.n_bytes) ? 1 : kGroup) * n_segment_));
-    if (n_active < few_queries(queries_.n_bytes)) {
+    hits_.resize(
+        std::max(hits_.size(), (n_active < few_queries(kernels_.isa, queries_.n_bytes) ? 1 : kGroup) * n_segment_));
+    if (n_active < few_queries(kernels_.isa, queries_.n_bytes)) {
       scan_rows(begin, end, place, n_codes);
     } else {
       scan_tile(begin, end, place, n_codes);

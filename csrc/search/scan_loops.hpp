@@ -22,10 +22,12 @@ constexpr size_t kFirstBlock = 256;       // the first look comes sooner: until 
 constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
 constexpr size_t kGroup = 32;             // queries between two looks at their limits
 
-// Below so many queries, filling tiles costs more than passing over them saves. On Zen 4 filling takes about 0.26 ns a
-// byte, and a query 43 (200, 650) us less in tiles than in rows of 1,000,000 codes of 64 (128, 256) bits.
-inline size_t few_queries(size_t n_bytes) noexcept {
-  return std::clamp<size_t>(384 / n_bytes, 4, 48);
+// Below so many queries, filling tiles costs more than passing over them saves. With AVX-512 rows are scanned so fast
+// that this is many: on Zen 4 filling takes about 0.26 ns a byte, and a query 43 (200, 650) us less in tiles than in
+// rows of 1,000,000 codes of 64 (128, 256) bits.
+inline size_t few_queries(Isa isa, size_t n_bytes) noexcept {
+  const bool fast_rows = isa == Isa::kAvx512 || isa == Isa::kAvx512bw;
+  return fast_rows ? std::clamp<size_t>(384 / n_bytes, 4, 48) : 4;
 }
 
 struct AlignedDelete {
@@ -90,7 +92,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
 template <class Visitor>
 void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first,
                   size_t last, Visitor& visitor) {
-  if (last - first >= few_queries(codes.n_bytes))
+  if (last - first >= few_queries(kernels.isa, codes.n_bytes))
     return scan_tiles(kernels, codes, begin, queries, first, last, visitor);
   std::vector<Hit> hits;
   for (size_t q = first; q < last; ++q) {
