@@ -6,20 +6,7 @@ namespace {
 
 using namespace hashkit;
 using reference::Data;
-
-struct Case {
-  Guarded<uint8_t> codes, queries;
-  CodesView stored, asked;
-
-  Case(size_t n_codes, size_t n_queries, size_t n_bytes, Data data)
-      : codes(n_codes * n_bytes, Place::end()),
-        queries(n_queries * n_bytes, Place::end()),
-        stored{codes.data(), n_codes, n_bytes},
-        asked{queries.data(), n_queries, n_bytes} {
-    reference::fill_codes(data, codes.data(), n_codes, n_bytes, n_codes + n_bytes);
-    reference::fill_codes(data, queries.data(), n_queries, n_bytes, n_codes + n_bytes + 1);
-  }
-};
+using reference::Sets;
 
 void check_k_nearest(const Searched& in, CodesView asked, size_t k, size_t n_threads) {
   std::vector<int32_t> distances(asked.n_codes * k), expected_distances(asked.n_codes * k);
@@ -72,7 +59,7 @@ TEST(mih_finds_what_a_scan_finds) {
   for (size_t n_bytes : {1, 5, 8, 16, 72}) {
     for (Data data : reference::kAllData) {
       for (size_t n_codes : {1, 63, 900}) {
-        const Case c(n_codes, 9, n_bytes, data);
+        const Sets c(n_codes, 9, n_bytes, data);
         std::vector<uint8_t> bits((n_codes + 7) / 8, 0x6D);
         if (n_codes % 8 != 0) bits.back() &= static_cast<uint8_t>((1 << n_codes % 8) - 1);
         for (bool compact : {false, true}) {
@@ -93,7 +80,7 @@ TEST(mih_finds_what_a_scan_finds) {
 }
 
 TEST(mih_tables_hold_every_row_once_under_its_key) {
-  const Case c(5000, 1, 8, Data::kRandom);
+  const Sets c(5000, 1, 8, Data::kRandom);
   const Tables tables = build_tables(c.stored, 64, false, 3, [] {});
   std::vector<uint64_t> words(tables.substrings.n_words());
   for (size_t j = 0; j < tables.tables.size(); ++j) {
@@ -117,7 +104,7 @@ TEST(mih_tables_hold_every_row_once_under_its_key) {
 
 TEST(mih_build_stops_when_interrupted) {
   struct Stop {};
-  const Case c(200'000, 1, 8, Data::kRandom);
+  const Sets c(200'000, 1, 8, Data::kRandom);
   int n_calls = 0;
   bool stopped = false;
   try {

@@ -74,6 +74,21 @@ inline void fill_codes(Data data, uint8_t* codes, size_t n_codes, size_t n_bytes
   }
 }
 
+// Codes and queries of one kind, nothing readable behind either.
+struct Sets {
+  Guarded<uint8_t> codes, queries;
+  hashkit::CodesView stored, asked;
+
+  Sets(size_t n_codes, size_t n_queries, size_t n_bytes, Data data)
+      : codes(n_codes * n_bytes, Place::end()),
+        queries(n_queries * n_bytes, Place::end()),
+        stored{codes.data(), n_codes, n_bytes},
+        asked{queries.data(), n_queries, n_bytes} {
+    fill_codes(data, codes.data(), n_codes, n_bytes, 3 * n_codes + n_bytes);
+    fill_codes(data, queries.data(), n_queries, n_bytes, 5 * n_queries + n_bytes);
+  }
+};
+
 // (distance, row) of every allowed code within a limit, in the order of the rows.
 inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit,
                                     hashkit::RowSet allowed = {}) {

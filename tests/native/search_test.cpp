@@ -9,20 +9,7 @@ namespace {
 
 using namespace hashkit;
 using reference::Data;
-
-struct Sets {
-  Guarded<uint8_t> codes, queries;
-  CodesView stored, asked;
-
-  Sets(size_t n_codes, size_t n_queries, size_t n_bytes, Data data)
-      : codes(n_codes * n_bytes, Place::end()),
-        queries(n_queries * n_bytes, Place::end()),
-        stored{codes.data(), n_codes, n_bytes},
-        asked{queries.data(), n_queries, n_bytes} {
-    reference::fill_codes(data, codes.data(), n_codes, n_bytes, 3 * n_codes + n_bytes);
-    reference::fill_codes(data, queries.data(), n_queries, n_bytes, 5 * n_queries + n_bytes);
-  }
-};
+using reference::Sets;
 
 // k <= the number of allowed rows.
 void check_k_nearest(const KernelTable& kernels, const Sets& sets, size_t k, size_t n_threads, RowSet allowed = {}) {
