@@ -130,12 +130,12 @@ index = hashkit.Index(codes)
 list(hashkit.Index(codes[:100]).pairs(2, n_threads=1))
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20), resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (used + (80 << 20), resource.RLIM_INFINITY))
 try:
-    _native.bucket_tables(codes, 4096, 0, 5, 1)
+    _native.bucket_tables(codes, 4096, 0, 12, 1)
 except MemoryError:
     print("refused")
-print(*(block.right.tolist() for block in index.pairs(5, n_threads=1)))
+print(*(block.right.tolist() for block in index.pairs(12, n_threads=1)))
 """
     done = run_python(program)
     assert (done.stdout, done.stderr) == (f"refused\n{list(range(10_000, 10_010))}\n", "")
