@@ -22,7 +22,8 @@ contents to :meth:`TensorFile.verify`, array by array, when they are first neede
 
 :func:`write_tensors` writes a temporary file beside the target, flushes it to disk, renames it and flushes the folder:
 at every instant the path holds the whole old or the whole new file. Files in use are replaced, never written to, so a
-mapping stays valid. A process killed in the middle leaves a ``.hashkit-*.tmp`` behind, which may be deleted.
+mapping stays valid. A process killed in the middle leaves a ``.hashkit-*.tmp`` behind, which the next write in that
+folder deletes.
 """
 
 from __future__ import annotations
@@ -31,8 +32,6 @@ import errno
 import math
 import mmap as _mmap
 import os
-import secrets
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
@@ -51,6 +50,7 @@ from hashkit._header import (
     render_header,
     with_padding,
 )
+from hashkit._replacing import replace_file
 
 __all__ = ["FormatError", "TensorFile", "open_tensors", "read_tensors", "write_tensors"]
 
@@ -115,17 +115,9 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     target = os.path.realpath(os.fspath(path))
     parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()})
     header = render_header(kind, parts, settings)
-    temporary = os.path.join(os.path.dirname(target), f".hashkit-{secrets.token_hex(8)}.tmp")
     try:
         _check_target(target)
-        try:
-            _write_and_flush(temporary, target, [header, *(_bytes(array) for array in parts.values())])
-            os.replace(temporary, target)
-        except BaseException:
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            raise
-        _flush_folder(os.path.dirname(target))
+        replace_file(target, [header, *(_bytes(array) for array in parts.values())])
     except OSError as error:
         raise OSError(error.errno, f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
 
@@ -211,28 +203,6 @@ def _check_target(target: str) -> None:
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}")
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "it is a directory")
-
-
-def _write_and_flush(temporary: str, target: str, parts: Iterable[bytes | memoryview]) -> None:
-    """Write `parts` to the new file `temporary`, with the access rights of `target` if that exists, and flush it."""
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    with open(descriptor, "wb") as file:
-        if os.path.exists(target):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _flush_folder(folder: str) -> None:
-    """Make a rename in `folder` survive a power failure."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _map_arrays(file: BufferedReader, entries: dict[str, Entry]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Rooms from the ground up: a room imports from itself and from lower floors, never from its neighbors. "hashkit" is the
 # lazy top level, which looks names up in their homes.
 FLOORS = [
-    ["_header", "_native"],
+    ["_header", "_native", "_replacing"],
     ["codes", "storage"],
     ["index"],
     ["_journal", "datasets", "training"],

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hashkit import storage
+from hashkit import _replacing
 from hashkit.storage import FormatError, open_tensors, read_tensors, write_tensors
 
 DTYPES = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
@@ -328,7 +329,7 @@ def test_an_interrupted_write_cleans_up(path, monkeypatch, step):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage.os, step, interrupt)
+    monkeypatch.setattr(_replacing.os, step, interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_tensors(path, "index", {"a": np.zeros(1)}, {})
     monkeypatch.undo()
@@ -349,6 +350,56 @@ def test_replacing_keeps_access_rights_and_links(path):
 def test_both_file_and_folder_are_flushed_before_it_returns(tmp_path, monkeypatch):
     flushed = []
     real = os.fsync
-    monkeypatch.setattr(storage.os, "fsync", lambda fd: (flushed.append(stat.S_ISDIR(os.fstat(fd).st_mode)), real(fd)))
+    monkeypatch.setattr(
+        _replacing.os, "fsync", lambda fd: (flushed.append(stat.S_ISDIR(os.fstat(fd).st_mode)), real(fd))
+    )
     write_tensors(tmp_path / "file", "index", TENSORS, SETTINGS)
     assert flushed == [False, True]
+
+
+def test_abandoned_temporary_files_are_deleted_by_the_next_write(path):
+    """Not those that another process, or thread, is writing at this moment; nor other files of such a name."""
+    abandoned = path.parent / ".hashkit-0123456789abcdef.tmp"
+    abandoned.write_bytes(b"half a file")
+    (path.parent / ".hashkit-link.tmp").symlink_to("file")
+    (path.parent / ".hashkit-folder.tmp").mkdir()
+    (path.parent / "other.tmp").write_bytes(b"")
+    being_written, descriptor = _replacing._create(str(path.parent))
+    write_tensors(path, "index", TENSORS, SETTINGS)
+    assert not abandoned.exists()
+    assert os.path.exists(being_written)
+    os.close(descriptor)  # as when its process dies
+    write_tensors(path, "index", TENSORS, SETTINGS)
+    assert sorted(os.listdir(path.parent)) == [".hashkit-folder.tmp", ".hashkit-link.tmp", "file", "other.tmp"]
+    assert_equal(read_tensors(path, "index")[0], TENSORS)
+
+
+def test_a_temporary_file_taken_for_abandoned_is_made_anew(path, monkeypatch):
+    """Between its creation and its lock another process may come."""
+    real, taken = os.open, []
+
+    def open_and_lose(name, flags, mode=0o777):
+        descriptor = real(name, flags, mode)
+        if flags & os.O_CREAT and not taken:
+            taken.append(name)
+            os.unlink(name)
+        return descriptor
+
+    monkeypatch.setattr(_replacing.os, "open", open_and_lose)
+    write_tensors(path, "index", {"a": np.zeros(1)}, {})
+    monkeypatch.undo()
+    assert taken
+    assert os.listdir(path.parent) == ["file"]
+    assert_equal(read_tensors(path, "index")[0], {"a": np.zeros(1)})
+
+
+def test_writers_in_one_folder_leave_each_other_alone(tmp_path):
+    def write(number):
+        for _ in range(30):
+            write_tensors(tmp_path / f"file{number}", "index", TENSORS, {"number": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert sorted(os.listdir(tmp_path)) == [f"file{number}" for number in range(8)]
+    for number in range(8):
+        assert read_tensors(tmp_path / f"file{number}", "index")[1] == {"number": number}
