@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from timing import median_wall_seconds
 
 import hashkit
 
@@ -16,15 +17,6 @@ K = 10
 N_QUERIES = 100
 SMALL, FULL = 300_000, 10_000_000
 TAIL, REMOVED = 0.05, 0.05
-
-
-def median_seconds(work, rounds=5):
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +66,14 @@ def test_save(index, codes, queries, tmp_path, hold):
 
     index.save(tmp_path / "index")
     assert_same_answers(hashkit.Index.load(tmp_path / "index"), index, queries)
-    numpy_seconds = median_seconds(write_with_numpy)
-    hold("save", median_seconds(lambda: index.save(tmp_path / "index")) / numpy_seconds, 2, "x numpy and fsync")
+    numpy_seconds = median_wall_seconds(write_with_numpy)
+    hold("save", median_wall_seconds(lambda: index.save(tmp_path / "index")) / numpy_seconds, 2, "x numpy and fsync")
 
 
 def test_load(index, queries, tmp_path, hold):
     index.save(tmp_path / "index")
     assert_same_answers(hashkit.Index.load(tmp_path / "index", mmap=True), index, queries)
-    seconds = median_seconds(lambda: hashkit.Index.load(tmp_path / "index", mmap=True), 9)
+    seconds = median_wall_seconds(lambda: hashkit.Index.load(tmp_path / "index", mmap=True), 9)
     hold("load, mapped", 1e3 * seconds, 50, "ms")
 
 
@@ -118,7 +110,9 @@ def test_query_after_changes(index, queries, n_queries, hold):
     fresh = hashkit.Index(changed.get(changed.ids), ids=changed.ids)
     assert_same_answers(changed, fresh, queries)
     some = queries[:n_queries]
-    ratio = median_seconds(lambda: changed.query(some, K), 9) / median_seconds(lambda: fresh.query(some, K), 9)
+    ratio = median_wall_seconds(lambda: changed.query(some, K), 9) / median_wall_seconds(
+        lambda: fresh.query(some, K), 9
+    )
     hold(f"query of {n_queries}, 5 % in the tail, 5 % removed", ratio, 1.3, "x fresh")
 
 
@@ -129,5 +123,5 @@ def test_filter(index, queries, n_queries, fraction, hold):
     allowed, some = hashkit.Index(index.get(index.ids[mask]), ids=index.ids[mask]), queries[:n_queries]
     for found, wanted in zip(index.query(some, K, filter=mask), allowed.query(some, K), strict=True):
         np.testing.assert_array_equal(found, wanted)
-    filtered, whole = (median_seconds(lambda f=f: index.query(some, K, filter=f), 9) for f in (mask, None))
+    filtered, whole = (median_wall_seconds(lambda f=f: index.query(some, K, filter=f), 9) for f in (mask, None))
     hold(f"query of {n_queries}, {fraction:.1%} allowed by a mask", filtered / whole, 1, "x unfiltered")

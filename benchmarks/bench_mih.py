@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from timing import median_seconds
 
 import hashkit
 from hashkit.datasets import synthetic_codes
@@ -42,17 +43,6 @@ def pytest_generate_tests(metafunc):
 def workload(kind, n_bits, n_codes):
     n_queries = 1000 if n_codes >= 1_000_000 else 200
     return synthetic_codes(kind, n_codes=n_codes, n_queries=n_queries, n_bits=n_bits, random_state=7)
-
-
-def seconds(work, rounds=5):
-    """The median time of some calls."""
-    work()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return float(np.median(times))
 
 
 def faiss_index(codes):
@@ -88,8 +78,8 @@ def test_against_faiss(case, full, note):
     )
     ratios = {}
     for k in KS:
-        own = seconds(lambda k=k: index.query(queries, k=k, n_threads=1)) / len(queries)
-        ratios[k] = seconds(lambda k=k: peer.search(few, k), 1) / len(few) / own
+        own = median_seconds(lambda k=k: index.query(queries, k=k, n_threads=1)) / len(queries)
+        ratios[k] = median_seconds(lambda k=k: peer.search(few, k), 1) / len(few) / own
         stats = index.query_stats(queries, k=k)[2]
         note(
             f"{name}, k = {k}: {own * 1e6:.2f} µs, faiss IndexBinaryFlat {ratios[k]:.0f} x as long; keys "
@@ -108,8 +98,8 @@ def test_against_faiss(case, full, note):
 def radius_ratios(index, peer, queries, few, name, note):
     ratios = {}
     for r in RADII:
-        own = seconds(lambda r=r: index.radius(queries, r, n_threads=1)) / len(queries)
-        ratios[r] = seconds(lambda r=r: peer.range_search(few, r + 1), 1) / len(few) / own
+        own = median_seconds(lambda r=r: index.radius(queries, r, n_threads=1)) / len(queries)
+        ratios[r] = median_seconds(lambda r=r: peer.range_search(few, r + 1), 1) / len(few) / own
         note(f"{name}, r = {r}: {own * 1e6:.2f} µs, faiss range_search {ratios[r]:.0f} x as long")
     return ratios
 
@@ -120,7 +110,7 @@ def test_never_worse_than_a_scan(uniform, full, note):
     check_answers(index, scan, queries[:100])
     for k in KS:
         tables, scanning = (
-            seconds(lambda k=k, one=one: one.query(queries, k=k, n_threads=1), 3) / len(queries)
+            median_seconds(lambda k=k, one=one: one.query(queries, k=k, n_threads=1), 3) / len(queries)
             for one in (index, scan)
         )
         note(f"uniform {len(codes):,} x {uniform[0]}, k = {k}: {tables / scanning:.2f} x the scan's time")
@@ -131,7 +121,7 @@ def test_never_worse_than_a_scan(uniform, full, note):
 def test_one_query_per_call(full, note):
     codes, queries = workload("clustered", 64, 1_000_000 if full else 100_000)
     tiny, index, scan = hashkit.Index(codes[:100]), hashkit.Index(codes), hashkit.Index(codes, method="scan")
-    call = min(seconds(lambda: tiny.query(queries[0], k=1, n_threads=1), 200) for _ in range(3))
+    call = min(median_seconds(lambda: tiny.query(queries[0], k=1, n_threads=1), 200) for _ in range(3))
     spent = {index: [], scan: []}
     for query in queries:
         for one in spent:
@@ -154,7 +144,7 @@ def test_peers(full, note):
     codes, queries = workload("clustered", 64, 1_000_000 if full else 100_000)
     index = hashkit.Index(codes)
     distances, _ = index.query(queries, k=10)
-    own = seconds(lambda: index.query(queries, k=10, n_threads=1)) / len(queries)
+    own = median_seconds(lambda: index.query(queries, k=10, n_threads=1)) / len(queries)
     multi_hash = faiss.IndexBinaryMultiHash(64, 3, 21)
     multi_hash.nflip = 2
     multi_hash.add(codes)
@@ -165,7 +155,7 @@ def test_peers(full, note):
     for name, peer in (("IndexBinaryMultiHash", multi_hash), ("IndexBinaryIVF", ivf)):
         found, _ = peer.search(queries, 10)
         recall = float(np.mean(found <= distances[:, -1:]))
-        took = seconds(lambda peer=peer: peer.search(queries, 10), 1) / len(queries)
+        took = median_seconds(lambda peer=peer: peer.search(queries, 10), 1) / len(queries)
         note(f"{len(codes):,} x 64, k = 10: hashkit {own * 1e6:.1f} µs; {name} {took * 1e6:.1f}, recall {recall:.3f}")
         if full:
             assert own < took

@@ -11,11 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from functools import cache
 
 import numpy as np
 import pytest
+from timing import median_seconds, median_wall_seconds
 
 import hashkit
 from hashkit.datasets import synthetic_codes
@@ -51,17 +51,6 @@ def workload(n_bits, n_codes, n_queries):
 def sets(case, full):
     """The codes of a case, and its queries."""
     return workload(case[0], case[1], 1000 if full else 100)
-
-
-def seconds(work, rounds=5, clock=time.process_time):
-    """The median time of some calls."""
-    work()
-    times = []
-    for _ in range(rounds):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return float(np.median(times))
 
 
 MACHINE = """
@@ -100,13 +89,13 @@ def machine(tmp_path_factory):
 def bandwidth(machine, n_bytes):
     """Bytes per second at which one core reads so many."""
     words = np.ones(n_bytes // 8, np.uint64)
-    return n_bytes / seconds(lambda: machine.read(words.ctypes.data, len(words), 0), 15)
+    return n_bytes / median_seconds(lambda: machine.read(words.ctypes.data, len(words), 0), 15)
 
 
 def words_per_second(machine):
     """Words of 64 bits that one core xors and counts in its nearest cache."""
     words = np.ones(2048, np.uint64)
-    return 10_000 * len(words) / seconds(lambda: machine.count(words.ctypes.data, len(words), 10_000))
+    return 10_000 * len(words) / median_seconds(lambda: machine.count(words.ctypes.data, len(words), 10_000))
 
 
 def numpy_query(codes, query, k):
@@ -142,8 +131,8 @@ def faiss_times(codes, queries):
     np.testing.assert_array_equal(
         peer.search(queries[:20], K)[0], hashkit.Index(codes, method="scan").query(queries[:20], k=K)[0]
     )
-    batch = {k: seconds(lambda k=k: peer.search(queries, k), 1) / len(queries) for k in KS}
-    return batch, seconds(one_by_one(lambda q: peer.search(q, K), queries), 3) / N_SINGLE
+    batch = {k: median_seconds(lambda k=k: peer.search(queries, k), 1) / len(queries) for k in KS}
+    return batch, median_seconds(one_by_one(lambda q: peer.search(q, K), queries), 3) / N_SINGLE
 
 
 def test_against_faiss(case, sets, machine, full, note):
@@ -151,8 +140,8 @@ def test_against_faiss(case, sets, machine, full, note):
     codes, queries = sets
     index = hashkit.Index(codes, method="scan")
     check_answers(index, codes, queries)
-    batch = {k: seconds(lambda k=k: index.query(queries, k=k, n_threads=1), 3) / len(queries) for k in KS}
-    one = seconds(one_by_one(lambda q: index.query(q, k=K, n_threads=1), queries)) / N_SINGLE
+    batch = {k: median_seconds(lambda k=k: index.query(queries, k=k, n_threads=1), 3) / len(queries) for k in KS}
+    one = median_seconds(one_by_one(lambda q: index.query(q, k=K, n_threads=1), queries)) / N_SINGLE
     limit = codes.nbytes / bandwidth(machine, codes.nbytes)
     share = limit / one
     counted = codes.nbytes / 8 / batch[K] / words_per_second(machine)
@@ -183,8 +172,10 @@ def test_radius_takes_as_long_as_nearest(full, note):
     index, shares = hashkit.Index(codes, method="scan"), {}
     for r in (2, 5, 10):
         n_hits = len(index.radius(queries, r).ids) // len(queries)
-        nearest = seconds(lambda n=n_hits: index.query(queries, k=max(n, K), n_threads=1), 3)
-        shares[f"r = {r}, {n_hits} hits"] = seconds(lambda r=r: index.radius(queries, r, n_threads=1), 3) / nearest
+        nearest = median_seconds(lambda n=n_hits: index.query(queries, k=max(n, K), n_threads=1), 3)
+        shares[f"r = {r}, {n_hits} hits"] = (
+            median_seconds(lambda r=r: index.radius(queries, r, n_threads=1), 3) / nearest
+        )
     note("radius, of the time for as many neighbors: " + ", ".join(f"{t:.2f} ({r})" for r, t in shares.items()))
     if full:
         assert max(shares.values()) <= 1.1
@@ -199,7 +190,7 @@ def test_instruction_sets(full, note, monkeypatch):
     for isa in _native.supported_isas():
         monkeypatch.setenv("HASHKIT_ISA", isa)
         np.testing.assert_array_equal(index.query(queries, k=K), expected)
-        times[isa] = seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
+        times[isa] = median_seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
     best = min(times.values())
     note("instruction sets, times the fastest: " + ", ".join(f"{isa} {t / best:.1f}" for isa, t in times.items()))
     if full:
@@ -215,26 +206,22 @@ def test_pack(machine, full, note):
         values[start : start + 10_000] = rng.random((10_000, 1024), np.float32) - 0.5
     codes = hashkit.pack(values, n_threads=1)
     np.testing.assert_array_equal(codes[:100], np.packbits(values[:100] > 0, axis=1))
-    speed = values.nbytes / seconds(lambda: hashkit.pack(values, n_threads=1), 3)
-    share = speed / (values.nbytes / seconds(lambda: machine.read(values.ctypes.data, values.size // 2, 0)))
+    speed = values.nbytes / median_seconds(lambda: hashkit.pack(values, n_threads=1), 3)
+    share = speed / (values.nbytes / median_seconds(lambda: machine.read(values.ctypes.data, values.size // 2, 0)))
     note(f"pack, {n_rows:,} x 1024 float32: {speed / 1e9:.1f} GB/s, {share:.2f} of the bandwidth")
     if full:
         assert share >= 0.8
-
-
-def wall(work, rounds=9):
-    return seconds(work, rounds, time.perf_counter)
 
 
 def test_two_threads(full, note):
     codes, queries = workload(64, 10_000_000 if full else 200_000, 1000 if full else 100)
     index = hashkit.Index(codes, method="scan")
     few = queries[:400]
-    batch = [wall(lambda n=n: index.query(few, k=K, n_threads=n), 3) for n in (1, 2)]
-    one = [wall(lambda n=n: index.query(queries[0], k=K, n_threads=n)) for n in (1, 2)]
+    batch = [median_wall_seconds(lambda n=n: index.query(few, k=K, n_threads=n), 3) for n in (1, 2)]
+    one = [median_wall_seconds(lambda n=n: index.query(queries[0], k=K, n_threads=n)) for n in (1, 2)]
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         try:
-            beside = [wall(lambda n=n: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
+            beside = [median_wall_seconds(lambda n=n: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
         finally:
             busy.kill()
     note(
@@ -253,6 +240,8 @@ def test_where_a_second_thread_pays(full, note):
     gains = []
     for n_codes in (1_000_000, 2_000_000, 4_000_000, 10_000_000) if full else (100_000, 200_000):
         index = hashkit.Index(codes[:n_codes], method="scan")
-        times = [wall(lambda n=n, index=index: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)]
+        times = [
+            median_wall_seconds(lambda n=n, index=index: index.query(queries[0], k=K, n_threads=n), 25) for n in (1, 2)
+        ]
         gains.append(f"{8 * n_codes / 1e6:.0f} MB {times[0] / times[1]:.2f}")
     note("a second thread for one query, times as fast: " + ", ".join(gains))

@@ -89,6 +89,20 @@ struct Sets {
   }
 };
 
+// A bitmap of rows, about one of `every` set, that ends before a forbidden page.
+struct SomeRows {
+  Guarded<uint8_t> bits;
+
+  SomeRows(size_t n_rows, uint64_t every) : bits((n_rows + 7) / 8, Place::end()) {
+    std::mt19937_64 random(n_rows);
+    for (size_t i = 0; i < bits.size(); ++i) bits[i] = 0;
+    for (size_t row = 0; row < n_rows; ++row) {
+      if (random() % every == 0) bits[row / 8] = static_cast<uint8_t>(bits[row / 8] | 1u << row % 8);
+    }
+  }
+  hashkit::RowSet set() const noexcept { return {bits.data()}; }
+};
+
 // (distance, row) of every allowed code within a limit, in the order of the rows.
 inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit,
                                     hashkit::RowSet allowed = {}) {
