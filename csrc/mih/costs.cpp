@@ -44,6 +44,9 @@ ScanSpeed scan_speed(Isa isa) {
   return {0.04, 0.25, 2.0};
 }
 
+// A word that one query reads from memory, not from a cache.
+constexpr double kMemoryWord = 0.25;
+
 }  // namespace
 
 double Costs::of_ring(size_t n_keys, double n_codes) const noexcept {
@@ -58,8 +61,10 @@ Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
   const bool beyond_cache = tables.memory() > (size_t{256} << 20);
   const double load = beyond_cache ? 18 : 9;
   const double count = isa == Isa::kPortable ? 4 : 0.6;
+  const bool codes_beyond_cache = n * words * sizeof(uint64_t) > (size_t{24} << 20);
+  const double alone_word = codes_beyond_cache ? std::max(speed.alone_word, kMemoryWord) : speed.alone_word;
   return {isa == Isa::kPortable ? 2.0 : 1.4, load, 0.6 + count * words + (tables.compact ? load : 0),
-          n * (tiled ? speed.tiled + speed.tiled_word * words : speed.alone_word * words)};
+          n * (tiled ? speed.tiled + speed.tiled_word * words : alone_word * words)};
 }
 
 size_t n_keys_of_ring(size_t width, size_t ring) {

@@ -9,6 +9,8 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap: a query plans no further ahead
+constexpr double kCodesPerRound = 64;  // what they hold may make more needless
+constexpr size_t kFirstHits = 64;
 constexpr size_t kHitsPerCall = 2048;  // codes that are compared between two looks at the limit
 constexpr size_t kAhead = 16;          // loads that are asked for ahead
 constexpr size_t kLinesAhead = 3;      // of a bucket: the processor asks for more by itself
@@ -27,11 +29,6 @@ int count_bits(uint32_t key) noexcept {
   return kCounts[key & 2047] + kCounts[key >> 11];
 }
 
-double cost_of_next(const Table& table, size_t width, size_t ring, double n_found, const Costs& costs) noexcept {
-  if (ring > width) return std::numeric_limits<double>::infinity();
-  return costs.of_ring(n_keys_of_ring(width, ring), expected_next(table, ring, n_found));
-}
-
 template <class Fronts>
 size_t cheapest(const Fronts& fronts) noexcept {
   size_t best = 0;
@@ -43,34 +40,13 @@ size_t cheapest(const Fronts& fronts) noexcept {
 
 }  // namespace
 
-Probe::Probe(const Tables& tables, const Costs& costs, const uint8_t* query, Collector& collector,
-             int64_t max_candidates)
+Probe::Probe(const Tables& tables, const uint8_t* query, Collector& collector, int64_t max_candidates)
     : query_(query),
       collector_(collector),
       max_candidates_(max_candidates),
       words_(tables.substrings.n_words()),
       fronts_(tables.tables.size()) {
   tables.substrings.rearrange(query, words_.data());
-  for (size_t j = 0; j < fronts_.size(); ++j) {
-    fronts_[j].next_cost = cost_of_next(tables.tables[j], tables.substrings[j].width, 0, 0, costs);
-  }
-}
-
-// What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
-// more than scanning now, it goes on.
-double Probe::allowance(const Tables& tables, const Costs& costs) const {
-  if (!collector_.bounded()) return costs.trial();
-  std::vector<Front> fronts = fronts_;
-  double sum = spent_;
-  for (int step = seen(); step < collector_.limit(); ++step) {
-    const size_t j = cheapest(fronts);
-    Front& front = fronts[j];
-    sum += front.next_cost;
-    if (sum > costs.most()) return costs.trial();
-    front.n_found = expected_next(tables.tables[j], front.n_rings++, front.n_found);
-    front.next_cost = cost_of_next(tables.tables[j], tables.substrings[j].width, front.n_rings, front.n_found, costs);
-  }
-  return costs.most();
 }
 
 Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView codes, RowSet allowed, const Costs& costs)
@@ -82,7 +58,53 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
       hits_(kHitsPerCall),
       words_(tables.substrings.n_words()) {}
 
+// What the first ring of a table holds, which is a single bucket: their sizes differ widely where codes are crowded,
+// and the smallest are looked up first. As many tables are asked as a query may need.
+void Probing::begin(std::vector<Probe>& group) {
+  const auto n_asked = [&](const Probe& probe) {
+    return std::min(tables_.tables.size(), static_cast<size_t>(probe.collector_.limit() + 1));
+  };
+  const auto bucket = [&](const Probe& probe, size_t j) {
+    return &tables_.tables[j].offsets[tables_.substrings[j].key_of(probe.words_.data())];
+  };
+  for (const Probe& probe : group) {
+    for (size_t j = 0; j < n_asked(probe); ++j) __builtin_prefetch(bucket(probe, j));
+  }
+  for (Probe& probe : group) {
+    for (size_t j = 0; j < tables_.tables.size(); ++j) {
+      const uint32_t* ends = bucket(probe, j);
+      const double n_codes = j < n_asked(probe) ? ends[1] - ends[0] : tables_.tables[j].expected[0];
+      probe.fronts_[j] = {0, n_codes, costs_.of_ring(1, n_codes)};
+    }
+  }
+}
+
+// After a ring of a table that has been looked up and held so many codes: what to expect of the next.
+void Probing::expect_next(Probe::Front& front, size_t table, double n_found) const {
+  const size_t width = tables_.substrings[table].width;
+  front.n_next = front.n_rings > width ? 0 : expected_next(tables_.tables[table], front.n_rings, n_found);
+  front.next_cost = front.n_rings > width ? std::numeric_limits<double>::infinity()
+                                          : costs_.of_ring(n_keys_of_ring(width, front.n_rings), front.n_next);
+}
+
+// What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
+// more than scanning now, it goes on.
+double Probing::allowance(const Probe& probe) const {
+  if (!probe.collector_.bounded()) return costs_.trial();
+  std::vector<Probe::Front> fronts = probe.fronts_;
+  double sum = probe.spent_;
+  for (int step = probe.seen(); step < probe.collector_.limit(); ++step) {
+    const size_t j = cheapest(fronts);
+    sum += fronts[j].next_cost;
+    if (sum > costs_.most()) return costs_.trial();
+    ++fronts[j].n_rings;
+    expect_next(fronts[j], j, fronts[j].n_next);
+  }
+  return costs_.most();
+}
+
 void Probing::run(std::vector<Probe>& group) {
+  begin(group);
   for (;;) {
     steps_.clear();
     rings_.clear();
@@ -112,10 +134,12 @@ void Probing::plan(Probe& probe) {
   const int n_wanted = probe.n_steps_ == 0 ? n_first : probe.collector_.bounded() ? n_needed : 1;
   double allowance = costs_.trial(), planned = probe.spent_;
   size_t n_keys = 0;
-  for (int n = 0; n < n_wanted && n_keys < kKeysPerRound; ++n) {
+  double n_codes = 0;
+  for (int n = 0; n < n_wanted && n_keys < kKeysPerRound && n_codes < kCodesPerRound; ++n) {
     const size_t table = cheapest(probe.fronts_);
+    n_codes += probe.fronts_[table].n_next;
     planned += probe.fronts_[table].next_cost;
-    if (planned > allowance && n == 0) allowance = probe.allowance(tables_, costs_);
+    if (planned > allowance && n == 0) allowance = this->allowance(probe);
     if (planned > allowance) {
       probe.stats.scanned = probe.finished_ = n == 0;
       return;
@@ -134,8 +158,8 @@ void Probing::add_step(Probe& probe, size_t table, double allowance) {
   const size_t width = tables_.substrings[table].width, n_asked = n_keys_of_ring(width, front.n_rings);
   probe.stats.probes += static_cast<int64_t>(n_asked);
   probe.spent_ += costs_.of_ring(n_asked, 0);
-  front.n_found = expected_next(tables_.tables[table], front.n_rings++, front.n_found);
-  front.next_cost = cost_of_next(tables_.tables[table], width, front.n_rings, front.n_found, costs_);
+  ++front.n_rings;
+  expect_next(front, table, front.n_next);
   ++probe.n_steps_;
 }
 
@@ -193,8 +217,7 @@ bool Probing::find_runs(const Step& step) {
   }
   Probe::Front& front = probe.fronts_[step.table];
   if (front.n_rings == step.ring + 1) {  // what was a guess is known now
-    front.n_found = static_cast<double>(n_codes);
-    front.next_cost = cost_of_next(table, tables_.substrings[step.table].width, front.n_rings, front.n_found, costs_);
+    expect_next(front, step.table, static_cast<double>(n_codes));
   }
   probe.stats.candidates += static_cast<int64_t>(n_codes);
   return true;
@@ -204,15 +227,18 @@ void Probing::look_up(const Step& step) {
   Probe& probe = *step.probe;
   if (probe.stats.scanned) return;
   CodeRun* runs = runs_.data() + step.first_key;
+  // As long as there is no limit everything passes: the first codes are to give one, and more of them a better one.
+  size_t most = probe.collector_.bounded() ? kHitsPerCall : kFirstHits;
   size_t first = 0, n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
-    while (n_codes + (runs[i].end - runs[i].begin) > kHitsPerCall) {
-      const auto room = static_cast<uint32_t>(kHitsPerCall - n_codes);
+    while (n_codes + (runs[i].end - runs[i].begin) > most) {
+      const auto room = static_cast<uint32_t>(most - n_codes);
       const uint32_t end = std::exchange(runs[i].end, runs[i].begin + room);
       compare(step, runs + first, i + 1 - first);
       runs[i] = {runs[i].end, end};
       first = i;
       n_codes = 0;
+      if (probe.collector_.bounded()) most = std::min(4 * most, kHitsPerCall);
     }
     n_codes += runs[i].end - runs[i].begin;
   }

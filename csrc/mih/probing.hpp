@@ -45,7 +45,7 @@ struct QueryStats {
 class Probe {
  public:
   // `query` and `collector` are kept; max_candidates as for mih_k_nearest.
-  Probe(const Tables& tables, const Costs& costs, const uint8_t* query, Collector& collector, int64_t max_candidates);
+  Probe(const Tables& tables, const uint8_t* query, Collector& collector, int64_t max_candidates);
 
   QueryStats stats;
 
@@ -55,13 +55,12 @@ class Probe {
   // A table as this query finds it.
   struct Front {
     size_t n_rings = 0;    // rings that have been looked up
-    double n_found = 0;    // codes in the last of them, or about how many
-    double next_cost = 0;  // estimated, of its next ring
+    double n_next = 0;     // codes in its next ring: known for the first, for the others about how many
+    double next_cost = 0;  // of looking that up
   };
 
   int seen() const noexcept { return n_steps_ - 1; }
   bool is_done() const noexcept { return finished_ || collector_.limit() <= seen(); }
-  double allowance(const Tables& tables, const Costs& costs) const;
 
   const uint8_t* query_;
   Collector& collector_;
@@ -91,11 +90,14 @@ class Probing {
     size_t rings_before;       // in rings_: of every table the rings looked up when the step began
   };
 
+  void begin(std::vector<Probe>& group);
   void plan(Probe& probe);
   void add_step(Probe& probe, size_t table, double allowance);
   size_t find_keys(const Probe& probe, size_t table, size_t ring);
   bool find_runs(const Step& step);
   void look_up(const Step& step);
+  double allowance(const Probe& probe) const;
+  void expect_next(Probe::Front& front, size_t table, double n_found) const;
   void compare(const Step& step, const CodeRun* runs, size_t n_runs);
   bool met_before(const Step& step, const uint64_t* words) const noexcept;
 

@@ -83,7 +83,7 @@ void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end
       group.reserve(kGroup);
       for (size_t q = first; q < last; ++q) {
         collectors.push_back(make(q));
-        group.emplace_back(in.tables, costs, queries.row(q), collectors.back(), max_candidates);
+        group.emplace_back(in.tables, queries.row(q), collectors.back(), max_candidates);
       }
       probing.run(group);
       for (size_t q = first; q < last; ++q) finish(q, collectors[q - first], group[q - first].stats);

@@ -40,7 +40,7 @@ void check_probing_to_the_end(const Searched& in, CodesView asked, int radius) {
   std::vector<Probe> group;
   group.reserve(asked.n_codes);
   for (size_t q = 0; q < asked.n_codes; ++q) {
-    group.emplace_back(in.tables, free_costs, asked.row(q), collectors[q], kNoMaximum);
+    group.emplace_back(in.tables, asked.row(q), collectors[q], kNoMaximum);
   }
   probing.run(group);
   for (size_t q = 0; q < asked.n_codes; ++q) {
