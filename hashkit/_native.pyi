@@ -68,10 +68,11 @@ def mih_k_nearest(
     k: int,
     n_threads: int,
     allowed: NDArray[np.uint8] | None = None,
-    isa: str = "",
     limits: NDArray[np.int32] | None = None,
     max_candidates: int | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
+    counts: NDArray[np.int64] | None = None,
+    isa: str = "",
+) -> _Nearest: ...
 def mih_within_radius(
     tables: Tables,
     codes: NDArray[np.uint8],
@@ -80,7 +81,7 @@ def mih_within_radius(
     n_threads: int,
     allowed: NDArray[np.uint8] | None = None,
     isa: str = "",
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]: ...
+) -> _WithinRadius: ...
 def pack_bool(bits: NDArray[np.bool], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
 def pack_float16(half_bits: NDArray[np.uint16], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
 def pack_float32(values: NDArray[np.float32], n_threads: int, isa: str = "") -> NDArray[np.uint8]: ...
@@ -93,8 +94,8 @@ def scan_k_nearest(
     k: int,
     n_threads: int,
     allowed: NDArray[np.uint8] | None = None,
-    isa: str = "",
     limits: NDArray[np.int32] | None = None,
+    isa: str = "",
 ) -> _Nearest: ...
 def scan_within_radius(
     codes: NDArray[np.uint8],

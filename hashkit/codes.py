@@ -46,6 +46,8 @@ def describe(value: object) -> str:
 
 def check_n_threads(n_threads: int | None) -> int:
     """The number of threads to use: `n_threads`, or every CPU that this process may use if it is None."""
+    if type(n_threads) is int and n_threads >= 1:
+        return n_threads
     if n_threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(n_threads, (bool, np.bool_)) or not isinstance(n_threads, (int, np.integer)):

@@ -23,52 +23,55 @@ Searched searched(const Tables& tables, CodesView codes, CodesView queries, cons
   return {kernels_named(isa), tables, codes, rows, allowed ? count_rows(rows, codes.n_codes) : codes.n_codes};
 }
 
-// (n_queries, 5): probes, candidates, radius, scanned, exact.
-py::array_t<int64_t> to_array(const std::vector<QueryStats>& stats) {
-  py::array_t<int64_t> array({stats.size(), size_t{5}});
-  int64_t* to = array.mutable_data();
+constexpr py::ssize_t kCounts = 5;
+
+// In rows: probes, candidates, radius, scanned, exact.
+void write_counts(const std::vector<QueryStats>& stats, int64_t* to) {
   for (const QueryStats& of : stats) {
     for (int64_t value : {of.probes, of.candidates, int64_t{of.radius}, int64_t{of.scanned}, int64_t{of.exact}}) {
       *to++ = value;
     }
   }
-  return array;
 }
 
 py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
-                    size_t n_threads, const MaybeRows& allowed, const std::string& isa,
-                    const std::optional<Array<int32_t>>& limits, std::optional<int64_t> max_candidates) {
+                    size_t n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                    std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts,
+                    const std::string& isa) {
   const CodesView asked = view_codes(queries);
   const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
           "limits must have one entry for each query");
+  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == asked.n_codes &&
+                      counts->shape(1) == kCounts),
+          "counts must have five columns and a row for each query");
   require(k <= in.n_allowed, "k must not exceed the number of allowed codes");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
   py::array_t<int32_t> distances({asked.n_codes, k});
   py::array_t<int64_t> rows({asked.n_codes, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  std::vector<QueryStats> stats(asked.n_codes);
+  std::vector<QueryStats> stats(counts ? asked.n_codes : 0);
   {
     py::gil_scoped_release release;
     mih_k_nearest(in, asked, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
-                  stats.data());
+                  counts ? stats.data() : nullptr);
   }
-  return py::make_tuple(std::move(distances), std::move(rows), to_array(stats));
+  if (counts) write_counts(stats, counts->mutable_data());
+  return py::make_tuple(std::move(distances), std::move(rows));
 }
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
                         size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
   const CodesView asked = view_codes(queries);
   const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
-  std::vector<QueryStats> stats(asked.n_codes);
   WithinRadius found;
   {
     py::gil_scoped_release release;
-    found = mih_within_radius(in, asked, radius, n_threads, stats.data());
+    found = mih_within_radius(in, asked, radius, n_threads, nullptr);
   }
-  return py::make_tuple(bindings::to_array(std::move(found.offsets)), bindings::to_array(std::move(found.distances)),
-                        bindings::to_array(std::move(found.rows)), to_array(stats));
+  return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
+                        to_array(std::move(found.rows)));
 }
 
 py::dict describe(const Tables& tables) {
@@ -97,14 +100,15 @@ void bind_mih(py::module_& module) {
   module.def("build_tables", &build, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
              "Tables of these codes, which are not kept.");
   module.def("describe_tables", &describe, py::arg("tables"), "Widths, bits and memory of tables.");
-  module.def("mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
-             py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "", named("limits") = py::none(),
-             py::arg("max_candidates") = py::none(),
-             "As scan_k_nearest over the codes that the tables were built of; and int64 (n_queries, 5): probes, "
-             "candidates, radius, scanned, exact.");
+  module.def(
+      "mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
+      py::arg("n_threads"), named("allowed") = py::none(), named("limits") = py::none(),
+      py::arg("max_candidates") = py::none(), named("counts") = py::none(), py::arg("isa") = "",
+      "As scan_k_nearest over the codes that the tables were built of; `counts` (n_queries, 5) is filled: probes, "
+      "candidates, radius, scanned, exact.");
   module.def("mih_within_radius", &within_radius, py::arg("tables"), named("codes"), named("queries"),
              py::arg("radius"), py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "",
-             "As scan_within_radius over the codes that the tables were built of; and counts as mih_k_nearest.");
+             "As scan_within_radius over the codes that the tables were built of.");
 }
 
 }  // namespace hashkit::bindings

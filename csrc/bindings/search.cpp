@@ -10,7 +10,7 @@ void require_same_width(CodesView codes, CodesView queries) {
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
-                    const MaybeRows& allowed, const std::string& isa, const std::optional<Array<int32_t>>& limits) {
+                    const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
@@ -52,7 +52,7 @@ void bind_search(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
   const auto allowed = py::arg("allowed").noconvert() = py::none();
   module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,
-             py::arg("isa") = "", py::arg("limits").noconvert() = py::none(),
+             py::arg("limits").noconvert() = py::none(), py::arg("isa") = "",
              "(distances int32, rows int64), each (n_queries, k), by (distance, row), among the rows in a bitmap and "
              "within limits; where nothing is left distance 2**31 - 1 and row -1.");
   module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"), allowed,

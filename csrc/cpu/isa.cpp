@@ -82,7 +82,8 @@ Isa isa_from_name(const std::string& name) {
 
 Isa default_isa() {
   const char* forced = std::getenv("HASHKIT_ISA");
-  if (forced == nullptr || *forced == '\0') return supported_isas().back();
+  static const Isa best = supported_isas().back();
+  if (forced == nullptr || *forced == '\0') return best;
   try {
     return isa_from_name(forced);
   } catch (const std::invalid_argument& error) {

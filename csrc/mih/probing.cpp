@@ -55,7 +55,7 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
       codes_(codes),
       allowed_(allowed),
       costs_(costs),
-      hits_(kHitsPerCall),
+      hits_(room_for_hits(kHitsPerCall)),
       words_(tables.substrings.n_words()) {}
 
 // What the first ring of a table holds, which is a single bucket: their sizes differ widely where codes are crowded,
@@ -253,7 +253,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
   const int limit = probe.collector_.limit();
   if (tables_.compact) {
     const size_t n_hits = kernels_.scan_listed_runs(probe.query_, codes_.data, table.rows.data(), runs, n_runs,
-                                                    codes_.n_bytes, limit, hits_.data());
+                                                    codes_.n_bytes, limit, hits_.get());
     for (size_t i = 0; i < n_hits; ++i) {
       const size_t row = hits_[i].row;
       if (!allowed_.has(row)) continue;
@@ -264,7 +264,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
   }
   const size_t n_hits = kernels_.scan_runs(reinterpret_cast<const uint8_t*>(probe.words_.data()),
                                            reinterpret_cast<const uint8_t*>(table.words.data()), runs, n_runs,
-                                           n_words * sizeof(uint64_t), limit, hits_.data());
+                                           n_words * sizeof(uint64_t), limit, hits_.get());
   size_t n_new = 0;
   for (size_t i = 0; i < n_hits; ++i) {
     if (met_before(step, &table.words[hits_[i].row * n_words])) continue;

@@ -20,6 +20,7 @@
 #include "mih/costs.hpp"
 #include "mih/tables.hpp"
 #include "search/row_set.hpp"
+#include "search/scan_loops.hpp"
 
 namespace hashkit {
 
@@ -111,7 +112,7 @@ class Probing {
   std::vector<uint32_t> keys_;
   std::vector<CodeRun> runs_;
   size_t n_keys_ = 0;  // how many of keys_ and runs_ are in use
-  std::vector<Hit> hits_;
+  HitRoom hits_;
   std::vector<uint64_t> words_;  // of one code
 };
 

@@ -78,10 +78,10 @@ void split_k_nearest(const Request& request, size_t q, size_t n_threads) {
   std::atomic<size_t> next{0};
   parallel_for(n_threads, n_threads, [&](size_t part) {
     KNearestVisitor visitor(request.allowed, q, request.k, {request.limit(q)});
-    std::vector<Hit> hits;
+    const HitRoom hits = room_for_hits(kRowBlock);
     for (size_t row; (row = next.fetch_add(piece, std::memory_order_relaxed)) < codes.n_codes;) {
-      scan_rows(request.kernels, codes, row, std::min(row + piece, codes.n_codes), request.queries.row(q), q, hits,
-                visitor);
+      scan_rows(request.kernels, codes, row, std::min(row + piece, codes.n_codes), request.queries.row(q), q,
+                hits.get(), visitor);
     }
     parts[part] = visitor.top_ks[0].take();
   });

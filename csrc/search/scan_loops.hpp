@@ -41,6 +41,12 @@ inline AlignedBytes aligned_bytes(size_t n) {
   return AlignedBytes(static_cast<uint8_t*>(p));
 }
 
+// Room for hits, not initialized: few of them are ever touched.
+using HitRoom = std::unique_ptr<Hit[]>;
+inline HitRoom room_for_hits(size_t n_hits) {
+  return HitRoom(new Hit[n_hits]);
+}
+
 // Rows [first, last) of `queries`, prepared for scan_tile, one after the other.
 inline AlignedBytes prepare_queries(const KernelTable& kernels, CodesView queries, size_t first, size_t last) {
   const size_t query_bytes = kernels.query_bytes(queries.n_bytes);
@@ -51,15 +57,14 @@ inline AlignedBytes prepare_queries(const KernelTable& kernels, CodesView querie
   return prepared;
 }
 
-// Passes one query over rows [begin, end).
+// Passes one query over rows [begin, end). `hits` has room for kRowBlock.
 template <class Visitor>
 void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t end, const uint8_t* query, size_t q,
-               std::vector<Hit>& hits, Visitor& visitor) {
-  hits.resize(kRowBlock);
+               Hit* hits, Visitor& visitor) {
   size_t block = kFirstBlock;
   for (size_t row = begin; row < end && visitor.go_on(); row += block, block = kRowBlock) {
     block = std::min(block, end - row);
-    const size_t n_hits = kernels.scan(query, codes.row(row), block, codes.n_bytes, visitor.limit(q), hits.data());
+    const size_t n_hits = kernels.scan(query, codes.row(row), block, codes.n_bytes, visitor.limit(q), hits);
     for (size_t i = 0; i < n_hits; ++i) visitor.push(q, row + hits[i].row, hits[i].distance);
   }
 }
@@ -71,7 +76,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
   const size_t query_bytes = kernels.query_bytes(codes.n_bytes), full_tile = kernels.tile_codes(codes.n_bytes);
   const AlignedBytes prepared = prepare_queries(kernels, queries, first, last);
   const AlignedBytes tile = aligned_bytes(kernels.tile_bytes(codes.n_bytes));
-  const std::unique_ptr<Hit[]> hits(new Hit[kGroup * full_tile]);  // not filled: few of them are ever touched
+  const HitRoom hits = room_for_hits(kGroup * full_tile);
   size_t n_tile = 0;
   for (size_t row = begin; row < codes.n_codes && visitor.go_on(); row += n_tile) {
     // The first tiles are small, each as large as all before it: until a limit is known everything passes.
@@ -94,9 +99,9 @@ void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, Cod
                   size_t last, Visitor& visitor) {
   if (last - first >= few_queries(kernels.isa, codes.n_bytes))
     return scan_tiles(kernels, codes, begin, queries, first, last, visitor);
-  std::vector<Hit> hits;
+  const HitRoom hits = room_for_hits(kRowBlock);
   for (size_t q = first; q < last; ++q) {
-    scan_rows(kernels, codes, begin, codes.n_codes, queries.row(q), q, hits, visitor);
+    scan_rows(kernels, codes, begin, codes.n_codes, queries.row(q), q, hits.get(), visitor);
   }
 }
 

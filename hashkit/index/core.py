@@ -267,7 +267,7 @@ class Index:
         queries, k, n_threads = self._check_queries(q), check_int(k, "k", 1), check_n_threads(n_threads)
         most = None if max_candidates is None else min(check_int(max_candidates, "max_candidates", 1), 2**62)
         selections = select(self._current(), filter)
-        distances, ids, counts = search.k_nearest(selections, queries, k, n_threads, max_candidates=most)
+        distances, ids, counts = search.k_nearest(selections, queries, k, n_threads, max_candidates=most, counting=True)
         return distances, ids, QueryStats.of_parts(counts, len(queries))
 
     def describe(self) -> dict[str, Any]:
@@ -563,6 +563,8 @@ class Index:
 
 
 def check_int(value: Any, name: str, least: int) -> int:
+    if type(value) is int and value >= least:  # at once, since a query takes only microseconds
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an int, got {describe(value)}")
     if value < least:

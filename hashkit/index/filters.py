@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,10 @@ from numpy.typing import NDArray
 
 from hashkit.codes import describe
 from hashkit.index.ids import check_ids
-from hashkit.index.snapshot import Bitmap, Part, Rows, Snapshot, pack_bitmap, unpack_bitmap
+from hashkit.index.snapshot import Part, Rows, Selection, Snapshot, pack_bitmap, unpack_bitmap
 
 FEW_ROWS = 1 / 256
 """Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """`n_rows` rows of a part: those in `bitmap`, or those that `listed` has in ascending order, or else all."""
-
-    part: Part
-    n_rows: int
-    bitmap: Bitmap | None = None
-    listed: Rows | None = None
 
 
 def select(snapshot: Snapshot, filter: Any) -> list[Selection]:
@@ -43,8 +32,8 @@ def select(snapshot: Snapshot, filter: Any) -> list[Selection]:
         If it is none of these.
     """
     if filter is None:
-        chosen = [Selection(part, part.n_live, bitmap=part.live) for part in snapshot.parts]
-    elif isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
+        return snapshot.everything
+    if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
         chosen = _select_mask(snapshot, filter)
     else:
         chosen = [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(check_ids(filter, "filter"))]

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.codes import Codes, describe
-from hashkit.index.filters import Selection
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.search import to_scan
-from hashkit.index.snapshot import PopcountOrder
+from hashkit.index.snapshot import PopcountOrder, Selection
 
 Distances = NDArray[np.float64]
 

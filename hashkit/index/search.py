@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.codes import Codes
-from hashkit.index.filters import Selection
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
-from hashkit.index.snapshot import Bitmap, Rows
+from hashkit.index.snapshot import Bitmap, Rows, Selection
 
 Distances = NDArray[np.int32]
 Counts = NDArray[np.int64]
@@ -35,45 +34,54 @@ def k_nearest(
     n_threads: int,
     limits: Distances | None = None,
     max_candidates: int | None = None,
+    counting: bool = False,
 ) -> tuple[Distances, Ids, list[Counts | None]]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
 
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
-    in each part; None is a scan (see :class:`QueryStats`).
+    in each part, if somebody is `counting`; None is a scan (see :class:`QueryStats`).
     """
     answers: list[tuple[Distances, Ids]] = []
     counts: list[Counts | None] = []
-    done: Counts | None
     for selection in selections:
-        part, k_here, tables = selection.part, min(k, selection.n_rows), _tables_for(selection, len(queries))
-        if tables is not None:
-            found, rows, done = _native.mih_k_nearest(
-                tables,
-                part.codes,
-                queries,
-                k_here,
-                n_threads,
-                selection.bitmap,
-                limits=limits,
-                max_candidates=max_candidates,
-            )
-        else:
-            codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
-            found, rows = _native.scan_k_nearest(codes, queries, k_here, n_threads, allowed, limits=limits)
-            rows, done = rows if numbers is None else numbers[rows], None
+        k_here = min(k, selection.n_rows)
+        distances, ids, done = _nearest_in(selection, queries, k_here, n_threads, limits, max_candidates, counting)
         counts.append(done)
-        answers.append((found, part.ids_of(rows)))
+        if len(selections) == 1:
+            return distances, ids, counts
+        answers.append((distances, ids))
         if k_here == k and selection is not selections[-1]:
             # Of the parts behind only what is nearer than the k-th here, or as near, can matter.
-            reached = np.ascontiguousarray(found[:, -1])
+            reached = np.ascontiguousarray(distances[:, -1])
             limits = reached if limits is None else np.minimum(limits, reached)
-    if len(answers) == 1:
-        return *answers[0], counts
     if not answers:
         return np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64), counts
     distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
     return distances, ids, counts
+
+
+def _nearest_in(
+    selection: Selection,
+    queries: Codes,
+    k: int,
+    n_threads: int,
+    limits: Distances | None,
+    max_candidates: int | None,
+    counting: bool,
+) -> tuple[Distances, Ids, Counts | None]:
+    """:func:`k_nearest` in one part, of which at least `k` rows are selected."""
+    # The calls into native code are by position: names would cost a tenth of what a query takes.
+    part, tables = selection.part, _tables_for(selection, len(queries))
+    if tables is not None:
+        counts = np.empty((len(queries), 5), np.int64) if counting else None
+        distances, rows = _native.mih_k_nearest(
+            tables, part.codes, queries, k, n_threads, selection.bitmap, limits, max_candidates, counts
+        )
+        return distances, part.ids_of(rows), counts
+    codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
+    distances, rows = _native.scan_k_nearest(codes, queries, k, n_threads, allowed, limits)
+    return distances, part.ids_of(rows if numbers is None else numbers[rows]), None
 
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
@@ -82,7 +90,7 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
     for selection in selections:
         part, tables = selection.part, _tables_for(selection, len(queries))
         if tables is not None:
-            offsets, found, rows, _ = _native.mih_within_radius(
+            offsets, found, rows = _native.mih_within_radius(
                 tables, part.codes, queries, r, n_threads, selection.bitmap
             )
         else:
@@ -98,6 +106,8 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
 def _tables_for(selection: Selection, n_queries: int) -> _native.Tables | None:
     """The tables of a part, unless what is allowed is sooner copied together and scanned."""
     part = selection.part
+    if selection.bitmap is None and selection.listed is None:
+        return part.tables
     least = LEAST_ALLOWED if n_queries < MANY_QUERIES else LEAST_ALLOWED_FOR_MANY
     few = selection.listed is not None or selection.n_rows < least * len(part.codes)
     return None if few else part.tables
@@ -111,8 +121,10 @@ def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes
     codes, bitmap, listed = selection.part.codes, selection.bitmap, selection.listed
     if listed is not None:
         return codes.take(listed, axis=0), None, listed
+    if bitmap is None:
+        return codes, None, None
     fraction = selection.n_rows / len(codes)
-    if bitmap is None or fraction > MAX_GATHERED or fraction * (GATHER_COST + n_queries) > 1 + n_queries:
+    if fraction > MAX_GATHERED or fraction * (GATHER_COST + n_queries) > 1 + n_queries:
         return codes, bitmap, None
     gathered, numbers = _native.gather_rows(codes, bitmap, n_threads)
     return gathered, None, numbers

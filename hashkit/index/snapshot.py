@@ -9,6 +9,7 @@ A change makes a new snapshot that shares with the old one all that it did not t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,6 +114,16 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Selection:
+    """`n_rows` rows of a part: those in `bitmap`, or those that `listed` has in ascending order, or else all."""
+
+    part: Part
+    n_rows: int
+    bitmap: Bitmap | None = None
+    listed: Rows | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """The state of an index.
 
@@ -138,6 +149,11 @@ class Snapshot:
 
     def __len__(self) -> int:
         return sum(part.n_live for part in self.parts)
+
+    @functools.cached_property
+    def everything(self) -> list[Selection]:
+        """All live rows, of every part that has any. Kept, since most queries ask for it; not to be changed."""
+        return [Selection(part, part.n_live, bitmap=part.live) for part in self.parts if part.n_live]
 
     def locate(self, ids: Ids) -> Iterator[tuple[Part, Rows]]:
         """Every part with the row of each of `ids` in it, -1 where it is not."""
