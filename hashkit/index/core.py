@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,14 +187,35 @@ class Index:
         by = "" if self.metric == "hamming" else f" by {self.metric} distance"
         return f"<hashkit.Index of {len(self)} codes of {self.n_bits} bits{by}>"
 
+    @overload
     def query(
         self,
         q: Codes,
         k: int = 100,
         *,
         filter: NDArray[Any] | None = None,
+        max_candidates: None = None,
         n_threads: int | None = None,
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
+    @overload
+    def query(
+        self,
+        q: Codes,
+        k: int = 100,
+        *,
+        filter: NDArray[Any] | None = None,
+        max_candidates: int,
+        n_threads: int | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.bool_]]: ...
+    def query(
+        self,
+        q: Codes,
+        k: int = 100,
+        *,
+        filter: NDArray[Any] | None = None,
+        max_candidates: int | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[NDArray[Any], ...]:
         """The `k` nearest codes of each query.
 
         Parameters
@@ -206,6 +227,10 @@ class Index:
         filter : bool array of shape (len(index),), or int64 array of ids, optional
             Which codes may be found: a mask by row (rows being counted in the order in which the codes were given,
             which must be that of their ids), or the allowed ids; ids that are not in the index are passed over.
+        max_candidates : int, optional
+            For an approximate answer: stop looking in the tables for a query when so many codes have been compared with
+            it, at least 1. Its answer is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where
+            they were fewer than `k`. Where there are no tables, all codes are scanned. Hamming distance only.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The answer does not depend on it.
 
@@ -216,13 +241,19 @@ class Index:
             One-dimensional for a single query.
         ids : int64 array of the same shape
             Ids in the order of the distances; among equal distances ascending.
+        exact : bool array of shape (n_queries,), or one bool for a single query
+            Only with `max_candidates`: whether an answer is proven to be the exact one all the same.
 
         Raises
         ------
         TypeError, ValueError
-            If `q` is not packed codes of the index's length, `k` or `n_threads` is not a positive int, or `filter` is
-            none.
+            If `q` is not packed codes of the index's length, `k`, `max_candidates` or `n_threads` is not a positive
+            int, or `filter` is none; if the index goes by Jaccard distance and `max_candidates` is given.
         """
+        if max_candidates is not None:
+            found = self.query_stats(q, k, filter=filter, max_candidates=max_candidates, n_threads=n_threads)
+            answers = *found[:2], found[2].exact
+            return tuple(answer[0] for answer in answers) if q.ndim == 1 else answers
         queries = self._check_queries(q)
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
         state = self._current()
@@ -239,17 +270,12 @@ class Index:
         max_candidates: int | None = None,
         n_threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], QueryStats]:
-        """:meth:`query` by Hamming distance, with what was done for it; or an approximate one, cut short.
+        """:meth:`query` by Hamming distance, with what was done for it.
 
         Parameters
         ----------
-        q, k, filter, n_threads
+        q, k, filter, max_candidates, n_threads
             As for :meth:`query`.
-        max_candidates : int, optional
-            Stop looking in the tables for a query when so many codes have been compared with it, at least 1. Its answer
-            is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where they were fewer than `k`, and
-            ``stats.exact`` says whether it is proven to be the exact one all the same. Where there are no tables, all
-            codes are scanned.
 
         Returns
         -------

@@ -109,13 +109,20 @@ def test_search_cut_short_says_so():
     np.testing.assert_array_equal(ids[stats.exact], expected[1][stats.exact])
     assert (distances >= expected[0]).all()
     assert not stats.scanned.any()
+    for found, of_stats in zip(
+        index.query(queries, k=10, max_candidates=50), (distances, ids, stats.exact), strict=True
+    ):
+        np.testing.assert_array_equal(found, of_stats)
+    single = index.query(queries[0], k=10, max_candidates=50)
+    np.testing.assert_array_equal(single[1], ids[0])
+    assert single[2] == stats.exact[0]
 
 
 @pytest.mark.parametrize("max_candidates", [0, -1, 2.5, True, "all"])
 def test_max_candidates_is_checked(max_candidates):
     index = hashkit.Index(np.zeros((3, 2), np.uint8))
     with pytest.raises((TypeError, ValueError), match="max_candidates must be"):
-        index.query_stats(np.zeros((1, 2), np.uint8), max_candidates=max_candidates)
+        index.query(np.zeros((1, 2), np.uint8), max_candidates=max_candidates)
 
 
 def test_filters_removals_and_additions(rng):
