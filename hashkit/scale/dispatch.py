@@ -15,12 +15,13 @@ import numpy as np
 import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
-from hashkit.scale.actors import Answer, Host, ShardActor, to_plain
+from hashkit.scale.actors import Host, ShardActor, from_plain, to_plain
 from hashkit.scale.manifest import Manifest, shard_names
 from hashkit.scale.places import Place
 
 INLINE_BYTES = 100_000
 """Queries beyond this are put into Ray's object store once, instead of being sent to every shard."""
+CLOSED = "this ShardedIndex is closed"
 PAUSE = 0.1
 """Seconds between two attempts to reach an actor that is being restarted."""
 
@@ -75,7 +76,7 @@ class Dispatcher:
         """Start `work` in the dispatcher's thread."""
         if not self._thread.is_alive():
             work.close()
-            raise RuntimeError("this ShardedIndex is closed")
+            raise RuntimeError(CLOSED)
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def hosts(self) -> list[Host]:
@@ -88,13 +89,32 @@ class Dispatcher:
 
     async def ask_all(self, shards: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
         """What each of `shards` answers, in their order, or the exception that says why it does not."""
-        sent = [_to_send(argument) for argument in arguments]
-        asked = [self._ask(shard, method, timeout, sent) for shard in shards]
+        question = _to_send(arguments)
+        asked = [self._ask(shard, method, timeout, question) for shard in shards]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, (RayError, asyncio.TimeoutError)):
                 raise answer
         return answers
+
+    def ask_at_once(self, method: str, *arguments: Any) -> list[Any] | None:
+        """What every shard answers, asked by the calling thread: a millisecond sooner than by the event loop.
+
+        None if one of them fails, whatever the reason: :meth:`ask_all` has the patience to find it out.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError(CLOSED)
+        question = _to_send(arguments)
+        actors = [actors[next(turn) % len(actors)] for actors, turn in zip(self._actors, self._turns, strict=True)]
+        refs = [getattr(actor, method).remote(question) for actor in actors]
+        try:
+            return [from_plain(answer) for answer in ray.get(refs)]
+        except RayError:
+            return None
+        except BaseException:
+            for ref in refs:
+                _cancel(ref)
+            raise
 
     def require_all(self, answers: Sequence[Any]) -> None:
         """Raise a MissingShardsError if one of the answers, one for each shard, is an exception."""
@@ -130,7 +150,7 @@ class Dispatcher:
     def _start(self, shard: int) -> Any:
         return self._make.remote(self._place, self._manifest.shards[shard], self._manifest.n_bits)
 
-    async def _ask(self, shard: int, method: str, timeout: float | None, arguments: list[Any]) -> Any:
+    async def _ask(self, shard: int, method: str, timeout: float | None, question: Any) -> Any:
         """What a shard answers, by whichever of its replicas is in reach.
 
         Raises
@@ -148,7 +168,7 @@ class Dispatcher:
             number = next(self._turns[shard]) % len(actors)
             actor = actors[number]
             try:
-                return await _answer(getattr(actor, method).remote(*arguments), timeout and timeout / len(actors))
+                return await _answer(getattr(actor, method).remote(question), timeout and timeout / len(actors))
             except RayActorError as error:
                 now = self._loop.time()
                 unreachable_since = now if unreachable_since is None else unreachable_since
@@ -163,19 +183,25 @@ class Dispatcher:
                 raise asyncio.TimeoutError
 
 
-def _to_send(argument: Any) -> Any:
-    if not isinstance(argument, np.ndarray):
-        return argument
-    return ray.put(to_plain(argument)) if argument.nbytes > INLINE_BYTES else to_plain(argument)
+def _to_send(arguments: tuple[Any, ...]) -> Any:
+    """The question to actors, or where it is large a reference to it."""
+    question = to_plain(arguments)
+    n_bytes = sum(argument.nbytes for argument in arguments if isinstance(argument, np.ndarray))
+    return question if n_bytes <= INLINE_BYTES else ray.put(question)
+
+
+def _cancel(ref: Any) -> None:
+    with contextlib.suppress(RayError):
+        ray.cancel(ref)  # it may still wait in the actor's queue
 
 
 async def _answer(ref: Any, timeout: float | None) -> Any:
     try:
-        answer = await asyncio.wait_for(ref, timeout)
-        return Answer.from_plain(answer) if isinstance(answer, list) else answer
+        # Waiting without a limit is a third faster.
+        answer = await (ref if timeout is None else asyncio.wait_for(ref, timeout))
+        return from_plain(answer) if isinstance(answer, list) else answer
     except (asyncio.TimeoutError, asyncio.CancelledError):
-        with contextlib.suppress(RayError):
-            ray.cancel(ref)  # it may still wait in the actor's queue
+        _cancel(ref)
         raise
 
 

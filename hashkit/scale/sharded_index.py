@@ -41,7 +41,8 @@ class ShardedIndex:
     batch_size : int
         Queries that travel together.
     max_in_flight : int
-        Batches that are worked on at a time, over all calls; others wait.
+        Batches that are worked on at a time, over all calls but those of a single batch that wait for its answer
+        themselves; others wait.
     patience : float
         Seconds that a shard may be out of reach, while Ray restarts its actor, before it is missing.
     **actor_options
@@ -136,7 +137,12 @@ class ShardedIndex:
         MissingShardsError
             If a shard did not answer; names it.
         """
-        return self._wait(self._query(q, k, allow_partial, timeout))
+        answers = self._at_once(q, timeout, "query", check_int(k, "k", 1), None)
+        if answers is None:
+            return self._wait(self._query(q, k, allow_partial, timeout))
+        distances, ids = _merge_nearest(answers, k)
+        found = (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
+        return (*found, ()) if allow_partial else found
 
     def radius(self, q: Codes, r: int, *, allow_partial: bool = False, timeout: float | None = None) -> Any:
         """Every code within distance `r` of each query, `r` included.
@@ -159,7 +165,11 @@ class ShardedIndex:
         TypeError, ValueError, MissingShardsError
             As for :meth:`query`.
         """
-        return self._wait(self._radius(q, r, allow_partial, timeout))
+        answers = self._at_once(q, timeout, "radius", self._check_radius(r))
+        if answers is None:
+            return self._wait(self._radius(q, r, allow_partial, timeout))
+        result = RadiusResult(*_native.merge_within_radius(answers, 1))
+        return (result, ()) if allow_partial else result
 
     async def query_async(
         self, q: Codes, k: int = 100, *, allow_partial: bool = False, timeout: float | None = None
@@ -191,6 +201,16 @@ class ShardedIndex:
     def _all_shards(self) -> range:
         return range(self.n_shards)
 
+    def _at_once(self, q: Codes, timeout: float | None, method: str, *arguments: Any) -> list[Any] | None:
+        """What all shards answer to a single batch; None if it is not one, or if it takes patience."""
+        batches = self._batches(q)
+        if len(batches) > 1 or timeout is not None:
+            return None
+        return self._dispatcher.ask_at_once(method, batches[0], *arguments, self._n_threads)
+
+    def _check_radius(self, r: Any) -> int:
+        return min(check_int(r, "r", 0), self.n_bits)
+
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         future = self._dispatcher.run(work)
         try:
@@ -221,17 +241,17 @@ class ShardedIndex:
             others = [shard for shard in self._all_shards if shard != home]
             if home is not None:
                 first = await self._dispatcher.ask_all([home], "query", timeout, queries, k, None, self._n_threads)
-                if not isinstance(first[0], Exception) and first[0].parts[0].shape[1] == k:
-                    limits = np.ascontiguousarray(first[0].parts[0][:, -1])
+                if not isinstance(first[0], Exception) and first[0][0].shape[1] == k:
+                    limits = np.ascontiguousarray(first[0][0][:, -1])
             rest = await self._dispatcher.ask_all(others, "query", timeout, queries, k, limits, self._n_threads)
             by_shard = rest if home is None else [*rest[:home], *first, *rest[home:]]
-            parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
-            parts = parts or [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
-            k = min(k, sum(ids.shape[1] for _, ids in parts))
-            return await _off_loop(len(queries) * len(parts), _native.merge_nearest, parts, k, 1), by_shard
+            answers = [answer for answer in by_shard if not isinstance(answer, Exception)]
+            nothing = np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64)
+            answers = answers or [nothing]
+            return await _off_loop(len(queries) * len(answers), _merge_nearest, answers, k), by_shard
 
     async def _radius(self, q: Codes, r: int, allow_partial: bool, timeout: float | None) -> Any:
-        r, batches = min(check_int(r, "r", 0), self.n_bits), self._batches(q)
+        r, batches = self._check_radius(r), self._batches(q)
         timeout = None if timeout is None else _check_seconds(timeout, "timeout")
         answers = await _all(self._within(batch, r, timeout) for batch in batches)
         missing = self._missing([found for _, found in answers], allow_partial)
@@ -248,7 +268,7 @@ class ShardedIndex:
         """(offsets, distances, ids) of a batch, and what each shard answered."""
         async with self._slots:
             by_shard = await self._dispatcher.ask_all(self._all_shards, "radius", timeout, queries, r, self._n_threads)
-            parts = [answer.parts for answer in by_shard if not isinstance(answer, Exception)]
+            parts = [answer for answer in by_shard if not isinstance(answer, Exception)]
             nothing = np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
             n_entries = sum(len(ids) for _, _, ids in parts)
             return await _off_loop(n_entries, _native.merge_within_radius, parts or [nothing], 1), by_shard
@@ -267,6 +287,11 @@ class ShardedIndex:
         if not allow_partial:
             self._dispatcher.require_all(worst)
         return tuple(s.file for s, error in zip(self._manifest.shards, worst, strict=True) if error is not None)
+
+
+def _merge_nearest(parts: list[Any], k: int) -> Any:
+    """(distances, ids) of the `k` nearest of all shards, or of all codes if there are fewer."""
+    return _native.merge_nearest(parts, min(k, sum(ids.shape[1] for _, ids in parts)), 1)
 
 
 def _check_seconds(value: Any, name: str) -> float:
