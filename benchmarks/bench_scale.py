@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore:The minimum number of concurrent actors"
 )
 
-N_SHARDS, K = 4, 100
+N_SHARDS, N_CORES, K = 4, 2, 100
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,8 @@ class PlainProcesses:
             process.communicate()
 
 
-def test_search_of_shards_against_one_index(cluster, full, say, tmp_path):
+@pytest.mark.parametrize("shards_per_actor", [1, 2])
+def test_search_of_shards_against_one_index(cluster, full, say, tmp_path, shards_per_actor):
     n_codes, n_queries, rounds = (40_000_000, 1000, 2) if full else (200_000, 50, 1)
     rng = np.random.default_rng(0)
     codes, queries = rng.integers(0, 256, (n_codes, 8), np.uint8), rng.integers(0, 256, (n_queries, 8), np.uint8)
@@ -124,7 +125,7 @@ def test_search_of_shards_against_one_index(cluster, full, say, tmp_path):
         for number in range(N_SHARDS)
     ]
     write_manifest(place, Manifest(64, n_codes, tuple(shards)))
-    with ShardedIndex(tmp_path) as index:
+    with ShardedIndex(tmp_path, shards_per_actor=shards_per_actor) as index:
         index.warm()
         for found, expected in zip(index.query(queries[:20], K), whole.query(queries[:20], K), strict=True):
             np.testing.assert_array_equal(found, expected)
@@ -136,15 +137,17 @@ def test_search_of_shards_against_one_index(cluster, full, say, tmp_path):
             alone.append(seconds_of(lambda query=query: whole.query(query, K)))
         plain.close()
         added = statistics.median(total) - statistics.median(slowest)
-        say(f"\none query of {n_codes:,} codes in {N_SHARDS} shards: {milliseconds(total)} (medians of {len(total)}),")
-        say(f"in plain processes {milliseconds(slowest)}, so that Ray adds {1e3 * added:.2f} ms; one index")
-        say(f"{milliseconds(alone)}")
+        say(
+            f"\none query of {n_codes:,} codes in {N_SHARDS} shards, {shards_per_actor} an actor: {milliseconds(total)}"
+        )
+        say(f"(medians of {len(total)}), in plain processes, one a shard, {milliseconds(slowest)}, so that Ray adds")
+        say(f"{1e3 * added:.2f} ms; one index {milliseconds(alone)}")
         times = [[seconds_of(lambda i=i: i.query(queries, K)) for i in (whole, index)] for _ in range(rounds)]
         one, sharded = (min(column) for column in zip(*times, strict=True))
         say(f"a batch of {n_queries}: one index {n_queries / one:.0f}/s, shards {n_queries / sharded:.0f}/s, ")
         say(f"{one / sharded:.2f} of one index")
         if full:
-            assert added <= 0.005
+            assert added <= 0.005 or shards_per_actor < N_SHARDS / N_CORES  # one for each core is the default
             assert one / sharded >= 0.8
 
 

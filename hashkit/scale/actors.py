@@ -1,13 +1,15 @@
-"""One shard in one actor: what runs on the machines."""
+"""Shards in an actor: what runs on the machines."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import ray
 
+from hashkit import _native
 from hashkit.codes import check_n_threads
 from hashkit.index import Index
 from hashkit.scale.manifest import Shard, check_shard_file
@@ -41,50 +43,68 @@ class Host(NamedTuple):
 
 
 class ShardActor:
-    """A mapped shard. Opens its file when it is first asked, so that a damaged one is an answer, not a dead actor.
+    """Mapped shards. Opens its files when it is first asked, so that a damaged one is an answer, not a dead actor.
 
     Parameters
     ----------
     place : Place
-        Where the file is.
-    shard : Shard
-        The manifest's entry.
+        Where the files are.
+    shards : sequence of Shard
+        Entries of the manifest.
     n_bits : int
     """
 
-    def __init__(self, place: Place, shard: Shard, n_bits: int) -> None:
-        self._place, self._shard, self._n_bits = place, shard, n_bits
-        self._opened: Index | None = None
+    def __init__(self, place: Place, shards: Sequence[Shard], n_bits: int) -> None:
+        self._place, self._shards, self._n_bits = place, shards, n_bits
+        self._opened: list[Index] = []
 
     def host(self, question: list[Any]) -> Host:
-        """Open the file, and say where this actor runs."""
-        self._index()
+        """Open the files, and say where this actor runs."""
+        self._indexes()
         return Host(ray.get_runtime_context().get_node_id(), check_n_threads(None), os.getpid())
 
     def warm(self, question: list[Any]) -> None:
-        """Read the whole file once, which verifies it and brings it into memory."""
-        index = self._index()
-        index.query(np.zeros((1, (self._n_bits + 7) // 8), np.uint8), 1)
+        """Read the whole files once, which verifies them and brings them into memory."""
+        for index in self._indexes():
+            index.query(np.zeros((1, (self._n_bits + 7) // 8), np.uint8), 1)
 
     def query(self, question: list[Any]) -> list[Any]:
         """(distances, ids) for plain queries, k, limits or None, and a number of threads.
 
         What lies beyond the limits may be left out.
         """
-        index, (queries, k, limits, n_threads) = self._index(), from_plain(question)
-        if limits is None:
-            return to_plain(index.query(queries, k, n_threads=n_threads))
-        return to_plain(index._query_within(queries, k, limits, n_threads))
+        queries, k, limits, n_threads = from_plain(question)
+        answers = []
+        for index in self._indexes():
+            if limits is None:
+                found = index.query(queries, k, n_threads=n_threads)
+            else:
+                found = index._query_within(queries, k, limits, n_threads)
+            answers.append(found)
+            if found[0].shape[1] == k:  # nothing beyond the k-th can matter in the shards to come
+                limits = np.ascontiguousarray(found[0][:, -1])
+        return to_plain(merge_nearest(answers, k, n_threads))
 
     def radius(self, question: list[Any]) -> list[Any]:
         """(offsets, distances, ids) for plain queries, the radius, and a number of threads."""
-        index, (queries, r, n_threads) = self._index(), from_plain(question)
-        found = index.radius(queries, r, n_threads=n_threads)
-        return to_plain((found.offsets, found.distances, found.ids))
+        queries, r, n_threads = from_plain(question)
+        found = [index.radius(queries, r, n_threads=n_threads) for index in self._indexes()]
+        answers = [(each.offsets, each.distances, each.ids) for each in found]
+        return to_plain(_native.merge_within_radius(answers, n_threads) if len(answers) > 1 else answers[0])
 
-    def _index(self) -> Index:
-        if self._opened is None:
-            with self._place.local_copy(self._shard.file) as path:
-                check_shard_file(path, self._shard, self._n_bits)
-                self._opened = Index.load(path, mmap=True)
+    def _indexes(self) -> list[Index]:
+        if not self._opened:
+            self._opened = [self._open(shard) for shard in self._shards]
         return self._opened
+
+    def _open(self, shard: Shard) -> Index:
+        with self._place.local_copy(shard.file) as path:
+            check_shard_file(path, shard, self._n_bits)
+            return Index.load(path, mmap=True)
+
+
+def merge_nearest(answers: list[Any], k: int, n_threads: int) -> Any:
+    """(distances, ids) of the `k` nearest in all of them, or of all codes if there are fewer."""
+    if len(answers) == 1:
+        return answers[0]
+    return _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)

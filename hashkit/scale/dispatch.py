@@ -1,13 +1,14 @@
-"""Asking shards: one actor per shard and replica, asked again until it answers or is given up."""
+"""Asking shards: an actor for each group of them and replica, asked again until it answers or is given up."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
+import math
 import threading
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,7 +17,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
 from hashkit.scale.actors import Host, ShardActor, from_plain, to_plain
-from hashkit.scale.manifest import Manifest, shard_names
+from hashkit.scale.manifest import Manifest, name_files
 from hashkit.scale.places import Place
 
 INLINE_BYTES = 100_000
@@ -50,8 +51,10 @@ class Dispatcher:
     ----------
     place, manifest
         Where the shards are, and which.
+    shards_per_actor : int, optional
+        Shards of a group, which are asked together; by default as many as leave a CPU for each group.
     replicas : int
-        Actors for each shard.
+        Actors for each group.
     patience : float
         Seconds that a shard may be out of reach before it is given up.
     actor_options : dict
@@ -59,15 +62,23 @@ class Dispatcher:
     """
 
     def __init__(
-        self, place: Place, manifest: Manifest, replicas: int, patience: float, actor_options: dict[str, Any]
+        self,
+        place: Place,
+        manifest: Manifest,
+        shards_per_actor: int | None,
+        replicas: int,
+        patience: float,
+        actor_options: dict[str, Any],
     ) -> None:
         self._place, self._manifest, self._patience = place, manifest, patience
         options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": "SPREAD", "enable_task_events": False}
         options.update(actor_options)
         self._make = ray.remote(ShardActor).options(**options)
-        numbers = range(len(manifest.shards))
-        self._actors = [[self._start(number) for _ in range(replicas)] for number in numbers]
-        self._turns = [itertools.count() for _ in numbers]
+        n_shards = len(manifest.shards)
+        step = shards_per_actor or math.ceil(n_shards / max(1, ray.cluster_resources().get("CPU", n_shards)))
+        self.groups = [manifest.shards[first : first + step] for first in range(0, n_shards, step)]
+        self._actors = [[self._start(group) for _ in range(replicas)] for group in range(len(self.groups))]
+        self._turns = [itertools.count() for _ in self.groups]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hashkit-shards", daemon=True)
         self._thread.start()
@@ -82,15 +93,15 @@ class Dispatcher:
     async def hosts(self) -> list[Host]:
         """Where every actor runs; raises a MissingShardsError if one cannot open its shard."""
         replicas = range(len(self._actors[0]))
-        rounds = [await self.ask_all(range(len(self._actors)), "host", None) for _ in replicas]
+        rounds = [await self.ask_all(range(len(self.groups)), "host", None) for _ in replicas]
         for answers in rounds:
             self.require_all(answers)
         return [host for answers in rounds for host in answers]
 
-    async def ask_all(self, shards: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
-        """What each of `shards` answers, in their order, or the exception that says why it does not."""
+    async def ask_all(self, groups: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
+        """What each of `groups` answers, in their order, or the exception that says why it does not."""
         question = _to_send(arguments)
-        asked = [self._ask(shard, method, timeout, question) for shard in shards]
+        asked = [self._ask(group, method, timeout, question) for group in groups]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, (RayError, asyncio.TimeoutError)):
@@ -98,7 +109,7 @@ class Dispatcher:
         return answers
 
     def ask_at_once(self, method: str, *arguments: Any) -> list[Any] | None:
-        """What every shard answers, asked by the calling thread: a millisecond sooner than by the event loop.
+        """What every group answers, asked by the calling thread: a millisecond sooner than by the event loop.
 
         None if one of them fails, whatever the reason: :meth:`ask_all` has the patience to find it out.
         """
@@ -116,18 +127,21 @@ class Dispatcher:
                 _cancel(ref)
             raise
 
+    def files(self, groups: Iterable[int]) -> tuple[str, ...]:
+        """The files of all shards in `groups`."""
+        return tuple(shard.file for group in groups for shard in self.groups[group])
+
     def require_all(self, answers: Sequence[Any]) -> None:
-        """Raise a MissingShardsError if one of the answers, one for each shard, is an exception."""
-        failed = {number: answer for number, answer in enumerate(answers) if isinstance(answer, Exception)}
+        """Raise a MissingShardsError if one of the answers, one for each group, is an exception."""
+        failed = {group: answer for group, answer in enumerate(answers) if isinstance(answer, Exception)}
         if failed:
-            numbers = list(failed)
+            files = self.files(failed)
             reasons = Counter(_reason(error) for error in failed.values())
-            names = shard_names(self._manifest, numbers)
             said = "; ".join(reason for reason, _ in reasons.most_common(3))
             raise MissingShardsError(
-                f"{len(failed)} of {len(answers)} shards did not answer: {names} ({said})",
-                tuple(self._manifest.shards[number].file for number in numbers),
-            ) from failed[numbers[0]]
+                f"{len(files)} of {len(self._manifest.shards)} shards did not answer: {name_files(files)} ({said})",
+                files,
+            ) from next(iter(failed.values()))
 
     def close(self) -> None:
         """End every actor and the thread; what is being asked fails."""
@@ -147,11 +161,11 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    def _start(self, shard: int) -> Any:
-        return self._make.remote(self._place, self._manifest.shards[shard], self._manifest.n_bits)
+    def _start(self, group: int) -> Any:
+        return self._make.remote(self._place, self.groups[group], self._manifest.n_bits)
 
-    async def _ask(self, shard: int, method: str, timeout: float | None, question: Any) -> Any:
-        """What a shard answers, by whichever of its replicas is in reach.
+    async def _ask(self, group: int, method: str, timeout: float | None, question: Any) -> Any:
+        """What a group answers, by whichever of its replicas is in reach.
 
         Raises
         ------
@@ -162,10 +176,10 @@ class Dispatcher:
         asyncio.TimeoutError
             If that took longer than `timeout`.
         """
-        actors, started = self._actors[shard], self._loop.time()
+        actors, started = self._actors[group], self._loop.time()
         unreachable_since: float | None = None
         while True:
-            number = next(self._turns[shard]) % len(actors)
+            number = next(self._turns[group]) % len(actors)
             actor = actors[number]
             try:
                 return await _answer(getattr(actor, method).remote(question), timeout and timeout / len(actors))
@@ -175,7 +189,7 @@ class Dispatcher:
                 if now > unreachable_since + self._patience:
                     raise
                 if isinstance(error, ActorDiedError) and actors[number] is actor:
-                    actors[number] = self._start(shard)
+                    actors[number] = self._start(group)
                 await asyncio.sleep(PAUSE / len(actors))
             except asyncio.TimeoutError:
                 pass  # the next replica

@@ -113,10 +113,10 @@ def check_shard_file(path: str, shard: Shard, n_bits: int) -> None:
         raise FormatError(f"{path!r} is not the file of the manifest: its checksums are others")
 
 
-def shard_names(manifest: Manifest, numbers: Sequence[int]) -> str:
-    """The files of some shards, for a message."""
-    shown = ", ".join(manifest.shards[number].file for number in numbers[:5])
-    return shown if len(numbers) <= 5 else f"{shown} and {len(numbers) - 5} more"
+def name_files(files: Sequence[str]) -> str:
+    """Some files, for a message."""
+    shown = ", ".join(files[:5])
+    return shown if len(files) <= 5 else f"{shown} and {len(files) - 5} more"
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from hashkit import _native
 from hashkit.codes import Codes, check_codes, check_n_threads, describe
 from hashkit.index.core import check_int
 from hashkit.index.results import RadiusResult
+from hashkit.scale.actors import merge_nearest
 from hashkit.scale.dispatch import Dispatcher
 from hashkit.scale.manifest import read_manifest
 from hashkit.scale.places import Place
@@ -24,7 +25,7 @@ FEW_ENTRIES = 4000
 
 
 class ShardedIndex:
-    """Exact search over shards as if they were one index: one actor for each shard and replica maps its file.
+    """Exact search over shards as if they were one index: actors map their files.
 
     A call either returns what a single :class:`hashkit.Index` of all codes would return, bit for bit, or raises.
 
@@ -34,6 +35,10 @@ class ShardedIndex:
         The folder that :func:`hashkit.scale.build` made, or its URI.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
         Where `path` is.
+    shards_per_actor : int, optional
+        Shards, neighbors in the manifest, that share an actor, which searches one after the other; by default as many
+        as it takes to have no more actors than the cluster has CPUs. A query costs about half a millisecond of a core
+        for each actor; but if an actor, or one of its files, is out of reach, so are all its shards.
     replicas : int
         Actors for each shard, which take turns; if one is out of reach the next is asked.
     n_threads : int, optional
@@ -64,6 +69,7 @@ class ShardedIndex:
         path: str | os.PathLike[str],
         *,
         filesystem: Any = None,
+        shards_per_actor: int | None = None,
         replicas: int = 1,
         n_threads: int | None = None,
         batch_size: int = 1000,
@@ -74,11 +80,12 @@ class ShardedIndex:
         place = Place.of(path, filesystem)
         self._batch_size = check_int(batch_size, "batch_size", 1)
         self._slots = asyncio.Semaphore(check_int(max_in_flight, "max_in_flight", 1))
+        together = None if shards_per_actor is None else check_int(shards_per_actor, "shards_per_actor", 1)
         replicas, patience = check_int(replicas, "replicas", 1), _check_seconds(patience, "patience")
         threads = None if n_threads is None else check_n_threads(n_threads)
         self._manifest = read_manifest(place)
         self._folder = place.folder
-        self._dispatcher = Dispatcher(place, self._manifest, replicas, patience, actor_options)
+        self._dispatcher = Dispatcher(place, self._manifest, together, replicas, patience, actor_options)
         try:
             hosts = self._wait(self._dispatcher.hosts())
         except BaseException:
@@ -140,7 +147,7 @@ class ShardedIndex:
         answers = self._at_once(q, timeout, "query", check_int(k, "k", 1), None)
         if answers is None:
             return self._wait(self._query(q, k, allow_partial, timeout))
-        distances, ids = _merge_nearest(answers, k)
+        distances, ids = merge_nearest(answers, k, 1)
         found = (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
         return (*found, ()) if allow_partial else found
 
@@ -183,7 +190,7 @@ class ShardedIndex:
 
     def warm(self) -> None:
         """Make every actor verify its shard and bring it into memory; what is damaged raises a MissingShardsError."""
-        self._dispatcher.require_all(self._wait(self._dispatcher.ask_all(self._all_shards, "warm", None)))
+        self._dispatcher.require_all(self._wait(self._dispatcher.ask_all(self._all_groups, "warm", None)))
 
     def close(self) -> None:
         """End the actors."""
@@ -198,11 +205,11 @@ class ShardedIndex:
         self.close()
 
     @property
-    def _all_shards(self) -> range:
-        return range(self.n_shards)
+    def _all_groups(self) -> range:
+        return range(len(self._dispatcher.groups))
 
     def _at_once(self, q: Codes, timeout: float | None, method: str, *arguments: Any) -> list[Any] | None:
-        """What all shards answer to a single batch; None if it is not one, or if it takes patience."""
+        """What all groups answer to a single batch; None if it is not one, or if it takes patience."""
         batches = self._batches(q)
         if len(batches) > 1 or timeout is not None:
             return None
@@ -222,10 +229,11 @@ class ShardedIndex:
     async def _query(self, q: Codes, k: int, allow_partial: bool, timeout: float | None) -> Any:
         k, batches = check_int(k, "k", 1), self._batches(q)
         timeout = None if timeout is None else _check_seconds(timeout, "timeout")
-        # With work for every shard, each batch begins at a shard of its own, whose answer limits the search of the
+        # With work for every group, each batch begins at a group of its own, whose answer limits the search of the
         # others. With less than that they would only wait for each other.
-        in_turn = len(batches) >= self.n_shards > 1
-        homes = [number % self.n_shards if in_turn else None for number in range(len(batches))]
+        n_groups = len(self._all_groups)
+        in_turn = len(batches) >= n_groups > 1
+        homes = [number % n_groups if in_turn else None for number in range(len(batches))]
         answers = await _all(self._nearest(batch, k, home, timeout) for batch, home in zip(batches, homes, strict=True))
         missing = self._missing([found for _, found in answers], allow_partial)
         n_columns = min(distances.shape[1] for (distances, _), _ in answers)
@@ -235,20 +243,19 @@ class ShardedIndex:
         return (*found, missing) if allow_partial else found
 
     async def _nearest(self, queries: Codes, k: int, home: int | None, timeout: float | None) -> Any:
-        """(distances, ids) of a batch, and what each shard answered."""
+        """(distances, ids) of a batch, and what each group answered."""
         async with self._slots:
             first, limits = [], None
-            others = [shard for shard in self._all_shards if shard != home]
+            others = [group for group in self._all_groups if group != home]
             if home is not None:
                 first = await self._dispatcher.ask_all([home], "query", timeout, queries, k, None, self._n_threads)
                 if not isinstance(first[0], Exception) and first[0][0].shape[1] == k:
                     limits = np.ascontiguousarray(first[0][0][:, -1])
             rest = await self._dispatcher.ask_all(others, "query", timeout, queries, k, limits, self._n_threads)
-            by_shard = rest if home is None else [*rest[:home], *first, *rest[home:]]
-            answers = [answer for answer in by_shard if not isinstance(answer, Exception)]
-            nothing = np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64)
-            answers = answers or [nothing]
-            return await _off_loop(len(queries) * len(answers), _merge_nearest, answers, k), by_shard
+            by_group = rest if home is None else [*rest[:home], *first, *rest[home:]]
+            answers = [answer for answer in by_group if not isinstance(answer, Exception)]
+            answers = answers or [(np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64))]
+            return await _off_loop(len(queries) * len(answers), merge_nearest, answers, k, 1), by_group
 
     async def _radius(self, q: Codes, r: int, allow_partial: bool, timeout: float | None) -> Any:
         r, batches = self._check_radius(r), self._batches(q)
@@ -265,13 +272,13 @@ class ShardedIndex:
         return (result, missing) if allow_partial else result
 
     async def _within(self, queries: Codes, r: int, timeout: float | None) -> Any:
-        """(offsets, distances, ids) of a batch, and what each shard answered."""
+        """(offsets, distances, ids) of a batch, and what each group answered."""
         async with self._slots:
-            by_shard = await self._dispatcher.ask_all(self._all_shards, "radius", timeout, queries, r, self._n_threads)
-            parts = [answer for answer in by_shard if not isinstance(answer, Exception)]
+            by_group = await self._dispatcher.ask_all(self._all_groups, "radius", timeout, queries, r, self._n_threads)
+            parts = [answer for answer in by_group if not isinstance(answer, Exception)]
             nothing = np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
             n_entries = sum(len(ids) for _, _, ids in parts)
-            return await _off_loop(n_entries, _native.merge_within_radius, parts or [nothing], 1), by_shard
+            return await _off_loop(n_entries, _native.merge_within_radius, parts or [nothing], 1), by_group
 
     def _batches(self, q: Codes) -> list[Codes]:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
@@ -282,16 +289,11 @@ class ShardedIndex:
     def _missing(self, answers: Sequence[Sequence[Any]], allow_partial: bool) -> tuple[str, ...]:
         """Files of the shards that one of the batches lacks; raises a MissingShardsError if there must be none."""
         worst = [
-            next((a for a in of_shard if isinstance(a, Exception)), None) for of_shard in zip(*answers, strict=True)
+            next((a for a in of_group if isinstance(a, Exception)), None) for of_group in zip(*answers, strict=True)
         ]
         if not allow_partial:
             self._dispatcher.require_all(worst)
-        return tuple(s.file for s, error in zip(self._manifest.shards, worst, strict=True) if error is not None)
-
-
-def _merge_nearest(parts: list[Any], k: int) -> Any:
-    """(distances, ids) of the `k` nearest of all shards, or of all codes if there are fewer."""
-    return _native.merge_nearest(parts, min(k, sum(ids.shape[1] for _, ids in parts)), 1)
+        return self._dispatcher.files(group for group, error in enumerate(worst) if error is not None)
 
 
 def _check_seconds(value: Any, name: str) -> float:

@@ -46,12 +46,12 @@ def whole(data):
     return hashkit.Index(codes, ids=ids)
 
 
-@pytest.fixture(scope="module")
-def index(ray_cluster, data, tmp_path_factory):
-    """Four shards of different sizes, one of them empty."""
+@pytest.fixture(scope="module", params=[1, 3, 5])
+def index(ray_cluster, data, tmp_path_factory, request):
+    """Four shards of different sizes, one of them empty, by as many actors, two and one."""
     folder = tmp_path_factory.mktemp("four")
     write_shards(folder, data[0], data[1], shares=(5, 8, 0, 7))
-    with ShardedIndex(folder, batch_size=6, max_in_flight=3) as index:
+    with ShardedIndex(folder, shards_per_actor=request.param, batch_size=6, max_in_flight=3) as index:
         yield index
 
 
@@ -151,7 +151,7 @@ def test_bad_input_is_explained(index, search, error, message):
 
 
 def test_bad_options_are_explained(ray_cluster, folder, tmp_path):
-    for option in ("replicas", "n_threads", "batch_size", "max_in_flight"):
+    for option in ("shards_per_actor", "replicas", "n_threads", "batch_size", "max_in_flight"):
         with pytest.raises(ValueError, match=f"{option} must be at least 1"):
             ShardedIndex(folder, **{option: 0})
     with pytest.raises(ValueError, match="patience must be at least 0, got nan"):
@@ -185,6 +185,11 @@ def test_damaged_shards_are_named(ray_cluster, data, tmp_path):
         assert missing == ("shard-1.hashkit",)
         kept = np.arange(len(codes)) % 20 < 11
         assert_same((distances, found), hashkit.Index(codes[kept], ids=ids[kept]).query(queries, 10))
+    with ShardedIndex(tmp_path, shards_per_actor=2) as index:
+        with pytest.raises(MissingShardsError, match=r"2 of 2 shards .*FormatError.*shard-1\.hashkit") as caught:
+            index.query(queries, 10)
+        assert caught.value.shards == ("shard-0.hashkit", "shard-1.hashkit")
+        assert index.query(queries, 10, allow_partial=True)[2] == ("shard-0.hashkit", "shard-1.hashkit")
     damaged.write_bytes(content[:-1])
     with pytest.raises(MissingShardsError, match=r"shard-1\.hashkit.* bytes, the manifest tells of"):
         ShardedIndex(tmp_path)
