@@ -45,6 +45,31 @@ inline RowSet view_row_set(const MaybeRows& rows, size_t n_rows) {
   return rows ? view_row_set(*rows, n_rows) : RowSet{};
 }
 
+using MaybeMask = std::optional<Array<bool>>;
+
+// The rows in a bitmap, or all; and of these the ones for which a mask that has an entry for each of them is true.
+class MaskedRows {
+ public:
+  MaskedRows(const MaybeRows& bitmap, const MaybeMask& mask, size_t n_rows) : set_(view_row_set(bitmap, n_rows)) {
+    if (!mask) return;
+    if (bitmap) {
+      ranks_ = ranks_of(set_.bits, n_rows);
+      set_.ranks = ranks_.data();
+    }
+    set_.mask = reinterpret_cast<const uint8_t*>(mask->data());
+    require(mask->ndim() == 1 && static_cast<size_t>(mask->size()) == (bitmap ? ranks_.back() : n_rows),
+            "mask must have an entry for each row");
+  }
+  MaskedRows(const MaskedRows&) = delete;
+  MaskedRows& operator=(const MaskedRows&) = delete;
+
+  RowSet set() const noexcept { return set_; }
+
+ private:
+  RowSet set_;
+  std::vector<size_t> ranks_;
+};
+
 // The table of the named instruction set; of the default one if the name is empty.
 inline const KernelTable& kernels_named(const std::string& isa) {
   return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));

@@ -1,8 +1,9 @@
 #include "mih/search.hpp"
 
+#include <algorithm>
+
 #include "bindings/arrays.hpp"
 #include "bindings/interrupt.hpp"
-#include "search/gather.hpp"
 
 namespace hashkit::bindings {
 namespace {
@@ -15,12 +16,11 @@ std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool c
   return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads, SignalCheck()));
 }
 
-Searched searched(const Tables& tables, CodesView codes, CodesView queries, const MaybeRows& allowed,
+Searched searched(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
                   const std::string& isa) {
   require(codes.n_codes == tables.n_codes && codes.n_bytes == tables.n_bytes, "codes must be those of the tables");
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
-  const RowSet rows = view_row_set(allowed, codes.n_codes);
-  return {kernels_named(isa), tables, codes, rows, allowed ? count_rows(rows, codes.n_codes) : codes.n_codes};
+  return {kernels_named(isa), tables, codes, allowed, n_allowed};
 }
 
 constexpr py::ssize_t kCounts = 5;
@@ -36,16 +36,17 @@ void write_counts(const std::vector<QueryStats>& stats, int64_t* to) {
 
 py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
                     size_t n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
-                    std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts,
-                    const std::string& isa) {
-  const CodesView asked = view_codes(queries);
-  const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
+                    std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
+                    std::optional<size_t> n_allowed, const std::string& isa) {
+  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
+  const Searched in = searched(tables, stored, asked, rows_allowed.set(), n_allowed.value_or(stored.n_codes), isa);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
           "limits must have one entry for each query");
   require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == asked.n_codes &&
                       counts->shape(1) == kCounts),
           "counts must have five columns and a row for each query");
-  require(k <= in.n_allowed, "k must not exceed the number of allowed codes");
+  require(k <= std::min(in.n_allowed, stored.n_codes), "k must not exceed the number of allowed codes");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
   py::array_t<int32_t> distances({asked.n_codes, k});
   py::array_t<int64_t> rows({asked.n_codes, k});
@@ -63,8 +64,8 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
                         size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
-  const CodesView asked = view_codes(queries);
-  const Searched in = searched(tables, view_codes(codes), asked, allowed, isa);
+  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  const Searched in = searched(tables, stored, asked, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
   WithinRadius found;
   {
     py::gil_scoped_release release;
@@ -103,8 +104,10 @@ void bind_mih(py::module_& module) {
   module.def(
       "mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
       py::arg("n_threads"), named("allowed") = py::none(), named("limits") = py::none(),
-      py::arg("max_candidates") = py::none(), named("counts") = py::none(), py::arg("isa") = "",
-      "As scan_k_nearest over the codes that the tables were built of; `counts` (n_queries, 5) is filled: probes, "
+      py::arg("max_candidates") = py::none(), named("counts") = py::none(), named("mask") = py::none(),
+      py::arg("n_allowed") = py::none(), py::arg("isa") = "",
+      "As scan_k_nearest over the codes that the tables were built of, about n_allowed of which may be found (by "
+      "default all); `counts` (n_queries, 5) is filled: probes, "
       "candidates, radius, scanned, exact.");
   module.def("mih_within_radius", &within_radius, py::arg("tables"), named("codes"), named("queries"),
              py::arg("radius"), py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "",

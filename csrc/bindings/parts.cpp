@@ -8,6 +8,33 @@ size_t count(const Array<uint8_t>& rows, size_t n_rows) {
   return count_rows(view_row_set(rows, n_rows), n_rows);
 }
 
+py::array_t<uint8_t> narrow(const Array<uint8_t>& rows, const Array<bool>& mask, size_t n_rows) {
+  const RowSet set = view_row_set(rows, n_rows);
+  require(mask.ndim() == 1 && static_cast<size_t>(mask.size()) == count_rows(set, n_rows),
+          "mask must have an entry for each row");
+  py::array_t<uint8_t> narrowed(rows.size());
+  uint8_t* to_narrowed = narrowed.mutable_data();
+  const auto* bytes = reinterpret_cast<const uint8_t*>(mask.data());
+  {
+    py::gil_scoped_release release;
+    narrow_bits(set.bits, bytes, n_rows, to_narrowed);
+  }
+  return narrowed;
+}
+
+std::optional<py::array_t<int64_t>> list(const Array<bool>& mask, size_t most) {
+  require(mask.ndim() == 1, "mask must have one dimension");
+  const auto* bytes = reinterpret_cast<const uint8_t*>(mask.data());
+  const auto n_rows = static_cast<size_t>(mask.size());
+  std::optional<std::vector<int64_t>> rows;
+  {
+    py::gil_scoped_release release;
+    rows = list_rows(bytes, n_rows, most);
+  }
+  if (!rows) return std::nullopt;
+  return to_array(std::move(*rows));
+}
+
 py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, size_t n_threads) {
   const CodesView from = view_codes(codes);
   const RowSet set = view_row_set(rows, from.n_codes);
@@ -28,6 +55,10 @@ py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, size_t
 void bind_parts(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   module.def("count_rows", &count, named("rows"), py::arg("n_rows"), "How many rows a bitmap has.");
+  module.def("list_rows", &list, named("mask"), py::arg("most"),
+             "Where a mask is True, ascending, int64; None if that is at more places than `most`.");
+  module.def("narrow_bitmap", &narrow, named("rows"), named("mask"), py::arg("n_rows"),
+             "A bitmap of those rows of a bitmap for which a mask, with an entry for each of them, is True.");
   module.def("gather_rows", &gather, named("codes"), named("rows"), py::arg("n_threads"),
              "(codes, row numbers int64) of the rows in a bitmap, ascending.");
 }

@@ -1,5 +1,4 @@
 #include "bindings/arrays.hpp"
-#include "search/gather.hpp"
 #include "search/linear_scan.hpp"
 
 namespace hashkit::bindings {
@@ -10,15 +9,15 @@ void require_same_width(CodesView codes, CodesView queries) {
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
-                    const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const std::string& isa) {
+                    const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
+                    const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
           "limits must have one entry for each query");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  const RowSet rows_allowed = view_row_set(allowed, stored.n_codes);
-  const size_t n_allowed = allowed ? count_rows(rows_allowed, stored.n_codes) : stored.n_codes;
-  require(k <= n_allowed, "k must not exceed the number of allowed codes");
+  const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
+  require(k <= stored.n_codes, "k must not exceed the number of codes");
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<int32_t> distances({asked.n_codes, k});
   py::array_t<int64_t> rows({asked.n_codes, k});
@@ -26,7 +25,7 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   int64_t* to_rows = rows.mutable_data();
   {
     py::gil_scoped_release release;
-    scan_k_nearest(kernels, stored, rows_allowed, asked, k, n_threads, to_distances, to_rows, limit_of);
+    scan_k_nearest(kernels, stored, rows_allowed.set(), asked, k, n_threads, to_distances, to_rows, limit_of);
   }
   return py::make_tuple(std::move(distances), std::move(rows));
 }
@@ -52,9 +51,9 @@ void bind_search(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
   const auto allowed = py::arg("allowed").noconvert() = py::none();
   module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,
-             py::arg("limits").noconvert() = py::none(), py::arg("isa") = "",
-             "(distances int32, rows int64), each (n_queries, k), by (distance, row), among the rows in a bitmap and "
-             "within limits; where nothing is left distance 2**31 - 1 and row -1.");
+             py::arg("limits").noconvert() = py::none(), py::arg("mask").noconvert() = py::none(), py::arg("isa") = "",
+             "(distances int32, rows int64), each (n_queries, k), by (distance, row), among the rows in a bitmap, of "
+             "these those in a mask, and within limits; where nothing is left distance 2**31 - 1 and row -1.");
   module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"), allowed,
              py::arg("isa") = "",
              "(offsets int64, distances int32, rows int64) of the codes within the inclusive radius.");

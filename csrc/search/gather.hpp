@@ -9,11 +9,11 @@
 
 namespace hashkit {
 
-// How many of the first n_rows rows are in the set, which has bits.
+// How many of the first n_rows rows are in the set, which has bits and no mask.
 size_t count_rows(RowSet set, size_t n_rows) noexcept;
 
-// The codes of the rows in the set, one after the other, and the numbers of these rows, ascending. Both have room for
-// count_rows(set, codes.n_codes).
+// The codes of the rows in such a set, one after the other, and the numbers of these rows, ascending. Both have room
+// for count_rows(set, codes.n_codes).
 void gather_rows(CodesView codes, RowSet set, size_t n_threads, uint8_t* gathered, int64_t* rows);
 
 }  // namespace hashkit

@@ -23,8 +23,8 @@ struct CodesView {
 // The distance, beyond every other, at a place that nothing was found for; its row is -1.
 constexpr int32_t kNoDistance = INT32_MAX;
 
-// For every query the k nearest of the allowed codes (k <= how many these are), by (distance, row): distances and rows
-// are (n_queries, k). With `limits`, one for each query, codes beyond its limit are left out.
+// For every query the k nearest of the allowed codes, by (distance, row): distances and rows are (n_queries, k). With
+// `limits`, one for each query, codes beyond its limit are left out. Where nothing is left: kNoDistance.
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits = nullptr);
 

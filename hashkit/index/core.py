@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
 from hashkit.index import files, growth, jaccard, joins, search
-from hashkit.index.filters import select
+from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.joins import PairBlock
 from hashkit.index.results import QueryStats, RadiusResult
@@ -257,8 +257,12 @@ class Index:
         queries = self._check_queries(q)
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
         state = self._current()
-        k_nearest = search.k_nearest if state.metric == "hamming" else jaccard.k_nearest
-        distances, ids, *_ = k_nearest(select(state, filter), queries, k, n_threads)
+        distances: NDArray[Any]
+        if state.metric == "hamming":
+            selections = select(state, filter, k if len(queries) <= FEW_QUERIES else None)
+            distances, ids, _ = search.k_nearest(selections, queries, k, n_threads)
+        else:
+            distances, ids = jaccard.k_nearest(select(state, filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
 
     def query_stats(

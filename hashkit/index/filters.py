@@ -6,17 +6,21 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hashkit import _native
 from hashkit.codes import describe
 from hashkit.index.ids import check_ids
-from hashkit.index.snapshot import Part, Rows, Selection, Snapshot, pack_bitmap, unpack_bitmap
+from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_bitmap
 
 FEW_ROWS = 1 / 256
 """Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
+FEW_QUERIES = 8
+"""For up to so many it costs less to ask a mask about the rows that are met than to read all of it."""
+N_SAMPLED = 256
+"""Entries of a mask that tell about how many are True."""
 
 
-def select(snapshot: Snapshot, filter: Any) -> list[Selection]:
+def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Selection]:
     """The rows that `filter` lets through, of every part that has any.
 
     Parameters
@@ -26,6 +30,9 @@ def select(snapshot: Snapshot, filter: Any) -> list[Selection]:
         Everything; a mask by row, rows being counted in the order of the ids; or the ids that may be found (those that
         are not in the index are passed over).
 
+    k : int, optional
+        How many are searched for, if by few queries: a mask may then be left as it is, to be asked row by row.
+
     Raises
     ------
     TypeError, ValueError
@@ -34,13 +41,13 @@ def select(snapshot: Snapshot, filter: Any) -> list[Selection]:
     if filter is None:
         return snapshot.everything
     if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
-        chosen = _select_mask(snapshot, filter)
+        chosen = _select_mask(snapshot, filter, k)
     else:
         chosen = [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(check_ids(filter, "filter"))]
     return [selection for selection in chosen if selection.n_rows]
 
 
-def _select_mask(snapshot: Snapshot, mask: NDArray[np.bool_]) -> list[Selection]:
+def _select_mask(snapshot: Snapshot, mask: Mask, k: int | None) -> list[Selection]:
     if mask.shape != (len(snapshot),):
         raise ValueError(f"filter must have shape ({len(snapshot)},), one bool for each code, got {describe(mask)}")
     if not snapshot.arrived_in_order:
@@ -48,30 +55,44 @@ def _select_mask(snapshot: Snapshot, mask: NDArray[np.bool_]) -> list[Selection]
             "filter cannot be a mask by row where ids did not come in ascending order: rows are counted in the order "
             "of the ids, not in that of the codes given; pass the allowed ids"
         )
-    if len(snapshot.parts) == 1:
-        return [_masked(snapshot.parts[0], mask)]
-    ids = [part.live_ids() for part in snapshot.parts]
-    ends = [part_ids[[0, -1]] for part_ids in ids if len(part_ids)]
-    if all(before[1] < after[0] for before, after in itertools.pairwise(ends)):
-        pieces = np.split(mask, np.cumsum([part.n_live for part in snapshot.parts])[:-1])
-        return [_masked(part, piece) for part, piece in zip(snapshot.parts, pieces, strict=True)]
+    mask = np.ascontiguousarray(mask)
+    parts = [part for part in snapshot.parts if len(part.codes)]
+    if all(before.id_range()[1] < after.id_range()[0] for before, after in itertools.pairwise(parts)):
+        ends = list(itertools.accumulate(part.n_live for part in parts))
+        return [_masked(part, mask[end - part.n_live : end], k) for part, end in zip(parts, ends, strict=True)]
     return [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(snapshot.live_ids()[mask])]
 
 
-def _masked(part: Part, mask: NDArray[np.bool_]) -> Selection:
+def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     """The rows of `part` where `mask`, which has a bool for each live row, is True."""
+    about = 0 if k is None else _about(mask)
+    if k is not None and about and _native.list_rows(mask, k - 1) is None:
+        return Selection(part, max(k, about), bitmap=part.live, mask=mask)
+    n_rows = len(part.codes)
     if part.live is not None:
-        spread = unpack_bitmap(part.live, len(part.codes))
-        spread[spread] = mask
-        mask = spread
-    return Selection(part, int(np.count_nonzero(mask)), bitmap=pack_bitmap(mask))
+        bitmap = _native.narrow_bitmap(part.live, mask, n_rows)
+        return Selection(part, _native.count_rows(bitmap, n_rows), bitmap=bitmap)
+    listed = _native.list_rows(mask, int(FEW_ROWS * n_rows))
+    return _of_mask(part, mask) if listed is None else Selection(part, len(listed), listed=listed)
+
+
+def _about(mask: Mask) -> int:
+    """About how many are True; 0 if few."""
+    sample = mask[:: len(mask) // N_SAMPLED + 1]
+    return int(np.count_nonzero(sample) / max(1, len(sample)) * len(mask))
 
 
 def _listed(part: Part, rows: Rows) -> Selection:
-    """The given rows of `part`, in any order and however often each."""
+    """The given live rows of `part`, in any order and however often each."""
     if len(rows) <= FEW_ROWS * len(part.codes):
         rows = np.unique(rows)
         return Selection(part, len(rows), listed=rows)
     mask = np.zeros(len(part.codes), np.bool_)
     mask[rows] = True
-    return Selection(part, int(np.count_nonzero(mask)), bitmap=pack_bitmap(mask))
+    return _of_mask(part, mask)
+
+
+def _of_mask(part: Part, mask: Mask) -> Selection:
+    """The rows of `part` where `mask`, which has a bool for every row, is True."""
+    bitmap = pack_bitmap(mask)
+    return Selection(part, _native.count_rows(bitmap, len(mask)), bitmap=bitmap)

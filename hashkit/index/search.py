@@ -76,11 +76,21 @@ def _nearest_in(
     if tables is not None:
         counts = np.empty((len(queries), 5), np.int64) if counting else None
         distances, rows = _native.mih_k_nearest(
-            tables, part.codes, queries, k, n_threads, selection.bitmap, limits, max_candidates, counts
+            tables,
+            part.codes,
+            queries,
+            k,
+            n_threads,
+            selection.bitmap,
+            limits,
+            max_candidates,
+            counts,
+            selection.mask,
+            selection.n_rows,
         )
         return distances, part.ids_of(rows), counts
     codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
-    distances, rows = _native.scan_k_nearest(codes, queries, k, n_threads, allowed, limits)
+    distances, rows = _native.scan_k_nearest(codes, queries, k, n_threads, allowed, limits, selection.mask)
     return distances, part.ids_of(rows if numbers is None else numbers[rows]), None
 
 
@@ -106,7 +116,7 @@ def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads
 def _tables_for(selection: Selection, n_queries: int) -> _native.Tables | None:
     """The tables of a part, unless what is allowed is sooner copied together and scanned."""
     part = selection.part
-    if selection.bitmap is None and selection.listed is None:
+    if selection.mask is not None or (selection.bitmap is None and selection.listed is None):
         return part.tables
     least = LEAST_ALLOWED if n_queries < MANY_QUERIES else LEAST_ALLOWED_FOR_MANY
     few = selection.listed is not None or selection.n_rows < least * len(part.codes)
@@ -121,8 +131,8 @@ def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes
     codes, bitmap, listed = selection.part.codes, selection.bitmap, selection.listed
     if listed is not None:
         return codes.take(listed, axis=0), None, listed
-    if bitmap is None:
-        return codes, None, None
+    if bitmap is None or selection.mask is not None:
+        return codes, bitmap, None
     fraction = selection.n_rows / len(codes)
     if fraction > MAX_GATHERED or fraction * (GATHER_COST + n_queries) > 1 + n_queries:
         return codes, bitmap, None

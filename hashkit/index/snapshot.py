@@ -24,6 +24,7 @@ from hashkit.index.ids import Ids, is_ascending
 METRICS = ("hamming", "jaccard")
 
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Bitmap = NDArray[np.uint8]
 """One bit per row, least significant bit of a byte first, bits behind the last row zero."""
 
@@ -99,6 +100,10 @@ class Part:
             return np.arange(len(self.codes)) if self.ids is None else self.ids
         return self.ids_of(np.flatnonzero(unpack_bitmap(self.live, len(self.codes))))
 
+    def id_range(self) -> tuple[int, int]:
+        """The first id and the last, of removed codes too; there must be a code."""
+        return (0, len(self.codes) - 1) if self.ids is None else (int(self.ids[0]), int(self.ids[-1]))
+
     def popcount_order(self, n_threads: int) -> PopcountOrder:
         """The codes in the order of their popcounts, removed ones too; a copy of them, made on the first call."""
         order: PopcountOrder | None = self.derived.get("popcount_order")
@@ -115,12 +120,17 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """`n_rows` rows of a part: those in `bitmap`, or those that `listed` has in ascending order, or else all."""
+    """`n_rows` rows of a part: those in `bitmap`, or those that `listed` has in ascending order, or else all.
+
+    With `mask`, which has an entry for each of them, only those for which it has True: about `n_rows`, and surely as
+    many as are searched for.
+    """
 
     part: Part
     n_rows: int
     bitmap: Bitmap | None = None
     listed: Rows | None = None
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +190,12 @@ class Snapshot:
         return ids if is_ascending(ids) else np.sort(ids, kind="stable")
 
 
-def pack_bitmap(mask: NDArray[np.bool_]) -> Bitmap:
+def pack_bitmap(mask: Mask) -> Bitmap:
     """A bit for each bool of `mask`."""
     return np.packbits(mask, bitorder="little")
 
 
-def unpack_bitmap(bitmap: Bitmap, n_rows: int) -> NDArray[np.bool_]:
+def unpack_bitmap(bitmap: Bitmap, n_rows: int) -> Mask:
     """The first `n_rows` bits as bools."""
     return np.unpackbits(bitmap, count=n_rows, bitorder="little").view(np.bool_)
 

@@ -62,10 +62,15 @@ TEST(mih_finds_what_a_scan_finds) {
         const Sets c(n_codes, 9, n_bytes, data);
         std::vector<uint8_t> bits((n_codes + 7) / 8, 0x6D);
         if (n_codes % 8 != 0) bits.back() &= static_cast<uint8_t>((1 << n_codes % 8) - 1);
+        const std::vector<size_t> ranks = ranks_of(bits.data(), n_codes);
+        std::vector<uint8_t> mask(n_codes);
+        for (size_t i = 0; i < n_codes; ++i) mask[i] = i % 5 < 2 ? 0 : 3;
+        const RowSet all{}, some{bits.data()}, masked{nullptr, mask.data()},
+            fewer{bits.data(), mask.data(), ranks.data()};
         for (bool compact : {false, true}) {
           const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2, [] {});
           for (Isa isa : reference::tested_isas()) {
-            for (RowSet allowed : {RowSet{}, RowSet{bits.data()}}) {
+            for (RowSet allowed : {all, some, masked, fewer}) {
               size_t n_allowed = 0;
               for (size_t row = 0; row < n_codes; ++row) n_allowed += allowed.has(row) ? 1 : 0;
               const Searched in{kernel_table(isa), tables, c.stored, allowed, n_allowed};

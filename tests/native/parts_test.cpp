@@ -31,6 +31,34 @@ TEST(gather_copies_the_allowed_rows) {
   }
 }
 
+TEST(masks_are_asked_listed_and_narrow_bits_alike) {
+  for (size_t n_rows : {0, 1, 63, 64, 65, 511, 512, 513, 3000}) {
+    for (uint64_t every : {1, 2, 50}) {
+      const reference::MaskedRows some(n_rows, every);
+      std::vector<int64_t> in_mask, expected;
+      for (size_t i = 0; i < some.mask.size(); ++i) {
+        if (some.mask[i] != 0) in_mask.push_back(static_cast<int64_t>(i));
+      }
+      size_t rank = 0;
+      for (size_t row = 0; row < n_rows; ++row) {
+        const bool has_bit = (some.bits[row / 8] >> row % 8 & 1) != 0;
+        CHECK(some.set().rank(row) == rank, "row ", row, " of ", n_rows);
+        CHECK(some.set().has(row) == (has_bit && some.mask[rank] != 0), "row ", row, " of ", n_rows);
+        if (some.set().has(row)) expected.push_back(static_cast<int64_t>(row));
+        rank += has_bit ? 1 : 0;
+      }
+      CHECK(list_rows(some.mask.data(), some.mask.size(), in_mask.size()) == in_mask, n_rows, " rows");
+      if (!in_mask.empty()) {
+        CHECK(!list_rows(some.mask.data(), some.mask.size(), in_mask.size() - 1), n_rows, " rows");
+      }
+      Guarded<uint8_t> narrowed((n_rows + 7) / 8, Place::end());
+      narrow_bits(some.bits.data(), some.mask.data(), n_rows, narrowed.data());
+      CHECK(count_rows({narrowed.data()}, n_rows) == expected.size(), n_rows, " rows");
+      for (int64_t row : expected) CHECK((narrowed[static_cast<size_t>(row) / 8] >> row % 8 & 1) != 0, "row ", row);
+    }
+  }
+}
+
 // Codes in three parts, one of them without any: what is found in each, merged, is what is found in all.
 TEST(merge_of_parts_is_the_whole) {
   const KernelTable& kernels = kernel_table(Isa::kPortable);

@@ -103,6 +103,19 @@ struct SomeRows {
   hashkit::RowSet set() const noexcept { return {bits.data()}; }
 };
 
+// Of these rows about every third, by a mask beside the bitmap.
+struct MaskedRows : SomeRows {
+  std::vector<size_t> ranks;
+  Guarded<uint8_t> mask;
+
+  MaskedRows(size_t n_rows, uint64_t every)
+      : SomeRows(n_rows, every), ranks(hashkit::ranks_of(bits.data(), n_rows)), mask(ranks.back(), Place::end()) {
+    std::mt19937_64 random(n_rows + 1);
+    for (size_t i = 0; i < mask.size(); ++i) mask[i] = random() % 3 == 0 ? 2 : 0;
+  }
+  hashkit::RowSet set() const noexcept { return {bits.data(), mask.data(), ranks.data()}; }
+};
+
 // (distance, row) of every allowed code within a limit, in the order of the rows.
 inline std::vector<Neighbor> within(const uint8_t* query, hashkit::CodesView codes, int limit,
                                     hashkit::RowSet allowed = {}) {

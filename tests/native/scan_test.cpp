@@ -6,6 +6,7 @@ namespace {
 
 using namespace hashkit;
 using reference::Data;
+using reference::MaskedRows;
 using reference::Sets;
 using reference::SomeRows;
 
@@ -159,6 +160,8 @@ TEST(scan_of_allowed_rows) {
           const RowSet allowed = rows.set();
           const size_t n_allowed = count_rows(allowed, 1003);
           for (size_t k : {size_t{1}, n_allowed / 2, n_allowed}) check_k_nearest(kernels, sets, k, 2, allowed);
+          const MaskedRows masked(1003, every);
+          check_k_nearest(kernels, sets, 3, 2, masked.set());
           for (int radius : {0, 2, 36}) check_within_radius(kernels, sets, radius, 2, allowed);
         }
       }
