@@ -9,7 +9,7 @@ learns to reproduce the similarities that labels and neighbor graph show, and en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,14 @@ from hashkit.hashers.network import NetworkHasher
 from hashkit.hashers.pca import descending_eigenvectors
 from hashkit.training import criteria, pseudo_labels, teacher
 
+if TYPE_CHECKING:
+    from hashkit.training.loop import TrainingConfig
+
 _N_COMPONENTS = 256
 _N_ITERATIONS = 50
+
+# Sizes of the neighborhoods that the network's targets come from, as multiples of n_neighbors, ascending.
+_NEIGHBORHOODS = (0.5, 1.0, 2.5)
 
 # A network needs rows to learn from and rows to be judged on; below this the linear map stays.
 _MIN_NETWORK_ROWS = 512
@@ -31,10 +37,13 @@ _MAX_HELD_OUT = 2000
 
 # Clusters on which two halves of the rows agree less are noise. Chance gives 0; Gaussian and uniform noise had .01.
 _MIN_STABILITY = 0.1
+# Clusters that fit the neighbor graph no better than those of one Gaussian are none: noise and clouds of any shape had
+# at most .01, features of pictures and texts .24 and more.
+_MIN_EXCESS_MODULARITY = 0.05
 # With fewer rows a half says little, and clusters are trusted.
 _MIN_STABILITY_ROWS = 256
 
-_CANDIDATES = ("linear", "network")
+_CANDIDATES = ("linear", "refined", "network")
 
 
 class UDHPL(NetworkHasher):
@@ -49,10 +58,11 @@ class UDHPL(NetworkHasher):
         Scale every row to length 1 first.
     preserve : {"clusters", "neighbors"}
         What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
-        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ. So it is, too, where
-        two halves of the rows do not agree on clusters: there is nothing else to keep.
+        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ, or one refined from there.
+        So it is, too, where the rows show no clusters: there is nothing else to keep.
     network : {"auto", "always", "never"}
         Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
+        Without it nothing is learnt by gradient.
     n_neighbors : int
         Edges of each row in the neighbor graph.
     n_smoothing : int
@@ -89,19 +99,24 @@ class UDHPL(NetworkHasher):
     stability_ : float
         How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN if nobody
         asked, for `preserve="neighbors"` and for few rows.
+    excess_modularity_ : float
+        How much better clusters fit the neighbor graph than they would one Gaussian's of the same variances; NaN as
+        above.
     preserved_ : {"clusters", "neighbors"}
-        What codes keep after all: ``"neighbors"`` where clusters were not stable.
+        What codes keep after all: ``"neighbors"`` where clusters were not stable, or no more than one cloud's.
     criterion_ : dict of str to float
-        What decided between ``"linear"`` and ``"network"``, lower is better; empty if nothing was to decide.
+        What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"``: lower is
+        better; empty if nothing was to decide.
     targets_ : float32 array of shape (n_sample, n_targets)
         What a network is to learn about the rows that were learnt on: vectors whose cosines say how similar rows are.
-        Only there if a network was trained; for `hashkit.training.train_image_network`.
+        For `hashkit.training.train_image_network`; only there after a fit that trained a network, not kept by `save`.
     """
 
     pseudo_labels_: npt.NDArray[np.int32]
     sample_rows_: npt.NDArray[np.int64]
     objective_: Float64
     stability_: float
+    excess_modularity_: float
     preserved_: str
     criterion_: dict[str, float]
     targets_: Float32
@@ -175,7 +190,7 @@ class UDHPL(NetworkHasher):
         self.sample_rows_ = sample_rows(len(X), self.max_rows, rng)
         sample = gather_rows(X, self.sample_rows_, normalize=self.normalize)
         values = (sample - mean.astype(np.float32)) @ components.astype(np.float32)
-        self.preserved_, self.stability_ = self.preserve, np.nan
+        self.preserved_, self.stability_, self.excess_modularity_ = self.preserve, np.nan, np.nan
         # Every row its own label, until clusters say more.
         directions, targets = np.eye(len(variances)), values
         if self.preserve == "clusters":
@@ -185,7 +200,7 @@ class UDHPL(NetworkHasher):
             self.objective_ = np.zeros((0, 3))
         projection = directions[:, : self.n_bits].astype(np.float32)
         projection = projection @ itq_rotation(values @ projection, n_iterations=_N_ITERATIONS, rng=rng)
-        layers = self._learn_network(values, targets, values @ projection, rng)
+        projection, layers = self._choose_map(values, targets, projection, rng)
         self._set_map(components * _scale(values) if layers else components @ projection, mean)
         self._set_layers(layers, sample)
 
@@ -193,13 +208,15 @@ class UDHPL(NetworkHasher):
         self, values: Float32, variances: Float64, rng: np.random.Generator
     ) -> tuple[Float64, Float32]:
         """Directions for principal components (n_components, n_components), and what a network shall learn."""
-        neighbors = pseudo_labels.nearest_neighbors(values, min(self.n_neighbors, len(values) - 1))
+        sizes = [min(len(values) - 1, max(1, round(share * self.n_neighbors))) for share in _NEIGHBORHOODS]
+        nearest = pseudo_labels.nearest_neighbors(values, sizes[-1])
+        neighbors = nearest[:, : self.n_neighbors]
         graph = pseudo_labels.shared_neighbor_graph(neighbors)
         whitening = 1 / np.sqrt(variances + self.ridge * variances.mean())
         white = values * whitening.astype(np.float32)
         smooth = pseudo_labels.smooth_rows(white, graph, self.n_smoothing)
         n_clusters = pseudo_labels.count_clusters(smooth, neighbors, rng)
-        if not self._is_stable(white, n_clusters, rng.spawn(1)[0]):
+        if not self._has_clusters(values, white, n_clusters, rng.spawn(1)[0]):
             self.preserved_ = "neighbors"
             return np.eye(len(variances)), values
         found, self.objective_ = alternate(
@@ -215,45 +232,49 @@ class UDHPL(NetworkHasher):
         self.pseudo_labels_ = found.labels
         targets = values
         if self._needs_network(len(values)):
-            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graph)
+            graphs = [pseudo_labels.shared_neighbor_graph(nearest[:, :size]) for size in sizes]
+            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graphs)
         return whitening[:, None] * found.directions, targets
 
-    def _is_stable(self, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
-        """Whether two halves of the rows agree on clusters, or are too small to tell."""
+    def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
+        """Whether two halves of the rows agree on clusters that are more than one cloud's, or are too small to tell."""
         if len(white) < _MIN_STABILITY_ROWS:
             return True
-        self.stability_ = pseudo_labels.cluster_stability(
-            white, n_clusters, rng, n_neighbors=self.n_neighbors, n_smoothing=self.n_smoothing
-        )
-        return self.stability_ >= _MIN_STABILITY
+        options = {"n_neighbors": self.n_neighbors, "n_smoothing": self.n_smoothing}
+        self.stability_ = pseudo_labels.cluster_stability(white, n_clusters, rng, **options)
+        self.excess_modularity_ = pseudo_labels.excess_modularity(values, white, rng, **options)
+        return self.stability_ >= _MIN_STABILITY and self.excess_modularity_ >= _MIN_EXCESS_MODULARITY
 
     def _get_state(self) -> dict[str, npt.NDArray[Any]]:
         decisions = {
             "stability_": np.array([self.stability_]),
+            "excess_modularity_": np.array([self.excess_modularity_]),
             "preserved_clusters": np.array([self.preserved_ == "clusters"], dtype=np.uint8),
-            "criterion_": np.array([self.criterion_[name] for name in _CANDIDATES if name in self.criterion_]),
+            "criterion_": np.array([self.criterion_.get(name, np.nan) for name in _CANDIDATES]),
         }
         return super()._get_state() | decisions
 
     def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
         super()._set_state(tensors, settings)
         self.stability_ = tensors["stability_"].item()
+        self.excess_modularity_ = tensors["excess_modularity_"].item()
         self.preserved_ = "clusters" if tensors["preserved_clusters"].item() else "neighbors"
-        self.criterion_ = dict(zip(_CANDIDATES, tensors["criterion_"].tolist(), strict=False))
+        figures = dict(zip(_CANDIDATES, tensors["criterion_"].tolist(), strict=True))
+        self.criterion_ = {name: figure for name, figure in figures.items() if not np.isnan(figure)}
 
     def _needs_network(self, n_rows: int) -> bool:
         return self.network == "always" or (self.network == "auto" and n_rows >= _MIN_NETWORK_ROWS)
 
-    def _learn_network(
-        self, values: Float32, targets: Float32, linear: Float32, rng: np.random.Generator
-    ) -> list[tuple[Float32, Float32]]:
-        """Layers of a network if it shall encode, else none."""
+    def _choose_map(
+        self, values: Float32, targets: Float32, projection: Float32, rng: np.random.Generator
+    ) -> tuple[Float32, list[tuple[Float32, Float32]]]:
+        """The linear map, as it is or refined, and layers of a network if that shall encode, else none."""
         self.criterion_ = {}
         if not self._needs_network(len(values)):
-            return []
-        from hashkit.training.distillation import TARGET_TEMPERATURES, teach
+            return projection, []
+        from hashkit.training.distillation import refine
         from hashkit.training.loop import TrainingConfig, held_out_rows
-        from hashkit.training.networks import layer_arrays, perceptron_outputs
+        from hashkit.training.networks import perceptron_outputs
 
         config = TrainingConfig(
             n_epochs=self.n_epochs,
@@ -262,7 +283,28 @@ class UDHPL(NetworkHasher):
             device=self.device,
             seed=int(rng.integers(2**31)),
         )
+        self.targets_ = targets
         inputs = values * _scale(values)
+        layers = self._learn_network(inputs, targets, config)
+        maps = {"linear": projection}
+        if self.preserved_ == "neighbors":
+            maps["refined"] = refine(values, projection, config)
+        outputs = {name: values @ linear for name, linear in maps.items()}
+        outputs["network"] = perceptron_outputs(layers, inputs)
+        unseen = held_out_rows(len(values), config)[:_MAX_HELD_OUT]
+        for name, found in outputs.items():
+            self.criterion_[name] = criteria.CRITERIA[self.preserved_](found, targets, unseen)
+        best = min(self.criterion_, key=self.criterion_.__getitem__)
+        if best == "network" or self.network == "always":
+            return projection, layers
+        return maps[best], []
+
+    def _learn_network(
+        self, inputs: Float32, targets: Float32, config: TrainingConfig
+    ) -> list[tuple[Float32, Float32]]:
+        from hashkit.training.distillation import TARGET_TEMPERATURES, teach
+        from hashkit.training.networks import layer_arrays
+
         network = teach(
             inputs,
             targets,
@@ -274,14 +316,7 @@ class UDHPL(NetworkHasher):
             progress=self.progress,
             checkpoint=self.checkpoint,
         )
-        layers = layer_arrays(network)
-        self.targets_ = targets
-        unseen = held_out_rows(len(values), config)[:_MAX_HELD_OUT]
-        candidates = {"linear": linear[unseen], "network": perceptron_outputs(layers, inputs[unseen])}
-        for name, outputs in candidates.items():
-            self.criterion_[name] = criteria.CRITERIA[self.preserved_](outputs, targets[unseen])
-        better = self.criterion_["network"] < self.criterion_["linear"]
-        return layers if better or self.network == "always" else []
+        return layer_arrays(network)
 
 
 def _scale(values: Float32) -> np.float32:

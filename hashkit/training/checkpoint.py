@@ -30,7 +30,7 @@ class Checkpoint:
     epoch : int
         Epochs done.
     best_epoch : int
-        Epochs done when the held-out loss was lowest.
+        Epochs done when the held-out loss was lowest, or all of them if the last epoch counts.
     best_weights : dict of str to Tensor
         The network's state then.
     history : tuple of (loss, held-out loss, learning rate)
@@ -46,11 +46,13 @@ class Checkpoint:
     def start(cls, network: nn.Module) -> Checkpoint:
         return cls(0, 0, _copy_weights(network), ())
 
-    def after_epoch(self, network: nn.Module, losses: tuple[float, float, float]) -> Checkpoint:
+    def after_epoch(
+        self, network: nn.Module, losses: tuple[float, float, float], *, keep_best: bool = True
+    ) -> Checkpoint:
         """The state after one more epoch with these (loss, held-out loss, learning rate)."""
         history = (*self.history, losses)
         later = replace(self, epoch=self.epoch + 1, history=history)
-        if any(old[1] <= losses[1] for old in self.history):
+        if keep_best and any(old[1] <= losses[1] for old in self.history):
             return later
         return replace(later, best_epoch=later.epoch, best_weights=_copy_weights(network))
 

@@ -47,6 +47,8 @@ class TrainingConfig:
         Share of rows that are only looked at to choose the best epoch.
     patience : int
         Epochs without a better held-out loss before training stops.
+    keep_best : bool
+        Whether the epoch of lowest held-out loss counts; else the last one does, and `patience` is not asked.
     device : str
         ``"auto"``: CUDA or MPS where there is one, else the CPU; or any device that torch knows.
     seed : int
@@ -59,6 +61,7 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     held_out: float = 0.1
     patience: int = 4
+    keep_best: bool = True
     device: str = "auto"
     seed: int = 0
 
@@ -101,7 +104,7 @@ def train(
     checkpoint: str | PathLike[str] | None = None,
 ) -> list[EpochReport]:
     """
-    Train a network in place; it ends in evaluation mode, on the CPU, with the weights of its best epoch.
+    Train a network in place; it ends in evaluation mode, on the CPU, with the weights of the epoch that counts.
 
     Parameters
     ----------
@@ -151,7 +154,7 @@ def train(
             held_loss = _mean_loss(network, inputs, targets, held_rows, loss, config.batch_size)
             if not math.isfinite(mean_loss + held_loss):
                 raise DivergedError(f"the loss became {mean_loss + held_loss} in epoch {epoch + 1}; try a lower rate")
-            state = state.after_epoch(network, (mean_loss, held_loss, rate))
+            state = state.after_epoch(network, (mean_loss, held_loss, rate), keep_best=config.keep_best)
             if checkpoint is not None:
                 write_checkpoint(checkpoint, state, network, optimizer, config, sample)
             report = EpochReport(epoch + 1, mean_loss, held_loss, rate)

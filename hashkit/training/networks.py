@@ -53,6 +53,14 @@ def perceptron(n_inputs: int, n_hidden: int, n_bits: int, *, dropout: float, see
         return nn.Sequential(nn.Linear(n_inputs, n_hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(n_hidden, n_bits))
 
 
+def linear_map(weights: Float32) -> nn.Linear:
+    """x @ weights without offsets, for weights of shape (n_inputs, n_bits)."""
+    network = nn.Linear(len(weights), weights.shape[1], bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.from_numpy(np.array(weights.T)))
+    return network
+
+
 def layer_arrays(network: nn.Sequential) -> list[tuple[Float32, Float32]]:
     """Weights (n_in, n_out) and offsets (n_out,) of a network's linear layers, copied."""
     return [

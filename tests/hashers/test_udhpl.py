@@ -3,6 +3,7 @@
 import numpy as np
 
 import hashkit
+from hashkit.datasets import digits
 
 
 def test_noise_is_encoded_by_the_map_of_itq():
@@ -15,6 +16,32 @@ def test_noise_is_encoded_by_the_map_of_itq():
     error = hashkit.ITQ(16, random_state=0).fit(X).report(X).quantization_error
     for own in (hasher, asked):
         assert own.report(X).quantization_error < 1.05 * error
+
+
+def test_one_stretched_cloud_is_no_set_of_clusters():
+    rng = np.random.default_rng(0)
+    X = (2 + rng.normal(size=(1500, 48)) / np.arange(1, 49) ** 0.9).astype(np.float32)
+    hasher = hashkit.UDHPL(16, network="never", random_state=0).fit(X)
+    assert hasher.stability_ > 0.1
+    assert abs(hasher.excess_modularity_) < 0.05
+    assert hasher.preserved_ == "neighbors"
+
+
+def test_neighbors_are_kept_better_than_by_the_map_it_starts_from():
+    Q, X = np.split(digits().features, [300])
+    near = np.argsort(-unit(Q) @ unit(X).T, axis=1)[:, :10]
+    shares = []
+    for hasher in (hashkit.ITQ(32), hashkit.UDHPL(32, preserve="neighbors", n_hidden=64)):
+        hasher.set_params(random_state=0).fit(X)
+        distances = hashkit.hamming_distances(hasher.encode(Q), hasher.encode(X))
+        first = np.argsort(distances, axis=1, kind="stable")[:, :50]
+        shares.append((near[:, :, None] == first[:, None, :]).any(axis=2).mean())
+    assert set(hasher.criterion_) == {"linear", "refined", "network"}
+    assert shares[1] > shares[0] + 0.01
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def test_clusters_are_followed_where_two_halves_agree_on_them():
@@ -36,5 +63,6 @@ def test_a_loaded_hasher_tells_what_was_decided(tmp_path):
         assert loaded.criterion_ == hasher.criterion_
         assert loaded.preserved_ == hasher.preserved_
         assert loaded.stability_ == hasher.stability_
+        assert loaded.excess_modularity_ == hasher.excess_modularity_
         for name in ("pseudo_labels_", "sample_rows_", "objective_"):
             assert np.array_equal(getattr(loaded, name), getattr(hasher, name))
