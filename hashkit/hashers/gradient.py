@@ -11,13 +11,11 @@ import numpy.typing as npt
 
 from hashkit.hashers.base import check_fits, check_integer
 from hashkit.hashers.features import Float32
-from hashkit.hashers.network import NetworkHasher
+from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
 from hashkit.hashers.pca import principal_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-N_COMPONENTS = 256
 
 
 class GradientHasher(NetworkHasher):
@@ -80,7 +78,7 @@ class GradientHasher(NetworkHasher):
         check_integer(self.max_rows, "max_rows", minimum=4)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
-        from hashkit.training.loop import TrainingConfig, train
+        from hashkit.training.loop import train
         from hashkit.training.networks import layer_arrays, perceptron
 
         rng = self._rng()
@@ -92,14 +90,7 @@ class GradientHasher(NetworkHasher):
         self._set_map(found.components * scale, found.mean)
         inputs: Float32 = found.values * np.float32(scale)
         network = perceptron(inputs.shape[1], self.n_hidden, self.n_bits, dropout=0.3, seed=seed)
-        config = TrainingConfig(
-            n_epochs=self.n_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            patience=self.n_epochs,
-            device=self.device,
-            seed=seed,
-        )
+        config = self._training_config(seed, patience=self.n_epochs)
         train(network, inputs, inputs, self._loss(), config, progress=self.progress)
         self._set_layers(layer_arrays(network), found.rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,11 @@ from hashkit.hashers.linear import LinearHasher
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from hashkit.training.loop import TrainingConfig
+
+# Principal components that networks see.
+N_COMPONENTS = 256
 
 # Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
 # errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
@@ -40,6 +45,7 @@ class NetworkHasher(LinearHasher):
     n_epochs: int
     batch_size: int
     learning_rate: float
+    device: str
 
     hidden_weights_: Float32
     hidden_offsets_: Float32
@@ -74,6 +80,25 @@ class NetworkHasher(LinearHasher):
             check_integer(getattr(self, name), name, minimum=1)
         check_integer(self.batch_size, "batch_size", minimum=2)
         check_number(self.learning_rate, "learning_rate", minimum=0)
+
+    def _training_config(self, seed: int, **options: Any) -> TrainingConfig:
+        """
+        How the network is trained: by the hasher's parameters, on one thread.
+
+        Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and
+        what is learnt does not depend on how many there are.
+        """
+        from hashkit.training.loop import TrainingConfig
+
+        return TrainingConfig(
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=self.device,
+            seed=seed,
+            n_threads=1,
+            **options,
+        )
 
     @property
     def _is_deep(self) -> bool:

@@ -16,16 +16,15 @@ import numpy.typing as npt
 
 from hashkit.hashers.alternation import alternate
 from hashkit.hashers.base import check_choice, check_fits, check_integer, check_number
-from hashkit.hashers.features import Float32, Float64, gather_rows, moments, sample_rows
+from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.itq import itq_rotation
-from hashkit.hashers.network import NetworkHasher
-from hashkit.hashers.pca import descending_eigenvectors
+from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
+from hashkit.hashers.pca import principal_rows
 from hashkit.training import criteria, pseudo_labels, teacher
 
 if TYPE_CHECKING:
     from hashkit.training.loop import TrainingConfig
 
-_N_COMPONENTS = 256
 _N_ITERATIONS = 50
 
 # Sizes of the neighborhoods that the network's targets come from, as multiples of n_neighbors, ascending.
@@ -184,12 +183,10 @@ class UDHPL(NetworkHasher):
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()
-        mean, covariance = moments(X, normalize=self.normalize)
-        variances, components = descending_eigenvectors(covariance, max(_N_COMPONENTS, self.n_bits))
-        variances = np.maximum(variances, 0) + 1e-12
-        self.sample_rows_ = sample_rows(len(X), self.max_rows, rng)
-        sample = gather_rows(X, self.sample_rows_, normalize=self.normalize)
-        values = (sample - mean.astype(np.float32)) @ components.astype(np.float32)
+        n_components = max(N_COMPONENTS, self.n_bits)
+        found = principal_rows(X, n_components, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
+        values, variances = found.values, found.variances + 1e-12
+        self.sample_rows_ = found.row_numbers
         self.preserved_, self.stability_, self.excess_modularity_ = self.preserve, np.nan, np.nan
         # Every row its own label, until clusters say more.
         directions, targets = np.eye(len(variances)), values
@@ -201,8 +198,8 @@ class UDHPL(NetworkHasher):
         projection = directions[:, : self.n_bits].astype(np.float32)
         projection = projection @ itq_rotation(values @ projection, n_iterations=_N_ITERATIONS, rng=rng)
         projection, layers = self._choose_map(values, targets, projection, rng)
-        self._set_map(components * _scale(values) if layers else components @ projection, mean)
-        self._set_layers(layers, sample)
+        self._set_map(found.components * _scale(values) if layers else found.components @ projection, found.mean)
+        self._set_layers(layers, found.rows)
 
     def _follow_clusters(
         self, values: Float32, variances: Float64, rng: np.random.Generator
@@ -273,16 +270,10 @@ class UDHPL(NetworkHasher):
         if not self._needs_network(len(values)):
             return projection, []
         from hashkit.training.distillation import refine
-        from hashkit.training.loop import TrainingConfig, held_out_rows
+        from hashkit.training.loop import held_out_rows
         from hashkit.training.networks import perceptron_outputs
 
-        config = TrainingConfig(
-            n_epochs=self.n_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            device=self.device,
-            seed=int(rng.integers(2**31)),
-        )
+        config = self._training_config(int(rng.integers(2**31)))
         self.targets_ = targets
         inputs = values * _scale(values)
         layers = self._learn_network(inputs, targets, config)

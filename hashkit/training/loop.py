@@ -49,6 +49,8 @@ class TrainingConfig:
         Epochs without a better held-out loss before training stops.
     keep_best : bool
         Whether the epoch of lowest held-out loss counts; else the last one does, and `patience` is not asked.
+    n_threads : int, optional
+        Threads of torch while it trains on the CPU; by default as many as torch has.
     device : str
         ``"auto"``: CUDA or MPS where there is one, else the CPU; or any device that torch knows.
     seed : int
@@ -62,6 +64,7 @@ class TrainingConfig:
     held_out: float = 0.1
     patience: int = 4
     keep_best: bool = True
+    n_threads: int | None = None
     device: str = "auto"
     seed: int = 0
 
@@ -148,6 +151,8 @@ def train(
     sample = np.asarray(targets[held_rows[:N_SAMPLE_TARGETS]], dtype=np.float32)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, network, optimizer, config, sample)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(config.n_threads or n_threads)
     try:
         for epoch in _epochs(state.epoch, config, progress):
             rate, mean_loss = _train_epoch(network, optimizer, inputs, targets, rows, loss, config, epoch)
@@ -163,6 +168,7 @@ def train(
             if state.epoch - state.best_epoch >= config.patience:
                 break
     finally:
+        torch.set_num_threads(n_threads)
         network.load_state_dict(state.best_weights)
         network.to("cpu").eval()
     return [EpochReport(i + 1, *losses) for i, losses in enumerate(state.history)]

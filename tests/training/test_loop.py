@@ -110,3 +110,37 @@ def test_too_few_or_unequal_rows_are_refused():
         train(new_network(), rows(3), rows(3), similarity_loss, CONFIG)
     with pytest.raises(ValueError, match="one length, got 200 and 199"):
         train(new_network(), rows(), rows(199), similarity_loss, CONFIG)
+
+
+def test_what_is_learnt_on_one_thread_does_not_depend_on_how_many_there_are():
+    X, config, found = rows(400, 96), TrainingConfig(n_epochs=2, batch_size=128, n_threads=1), []
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            network = perceptron(96, 256, 32, dropout=0.3, seed=1)
+            seen = []
+            train(
+                network, X, X, similarity_loss, config, callbacks=[lambda _, s=seen: s.append(torch.get_num_threads())]
+            )
+            assert seen == [1, 1]
+            assert torch.get_num_threads() == n_threads
+            found.append(weights(network))
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(*found)
+
+
+def test_the_last_epoch_counts_if_asked():
+    X, last, network = rows(), [], new_network()
+
+    def keep(report):
+        last.append(weights(network).copy())
+
+    def loss(outputs, targets):
+        # Better for training rows and worse for those held out: no later epoch is the best.
+        return similarity_loss(outputs, targets) if torch.is_grad_enabled() else outputs.square().mean()
+
+    config = TrainingConfig(n_epochs=8, batch_size=32, seed=3, patience=1, keep_best=False)
+    assert len(train(network, X, X, loss, config, callbacks=[keep])) == 8
+    assert np.array_equal(weights(network), last[-1])

@@ -1,0 +1,54 @@
+"""What decides between maps, and what networks are taught."""
+
+import numpy as np
+
+from hashkit.training import criteria, pseudo_labels, teacher
+
+
+def kinds(n=240, d=12):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=n)
+    return (4 * rng.normal(size=(4, d))[labels] + rng.normal(size=(n, d))).astype(np.float32), labels
+
+
+def test_float_neighbor_recall_is_its_definition():
+    X = kinds()[0]
+    projections = X @ np.random.default_rng(1).normal(size=(12, 8)).astype(np.float32)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    rows, shares = np.arange(0, 240, 7), []
+    for row in rows:
+        others = np.delete(np.arange(240), row)
+        near = others[np.argsort(-unit[others] @ unit[row])[:5]]
+        distances = ((projections[others] > 0) != (projections[row] > 0)).sum(axis=1)
+        first = others[np.argsort(distances, kind="stable")[:24]]
+        shares.append(np.isin(near, first).mean())
+    found = criteria.float_neighbor_recall(projections, X, rows, n_neighbors=5, share=0.1)
+    assert np.isclose(found, np.mean(shares))
+
+
+def test_neighbors_come_nearest_first():
+    X = kinds()[0]
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    similarities = unit @ unit.T
+    np.fill_diagonal(similarities, -np.inf)
+    assert np.array_equal(pseudo_labels.nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
+
+
+def test_targets_are_alike_within_a_kind():
+    X, labels = kinds()
+    nearest = pseudo_labels.nearest_neighbors(X, 20)
+    graphs = [pseudo_labels.shared_neighbor_graph(nearest[:, :size]) for size in (10, 20)]
+    targets = teacher.similarity_targets(X, graphs)
+    assert targets.shape == (240, teacher.N_TARGETS)
+    unit = targets / np.linalg.norm(targets, axis=1, keepdims=True)
+    same = labels[:, None] == labels
+    assert (unit @ unit.T)[same].mean() > 0.7
+    assert (unit @ unit.T)[~same].mean() < 0
+
+
+def test_clusters_fit_the_graph_better_than_a_cloud_does():
+    options = {"n_neighbors": 20, "n_smoothing": 8}
+    X = kinds(600)[0]
+    assert pseudo_labels.excess_modularity(X, X, np.random.default_rng(0), **options) > 0.1
+    cloud = (np.random.default_rng(1).normal(size=(600, 12)) / np.arange(1, 13)).astype(np.float32)
+    assert abs(pseudo_labels.excess_modularity(cloud, cloud, np.random.default_rng(0), **options)) < 0.05
