@@ -144,38 +144,47 @@ HASHKIT_ALWAYS_INLINE void store_bits(__m256i bytes, uint8_t* code) noexcept {
   std::memcpy(code, &bits, sizeof bits);
 }
 
-HASHKIT_ALWAYS_INLINE __m256i positive(const float* values) noexcept {
-  return _mm256_castps_si256(_mm256_cmp_ps(_mm256_loadu_ps(values), _mm256_setzero_ps(), _CMP_GT_OQ));
+// Where 16 values are > 0, 16 bits each, in the order that packs leaves them in. NaN is looked for in the same pass,
+// two vectors by one comparison: what it tells is whether either has it.
+HASHKIT_ALWAYS_INLINE __m256i positive(const float* values, __m256& nan) noexcept {
+  const __m256 a = _mm256_loadu_ps(values), b = _mm256_loadu_ps(values + 8), zero = _mm256_setzero_ps();
+  nan = _mm256_or_ps(nan, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+  return _mm256_packs_epi32(_mm256_castps_si256(_mm256_cmp_ps(a, zero, _CMP_GT_OQ)),
+                            _mm256_castps_si256(_mm256_cmp_ps(b, zero, _CMP_GT_OQ)));
 }
 
-void pack_float32(const float* values, size_t n_bits, uint8_t* code) noexcept {
+bool pack_float32(const float* values, size_t n_bits, uint8_t* code) noexcept {
   // packs works within 128-bit halves; this order of the four-byte groups undoes what two of them mix up.
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  __m256 nan = _mm256_setzero_ps();
   size_t i = 0;
   for (; i + 32 <= n_bits; i += 32) {
-    const __m256i first = _mm256_packs_epi32(positive(values + i), positive(values + i + 8));
-    const __m256i second = _mm256_packs_epi32(positive(values + i + 16), positive(values + i + 24));
+    const __m256i first = positive(values + i, nan), second = positive(values + i + 16, nan);
     store_bits(_mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order), code + i / 8);
   }
   pack_from(values, i, n_bits, code);
+  return _mm256_movemask_ps(nan) != 0 || has_nan(values + i, n_bits - i);
 }
 
-HASHKIT_ALWAYS_INLINE __m256i positive(const uint16_t* half_bits) noexcept {
+HASHKIT_ALWAYS_INLINE __m256i positive(const uint16_t* half_bits, __m256i& nan) noexcept {
   const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(half_bits));
-  return _mm256_and_si256(_mm256_cmpgt_epi16(v, _mm256_setzero_si256()),
-                          _mm256_cmpgt_epi16(_mm256_set1_epi16(0x7C01), v));
+  const __m256i is_nan = _mm256_cmpgt_epi16(_mm256_and_si256(v, _mm256_set1_epi16(0x7FFF)), _mm256_set1_epi16(0x7C00));
+  nan = _mm256_or_si256(nan, is_nan);
+  return _mm256_andnot_si256(is_nan, _mm256_cmpgt_epi16(v, _mm256_setzero_si256()));
 }
 
-void pack_float16(const uint16_t* values, size_t n_bits, uint8_t* code) noexcept {
+bool pack_float16(const uint16_t* values, size_t n_bits, uint8_t* code) noexcept {
+  __m256i nan = _mm256_setzero_si256();
   size_t i = 0;
   for (; i + 32 <= n_bits; i += 32) {
-    const __m256i bytes = _mm256_packs_epi16(positive(values + i), positive(values + i + 16));
+    const __m256i bytes = _mm256_packs_epi16(positive(values + i, nan), positive(values + i + 16, nan));
     store_bits(_mm256_permute4x64_epi64(bytes, 0xD8), code + i / 8);
   }
   pack_from(values, i, n_bits, code);
+  return !_mm256_testz_si256(nan, nan) || has_nan(values + i, n_bits - i);
 }
 
-void pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
+bool pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
   const __m256i zero = _mm256_setzero_si256();
   size_t i = 0;
   for (; i + 32 <= n_bits; i += 32) {
@@ -183,6 +192,7 @@ void pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
     store_bits(_mm256_cmpeq_epi8(is_zero, zero), code + i / 8);
   }
   pack_from(values, i, n_bits, code);
+  return false;
 }
 
 }  // namespace

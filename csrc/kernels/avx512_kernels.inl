@@ -184,35 +184,46 @@ HASHKIT_ALWAYS_INLINE void store_bits(uint64_t bits, uint8_t* code, size_t n_byt
   std::memcpy(code, &bits, n_bytes);
 }
 
-void pack_float32(const float* values, size_t n_bits, uint8_t* code) noexcept {
+// NaN is looked for in the same pass, two vectors by one comparison: what it tells is whether either has it.
+bool pack_float32(const float* values, size_t n_bits, uint8_t* code) noexcept {
   const __m512 zero = _mm512_setzero_ps();
+  unsigned nan = 0;
   size_t i = 0;
   for (; i + 64 <= n_bits; i += 64) {
     uint64_t bits = 0;
-    for (size_t part = 0; part < 4; ++part) {
-      const __m512 v = _mm512_loadu_ps(values + i + 16 * part);
-      bits |= uint64_t{_mm512_cmp_ps_mask(v, zero, _CMP_GT_OQ)} << (16 * part);
+    for (size_t part = 0; part < 4; part += 2) {
+      const __m512 a = _mm512_loadu_ps(values + i + 16 * part), b = _mm512_loadu_ps(values + i + 16 * part + 16);
+      bits |= uint64_t{_mm512_cmp_ps_mask(a, zero, _CMP_GT_OQ)} << (16 * part);
+      bits |= uint64_t{_mm512_cmp_ps_mask(b, zero, _CMP_GT_OQ)} << (16 * part + 16);
+      nan |= _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q);
     }
     store_bits(bits, code + i / 8, 8);
   }
   pack_from(values, i, n_bits, code);
+  return nan != 0 || has_nan(values + i, n_bits - i);
 }
 
-void pack_float16(const uint16_t* values, size_t n_bits, uint8_t* code) noexcept {
-  const __m512i zero = _mm512_setzero_si512(), above = _mm512_set1_epi16(0x7C01);
+bool pack_float16(const uint16_t* values, size_t n_bits, uint8_t* code) noexcept {
+  const __m512i zero = _mm512_setzero_si512(), infinity = _mm512_set1_epi16(0x7C00);
+  const __m512i no_sign = _mm512_set1_epi16(0x7FFF);
+  unsigned nan = 0;
   size_t i = 0;
   for (; i + 32 <= n_bits; i += 32) {
     const __m512i v = _mm512_loadu_si512(values + i);
-    store_bits(_mm512_cmpgt_epi16_mask(v, zero) & _mm512_cmpgt_epi16_mask(above, v), code + i / 8, 4);
+    const __mmask32 is_nan = _mm512_cmpgt_epi16_mask(_mm512_and_si512(v, no_sign), infinity);
+    store_bits(_mm512_cmpgt_epi16_mask(v, zero) & ~is_nan, code + i / 8, 4);
+    nan |= is_nan;
   }
   pack_from(values, i, n_bits, code);
+  return nan != 0 || has_nan(values + i, n_bits - i);
 }
 
-void pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
+bool pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
   size_t i = 0;
   for (; i + 64 <= n_bits; i += 64) {
     const __m512i v = _mm512_loadu_si512(values + i);
     store_bits(_mm512_test_epi8_mask(v, v), code + i / 8, 8);
   }
   pack_from(values, i, n_bits, code);
+  return false;
 }

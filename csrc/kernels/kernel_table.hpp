@@ -55,10 +55,10 @@ struct KernelTable {
   size_t (*scan_tile)(const uint8_t* prepared, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
                       const int* limits, Hit* hits);
 
-  // One code from n_bits values: bit = 1 where the value is > 0 (NaN gives 0).
-  void (*pack_float32)(const float* values, size_t n_bits, uint8_t* code);
-  void (*pack_float16)(const uint16_t* values, size_t n_bits, uint8_t* code);  // IEEE binary16, as raw bits
-  void (*pack_bytes)(const uint8_t* values, size_t n_bits, uint8_t* code);     // bit = 1 where the byte is not 0
+  // One code from n_bits values: bit = 1 where the value is > 0 (NaN gives 0). Returns whether any is NaN.
+  bool (*pack_float32)(const float* values, size_t n_bits, uint8_t* code);
+  bool (*pack_float16)(const uint16_t* values, size_t n_bits, uint8_t* code);  // IEEE binary16, as raw bits
+  bool (*pack_bytes)(const uint8_t* values, size_t n_bits, uint8_t* code);     // bit = 1 where the byte is not 0
 };
 
 // The table of an instruction set that this machine runs (see supported_isas).

@@ -12,6 +12,21 @@ HASHKIT_ALWAYS_INLINE bool is_set(uint8_t byte) noexcept {
   return byte != 0;
 }
 
+// Whether any of n <= 4,096 values is not a number. Sums rather than a way out: these loops become vectors.
+HASHKIT_ALWAYS_INLINE bool has_nan(const float* values, size_t n) noexcept {
+  int n_nan = 0;
+  for (size_t i = 0; i < n; ++i) n_nan += values[i] != values[i];
+  return n_nan != 0;
+}
+HASHKIT_ALWAYS_INLINE bool has_nan(const uint16_t* half_bits, size_t n) noexcept {
+  uint16_t n_nan = 0;
+  for (size_t i = 0; i < n; ++i) n_nan = static_cast<uint16_t>(n_nan + ((half_bits[i] & 0x7FFF) > 0x7C00));
+  return n_nan != 0;
+}
+HASHKIT_ALWAYS_INLINE bool has_nan(const uint8_t*, size_t) noexcept {
+  return false;
+}
+
 // Bits [first_bit, n_bits) of a code, first_bit a multiple of 8; the padding of the last byte is zero.
 template <class Value>
 HASHKIT_ALWAYS_INLINE void pack_from(const Value* values, size_t first_bit, size_t n_bits, uint8_t* code) noexcept {
@@ -25,6 +40,7 @@ HASHKIT_ALWAYS_INLINE void pack_from(const Value* values, size_t first_bit, size
 
 // A whole code so.
 template <class Value>
-void pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
+bool pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
   pack_from(values, 0, n_bits, code);
+  return has_nan(values, n_bits);
 }

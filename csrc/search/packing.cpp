@@ -18,30 +18,13 @@ void for_row_ranges(size_t n_rows, size_t n_bits, size_t n_threads, const Task& 
                [&](size_t i) { task(i * step, std::min((i + 1) * step, n_rows)); });
 }
 
-// Whether any is not a number; a row's values are in the nearest cache by then. Sums rather than a way out: these loops
-// become vectors.
-bool has_nan(const float* values, size_t n) noexcept {
-  int n_nan = 0;
-  for (size_t i = 0; i < n; ++i) n_nan += values[i] != values[i];
-  return n_nan != 0;
-}
-bool has_nan(const uint16_t* half_bits, size_t n) noexcept {
-  uint16_t n_nan = 0;  // n <= 4,096
-  for (size_t i = 0; i < n; ++i) n_nan = static_cast<uint16_t>(n_nan + ((half_bits[i] & 0x7FFF) > 0x7C00));
-  return n_nan != 0;
-}
-bool has_nan(const uint8_t*, size_t) noexcept {
-  return false;
-}
-
 template <class Value, class Pack>
 size_t pack_all(Pack pack, const Value* values, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* codes) {
   const size_t n_bytes = (n_bits + 7) / 8;
   std::atomic<size_t> first_nan{n_rows};
   for_row_ranges(n_rows, n_bits, n_threads, [=, &first_nan](size_t begin, size_t end) {
     for (size_t row = begin; row < end; ++row) {
-      pack(values + row * n_bits, n_bits, codes + row * n_bytes);
-      if (!has_nan(values + row * n_bits, n_bits)) continue;
+      if (!pack(values + row * n_bits, n_bits, codes + row * n_bytes)) continue;
       for (size_t first = first_nan; row < first && !first_nan.compare_exchange_weak(first, row);) {
       }
       return;

@@ -116,9 +116,11 @@ std::vector<size_t> lengths() {
   return all;
 }
 
+template <class Value>
+using Pack = bool (*)(const Value* values, size_t n_bits, uint8_t* code);
+
 template <class Value, class IsSet>
-void check_pack(void (*pack)(const Value*, size_t, uint8_t*), const std::vector<Value>& pool, const IsSet& is_set,
-                const std::string& name) {
+void check_pack(Pack<Value> pack, const std::vector<Value>& pool, const IsSet& is_set, const std::string& name) {
   for (size_t n_bits : lengths()) {
     for (Place place : {Place::end(), Place::start(n_bits % 16 * sizeof(Value))}) {
       Guarded<Value> values(n_bits, place);
@@ -132,6 +134,22 @@ void check_pack(void (*pack)(const Value*, size_t, uint8_t*), const std::vector<
       }
       pack(values.data(), n_bits, code.data());
       CHECK(std::memcmp(code.data(), expected.data(), code.size()) == 0, name, ", ", n_bits, " bits");
+    }
+  }
+}
+
+// One NaN among numbers is found wherever it stands, and none where there is none.
+template <class Value>
+void check_nan_is_found(Pack<Value> pack, Value number, Value nan, const std::string& name) {
+  std::vector<uint8_t> code(512);
+  for (size_t n_bits : lengths()) {
+    Guarded<Value> values(n_bits, Place::end());
+    for (size_t i = 0; i < n_bits; ++i) values[i] = number;
+    CHECK(!pack(values.data(), n_bits, code.data()), name, ", ", n_bits, " bits");
+    for (size_t at = 0; at < n_bits; at += n_bits < 600 ? 1 : 31) {
+      values[at] = nan;
+      CHECK(pack(values.data(), n_bits, code.data()), name, ", ", n_bits, " bits, NaN at ", at);
+      values[at] = number;
     }
   }
 }
@@ -217,6 +235,7 @@ TEST(kernel_pack_float32) {
   const std::vector<float> pool = {0.0f, -0.0f, 1.0f, -1.0f, tiny, -tiny, most, -most, infinity, -infinity, nan, -nan};
   for (Isa isa : reference::tested_isas()) {
     check_pack(kernel_table(isa).pack_float32, pool, [](float value) { return value > 0.0f; }, isa_name(isa));
+    check_nan_is_found(kernel_table(isa).pack_float32, infinity, -nan, isa_name(isa));
   }
 }
 
@@ -233,6 +252,9 @@ TEST(kernel_pack_float16) {
   for (Isa isa : reference::tested_isas()) {
     check_pack(kernel_table(isa).pack_float16, borders, is_set, isa_name(isa));
     check_pack(kernel_table(isa).pack_float16, everything, is_set, isa_name(isa));
+    for (uint16_t nan : {0x7C01, 0xFFFF}) {
+      check_nan_is_found(kernel_table(isa).pack_float16, uint16_t{0xFC00}, nan, isa_name(isa));
+    }
   }
 }
 

@@ -67,7 +67,7 @@ void count_search_of(const KernelTable& kernels, const std::string& name, const 
 }
 
 template <class Value>
-void count_pack_of(void (*pack)(const Value*, size_t, uint8_t*), const std::string& name) {
+void count_pack_of(bool (*pack)(const Value*, size_t, uint8_t*), const std::string& name) {
   constexpr size_t kBits = 1000;
   std::vector<uint8_t> code((kBits + 7) / 8);
   std::vector<Value> values(kBits);
