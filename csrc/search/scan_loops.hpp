@@ -10,14 +10,13 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <vector>
 
 #include "kernels/kernel_table.hpp"
 #include "search/linear_scan.hpp"
 
 namespace hashkit {
 
-constexpr size_t kRowBlock = 2048;        // codes between two looks at the limit when one query is scanned
+constexpr size_t kRowBlock = 8192;        // the most codes between two looks at the limit when one query is scanned
 constexpr size_t kFirstBlock = 256;       // the first look comes sooner: until then everything passes
 constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
 constexpr size_t kGroup = 32;             // queries between two looks at their limits
@@ -57,13 +56,15 @@ inline AlignedBytes prepare_queries(const KernelTable& kernels, CodesView querie
   return prepared;
 }
 
-// Passes one query over rows [begin, end). `hits` has room for kRowBlock.
+// Passes one query over rows [begin, end); `hits` has room for kRowBlock. Blocks grow like what has been seen, so that
+// in each about as many codes pass as in the one before; with blocks of 2,048 a query of 1,000,000 codes of 64 bits
+// took 6 % longer.
 template <class Visitor>
 void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t end, const uint8_t* query, size_t q,
                Hit* hits, Visitor& visitor) {
   size_t block = kFirstBlock;
-  for (size_t row = begin; row < end && visitor.go_on(); row += block, block = kRowBlock) {
-    block = std::min(block, end - row);
+  for (size_t row = begin; row < end && visitor.go_on(); row += block) {
+    block = std::min({std::max(row - begin, kFirstBlock), kRowBlock, end - row});
     const size_t n_hits = kernels.scan(query, codes.row(row), block, codes.n_bytes, visitor.limit(q), hits);
     for (size_t i = 0; i < n_hits; ++i) visitor.push(q, row + hits[i].row, hits[i].distance);
   }
@@ -108,7 +109,7 @@ void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, Cod
 // How a batch is cut into tasks: enough for every thread, none larger than kQueriesPerTask; two for each where they
 // stay large enough, so that a thread that is held up by another process does not hold up the call.
 inline size_t queries_per_task(size_t n_queries, size_t n_threads) {
-  constexpr size_t kLeastQueries = 192;
+  constexpr size_t kLeastQueries = 384;
   const auto share = [=](size_t n_tasks) { return (n_queries + n_tasks - 1) / n_tasks; };
   if (n_threads > 1 && share(2 * n_threads) >= kLeastQueries) return std::min(share(2 * n_threads), kQueriesPerTask);
   return std::clamp(share(n_threads), size_t{1}, kQueriesPerTask);
