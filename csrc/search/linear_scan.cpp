@@ -13,10 +13,13 @@
 namespace hashkit {
 namespace {
 
-// One query is shared among threads from two of these on: a thread costs 50 to 80 us to start, in which one core of a
-// Zen 4 reads 5 MB. benchmarks/bench_scan.py measures where two begin to pay.
+// A thread costs 50 to 80 us to start, in which one core of a Zen 4 reads 5 MB: work is shared among as many as have
+// this much to read, each query counted. benchmarks/bench_scan.py measures where two begin to pay.
 constexpr size_t kBytesPerThread = 8 << 20;
-constexpr size_t kBytesPerPiece = 1 << 20;
+constexpr size_t kBytesPerPiece = 1 << 20;  // the least of the rows that a thread takes at a time
+constexpr size_t kPiecesPerThread = 8;
+// Neighbors of all queries: more than so many take too much memory to be kept by every thread.
+constexpr size_t kMostShared = 1 << 20;
 
 // Limits are guessed from a sample where that saves more than it costs.
 constexpr size_t kSampleStep = 64;
@@ -69,28 +72,60 @@ struct Request {
   }
 };
 
-// One query by several threads, each of which takes pieces of the rows until there are none left: one that is held up
-// by another process takes fewer.
-void split_k_nearest(const Request& request, size_t q, size_t n_threads) {
+// How many threads share the rows of a call; 1 where its queries are shared instead, being enough for every thread.
+size_t threads_for(const Request& request, size_t n_threads) {
+  const size_t n_bytes = request.codes.n_codes * request.codes.n_bytes, n_queries = request.queries.n_codes;
+  if (n_queries >= n_threads * kQueriesPerTask || n_queries * request.k > kMostShared) return 1;
+  return std::max<size_t>(1, std::min({n_threads, n_bytes * n_queries / kBytesPerThread, n_bytes / kBytesPerPiece}));
+}
+
+// How many rows a thread takes at a time. A piece costs as much as a few hundred rows of it for queries in tiles.
+size_t rows_per_piece(const Request& request, size_t n_queries, size_t n_threads) {
   const CodesView codes = request.codes;
-  const size_t piece = std::max<size_t>(kRowBlock, kBytesPerPiece / codes.n_bytes);
-  std::vector<std::vector<Neighbor>> parts(n_threads);
+  if (n_threads == 1) return codes.n_codes;
+  const size_t least = std::max<size_t>(kRowBlock, kBytesPerPiece / codes.n_bytes);
+  if (n_queries < few_queries(request.kernels.isa, codes.n_bytes)) return least;
+  return std::max(least, codes.n_codes / (kPiecesPerThread * n_threads));
+}
+
+using Lists = std::vector<std::vector<Neighbor>>;  // of neighbors, one for each query
+
+// The first k of what each thread found.
+Lists join_parts(std::vector<std::vector<TopK>>& parts, size_t k, size_t n_queries) {
+  Lists nearest(n_queries);
+  parallel_for(n_queries, n_queries * k < 10'000 ? 1 : parts.size(), [&](size_t i) {
+    std::vector<Neighbor>& all = nearest[i];
+    all = parts[0][i].take();
+    if (parts.size() == 1) return;
+    for (size_t part = 1; part < parts.size(); ++part) {
+      const std::vector<Neighbor> found = parts[part][i].take();
+      all.insert(all.end(), found.begin(), found.end());
+    }
+    const size_t n_found = std::min(k, all.size());
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n_found), all.end());
+    all.resize(n_found);
+  });
+  return nearest;
+}
+
+// The k nearest within their limits to the queries from `first` on, one for each limit. Threads take pieces of the
+// rows until there are none left: one that is held up by another process takes fewer, and no row is put into a tile
+// twice.
+Lists find_nearest(const Request& request, CodesView queries, size_t first, const std::vector<int>& limits,
+                   size_t n_threads) {
+  const CodesView codes = request.codes;
+  const size_t piece = rows_per_piece(request, limits.size(), n_threads);
+  std::vector<std::vector<TopK>> parts(n_threads);
   std::atomic<size_t> next{0};
   parallel_for(n_threads, n_threads, [&](size_t part) {
-    KNearestVisitor visitor(request.allowed, q, request.k, {request.limit(q)});
-    const HitRoom hits = room_for_hits(kRowBlock);
+    KNearestVisitor visitor(request.allowed, first, request.k, limits);
     for (size_t row; (row = next.fetch_add(piece, std::memory_order_relaxed)) < codes.n_codes;) {
-      scan_rows(request.kernels, codes, row, std::min(row + piece, codes.n_codes), request.queries.row(q), q,
-                hits.get(), visitor);
+      const CodesView up_to{codes.data, std::min(row + piece, codes.n_codes), codes.n_bytes};
+      scan_queries(request.kernels, up_to, row, queries, first, first + limits.size(), visitor);
     }
-    parts[part] = visitor.top_ks[0].take();
+    parts[part] = std::move(visitor.top_ks);
   });
-  std::vector<Neighbor> all;
-  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
-  const size_t n_found = std::min(request.k, all.size());
-  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n_found), all.end());
-  all.resize(n_found);
-  request.write(q, all);
+  return join_parts(parts, request.k, limits.size());
 }
 
 // Every kSampleStep-th of the codes, as far as allowed; none where there is nothing to guess.
@@ -123,7 +158,7 @@ void guess_limits(const Request& request, const std::vector<uint8_t>& sampled, s
 }
 
 // Some queries without a guess.
-void scan_some(const Request& request, const std::vector<size_t>& some) {
+void scan_some(const Request& request, const std::vector<size_t>& some, size_t n_threads) {
   const size_t n_bytes = request.codes.n_bytes;
   std::vector<uint8_t> gathered(some.size() * n_bytes);
   std::vector<int> limits;
@@ -131,27 +166,25 @@ void scan_some(const Request& request, const std::vector<size_t>& some) {
     std::memcpy(gathered.data() + i * n_bytes, request.queries.row(some[i]), n_bytes);
     limits.push_back(request.limit(some[i]));
   }
-  KNearestVisitor visitor(request.allowed, 0, request.k, limits);
-  scan_queries(request.kernels, request.codes, 0, {gathered.data(), some.size(), n_bytes}, 0, some.size(), visitor);
-  for (size_t i = 0; i < some.size(); ++i) request.write(some[i], visitor.top_ks[i].take());
+  const Lists nearest = find_nearest(request, {gathered.data(), some.size(), n_bytes}, 0, limits, n_threads);
+  for (size_t i = 0; i < some.size(); ++i) request.write(some[i], nearest[i]);
 }
 
-void scan_range(const Request& request, const std::vector<uint8_t>& sample, size_t first, size_t last) {
+void scan_range(const Request& request, const std::vector<uint8_t>& sample, size_t first, size_t last,
+                size_t n_threads) {
   std::vector<int> limits;
   for (size_t q = first; q < last; ++q) limits.push_back(request.limit(q));
   guess_limits(request, sample, first, limits);
-  KNearestVisitor visitor(request.allowed, first, request.k, limits);
-  scan_queries(request.kernels, request.codes, 0, request.queries, first, last, visitor);
+  const Lists nearest = find_nearest(request, request.queries, first, limits, n_threads);
   std::vector<size_t> guessed_too_low;
   for (size_t q = first; q < last; ++q) {
-    const std::vector<Neighbor> nearest = visitor.top_ks[q - first].take();
-    if (nearest.size() < request.k && limits[q - first] < request.limit(q)) {
+    if (nearest[q - first].size() < request.k && limits[q - first] < request.limit(q)) {
       guessed_too_low.push_back(q);
     } else {
-      request.write(q, nearest);
+      request.write(q, nearest[q - first]);
     }
   }
-  scan_some(request, guessed_too_low);
+  if (!guessed_too_low.empty()) scan_some(request, guessed_too_low, n_threads);
 }
 
 struct RadiusVisitor {
@@ -209,15 +242,11 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
   const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
-  const size_t worth = std::min(n_threads, codes.n_codes * codes.n_bytes / kBytesPerThread);
-  if (queries.n_codes < n_threads && worth > 1) {
-    for (size_t q = 0; q < queries.n_codes; ++q) split_k_nearest(request, q, worth);
-    return;
-  }
   const std::vector<uint8_t> sample = sample_codes(request);
-  const size_t step = queries_per_task(queries.n_codes, n_threads);
-  parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
-    scan_range(request, sample, task * step, std::min((task + 1) * step, queries.n_codes));
+  const size_t n_sharing = threads_for(request, n_threads);
+  const size_t step = n_sharing > 1 ? kQueriesPerTask : queries_per_task(queries.n_codes, n_threads);
+  parallel_for((queries.n_codes + step - 1) / step, n_sharing > 1 ? 1 : n_threads, [&](size_t task) {
+    scan_range(request, sample, task * step, std::min((task + 1) * step, queries.n_codes), n_sharing);
   });
 }
 

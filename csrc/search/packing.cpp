@@ -40,6 +40,13 @@ uint64_t spread_bits(uint8_t byte) noexcept {
   return ((kept + 0x7F7F7F7F7F7F7F7Fu) >> 7) & 0x0101010101010101u;
 }
 
+void spread_bytes(const uint8_t* bytes, size_t n_bytes, uint8_t* bits) noexcept {
+  for (size_t i = 0; i < n_bytes; ++i) {
+    const uint64_t spread = spread_bits(bytes[i]);  // little-endian: lowest byte first
+    std::memcpy(bits + 8 * i, &spread, sizeof spread);
+  }
+}
+
 }  // namespace
 
 size_t pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
@@ -60,11 +67,15 @@ size_t pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows
 void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits) {
   const size_t n_bytes = (n_bits + 7) / 8;
   for_row_ranges(n_rows, n_bits, n_threads, [=](size_t begin, size_t end) {
+    if (n_bits % 8 == 0) {  // rows stand one behind the other without a gap, as if they were one
+      spread_bytes(codes + begin * n_bytes, (end - begin) * n_bytes, bits + begin * n_bits);
+      return;
+    }
     for (size_t row = begin; row < end; ++row) {
-      for (size_t j = 0; j < n_bytes; ++j) {
-        const uint64_t spread = spread_bits(codes[row * n_bytes + j]);  // little-endian: lowest byte first
-        std::memcpy(bits + row * n_bits + 8 * j, &spread, std::min<size_t>(8, n_bits - 8 * j));
-      }
+      const uint8_t* code = codes + row * n_bytes;
+      spread_bytes(code, n_bytes - 1, bits + row * n_bits);
+      const uint64_t last = spread_bits(code[n_bytes - 1]);
+      std::memcpy(bits + row * n_bits + n_bits / 8 * 8, &last, n_bits % 8);
     }
   });
 }

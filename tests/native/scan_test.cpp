@@ -82,6 +82,16 @@ TEST(scan_k_nearest_of_one_query_by_many_threads) {
   }
 }
 
+// More than enough for two threads, which share the rows.
+TEST(scan_k_nearest_of_some_queries_by_two_threads) {
+  for (Isa isa : reference::tested_isas()) {
+    for (Data data : {Data::kRandom, Data::kFew}) {
+      const Sets sets(270'001, 9, 8, data);
+      for (size_t k : {1, 50}) check_k_nearest(kernel_table(isa), sets, k, 2);
+    }
+  }
+}
+
 TEST(scan_k_nearest_of_many_queries) {
   for (Isa isa : reference::tested_isas()) {
     const Sets sets(40, 2051, 4, Data::kRandom);
@@ -89,11 +99,12 @@ TEST(scan_k_nearest_of_many_queries) {
   }
 }
 
-// Enough codes and queries that limits are guessed from a sample, of every 64th code: each query of the batch must be
+// Enough codes and queries that limits are guessed from a sample, of every 64th code, and that two threads share the
+// rows: each query of the batch must be
 // answered as if it came alone. With `misled` these codes are near to all queries, and no others are: every guess is
 // then too low.
 void check_guessed_limits(const KernelTable& kernels, bool misled, RowSet allowed) {
-  constexpr size_t kCodes = 280'000, kQueries = 64, k = 100;
+  constexpr size_t kCodes = 530'000, kQueries = 64, k = 100;
   Sets sets(kCodes, kQueries, 4, misled ? Data::kNear : Data::kRandom);
   for (size_t row = 0; misled && row < kCodes; ++row) {
     if (row % 64 != 63 || row >= 64 * 64) sets.codes[4 * row + row % 3] = sets.codes[4 * row + 3] = 0xFF;
@@ -114,7 +125,7 @@ void check_guessed_limits(const KernelTable& kernels, bool misled, RowSet allowe
 }
 
 TEST(scan_k_nearest_by_guessed_limits) {
-  const SomeRows rows(280'000, 2);
+  const SomeRows rows(530'000, 2);
   for (Isa isa : reference::tested_isas()) {
     check_guessed_limits(kernel_table(isa), false, {});
     check_guessed_limits(kernel_table(isa), true, {});
