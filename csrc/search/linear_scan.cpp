@@ -16,7 +16,7 @@ namespace {
 // A thread costs 50 to 80 us to start, in which one core of a Zen 4 reads 5 MB: work is shared among as many as have
 // this much to read, each query counted. benchmarks/bench_scan.py measures where two begin to pay.
 constexpr size_t kBytesPerThread = 8 << 20;
-constexpr size_t kBytesPerPiece = 1 << 20;  // the least of the rows that a thread takes at a time
+constexpr size_t kBytesPerPiece = 1 << 19;  // the least of the rows that a thread takes at a time
 constexpr size_t kPiecesPerThread = 8;
 // Neighbors of all queries: more than so many take too much memory to be kept by every thread.
 constexpr size_t kMostShared = 1 << 20;

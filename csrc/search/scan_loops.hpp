@@ -17,7 +17,7 @@
 namespace hashkit {
 
 constexpr size_t kRowBlock = 8192;        // the most codes between two looks at the limit when one query is scanned
-constexpr size_t kFirstBlock = 256;       // the first look comes sooner: until then everything passes
+constexpr size_t kFirstBlock = 64;        // the first look comes sooner: until then everything passes
 constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
 constexpr size_t kGroup = 32;             // queries between two looks at their limits
 
