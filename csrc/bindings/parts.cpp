@@ -22,6 +22,17 @@ py::array_t<uint8_t> narrow(const Array<uint8_t>& rows, const Array<bool>& mask,
   return narrowed;
 }
 
+py::array_t<int64_t> find(const Array<int64_t>& ids, const Array<int64_t>& wanted) {
+  require(ids.ndim() == 1 && wanted.ndim() == 1, "ids must have one dimension");
+  py::array_t<int64_t> rows(wanted.size());
+  int64_t* to_rows = rows.mutable_data();
+  {
+    py::gil_scoped_release release;
+    find_ids(ids.data(), static_cast<size_t>(ids.size()), wanted.data(), static_cast<size_t>(wanted.size()), to_rows);
+  }
+  return rows;
+}
+
 std::optional<py::array_t<int64_t>> list(const Array<bool>& mask, size_t most) {
   require(mask.ndim() == 1, "mask must have one dimension");
   const auto* bytes = reinterpret_cast<const uint8_t*>(mask.data());
@@ -55,6 +66,8 @@ py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, size_t
 void bind_parts(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   module.def("count_rows", &count, named("rows"), py::arg("n_rows"), "How many rows a bitmap has.");
+  module.def("find_ids", &find, named("ids"), named("wanted"),
+             "The row of each wanted id among ascending ids, -1 where there is none.");
   module.def("list_rows", &list, named("mask"), py::arg("most"),
              "Where a mask is True, ascending, int64; None if that is at more places than `most`.");
   module.def("narrow_bitmap", &narrow, named("rows"), named("mask"), py::arg("n_rows"),

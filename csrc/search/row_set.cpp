@@ -51,4 +51,26 @@ std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows
   return rows;
 }
 
+void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows) noexcept {
+  size_t at = 0;
+  for (size_t i = 0; i < n_wanted; ++i) {
+    const int64_t id = wanted[i];
+    // All before low are smaller, and from high on none is.
+    size_t low = at, high = at, step = 1;
+    if (at < n_ids && ids[at] < id) {
+      for (; high < n_ids && ids[high] < id; step *= 2) {
+        low = high + 1;
+        high = std::min(n_ids, low + step);
+      }
+    } else {
+      for (; low > 0 && ids[low - 1] >= id; step *= 2) {
+        high = low - 1;
+        low = high - std::min(high, step);
+      }
+    }
+    at = static_cast<size_t>(std::lower_bound(ids + low, ids + high, id) - ids);
+    rows[i] = at < n_ids && ids[at] == id ? static_cast<int64_t>(at) : -1;
+  }
+}
+
 }  // namespace hashkit

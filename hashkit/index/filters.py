@@ -9,7 +9,7 @@ import numpy as np
 
 from hashkit import _native
 from hashkit.codes import describe
-from hashkit.index.ids import check_ids
+from hashkit.index.ids import Ids, check_ids, is_ascending
 from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_bitmap
 
 FEW_ROWS = 1 / 256
@@ -43,7 +43,7 @@ def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Select
     if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
         chosen = _select_mask(snapshot, filter, k)
     else:
-        chosen = [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(check_ids(filter, "filter"))]
+        chosen = _select_ids(snapshot, check_ids(filter, "filter"))
     return [selection for selection in chosen if selection.n_rows]
 
 
@@ -60,7 +60,12 @@ def _select_mask(snapshot: Snapshot, mask: Mask, k: int | None) -> list[Selectio
     if all(before.id_range()[1] < after.id_range()[0] for before, after in itertools.pairwise(parts)):
         ends = list(itertools.accumulate(part.n_live for part in parts))
         return [_masked(part, mask[end - part.n_live : end], k) for part, end in zip(parts, ends, strict=True)]
-    return [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(snapshot.live_ids()[mask])]
+    return _select_ids(snapshot, snapshot.live_ids()[mask])
+
+
+def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
+    ids = ids if is_ascending(ids) else np.unique(ids)  # then they are found in one pass
+    return [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(ids)]
 
 
 def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
@@ -83,9 +88,8 @@ def _about(mask: Mask) -> int:
 
 
 def _listed(part: Part, rows: Rows) -> Selection:
-    """The given live rows of `part`, in any order and however often each."""
+    """The given live rows of `part`, which ascend."""
     if len(rows) <= FEW_ROWS * len(part.codes):
-        rows = np.unique(rows)
         return Selection(part, len(rows), listed=rows)
     mask = np.zeros(len(part.codes), np.bool_)
     mask[rows] = True

@@ -81,8 +81,7 @@ class Part:
         if self.ids is None:
             rows = np.where((ids >= 0) & (ids < len(self.codes)), ids, -1)
         else:
-            rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-            rows[self.ids[rows] != ids] = -1
+            rows = _native.find_ids(self.ids, np.ascontiguousarray(ids))
         if self.live is not None:
             rows[~_bits_at(self.live, rows)] = -1  # whatever bit those read that are -1 already
         return rows

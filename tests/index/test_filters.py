@@ -92,6 +92,18 @@ def test_a_mask_is_asked_row_by_row_for_few_queries_only(rng):
     assert filters.select(state, mask)[0].n_rows == np.count_nonzero(mask)
 
 
+@pytest.mark.parametrize("n_ids", [0, 1, 2, 3, 1000])
+def test_ids_are_found_in_any_order(rng, n_ids):
+    some = np.unique(rng.integers(-3 * n_ids, 3 * n_ids + 1, n_ids))
+    extremes = [-(2**63), 2**63 - 1, 0]
+    for ids in (some, np.append(some, 2**63 - 1), np.insert(some, 0, -(2**63))):
+        wanted = np.concatenate([ids, rng.permutation(ids), ids[::-1], extremes, rng.integers(-4000, 4000, 2000)])
+        rows = {id: row for row, id in enumerate(ids.tolist())}
+        expected = [rows.get(id, -1) for id in wanted.tolist()]
+        for order in (np.arange(len(wanted)), np.argsort(wanted)):
+            np.testing.assert_array_equal(_native.find_ids(ids, wanted[order]), np.array(expected)[order])
+
+
 def test_native_masks_are_checked(rng):
     codes = rng.integers(0, 256, (20, 2), np.uint8)
     tables = _native.build_tables(codes, 16, False, 1)
