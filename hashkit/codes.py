@@ -2,7 +2,7 @@
 
 Packed codes are a C-contiguous ``uint8`` array of shape ``(n_codes, ceil(n_bits / 8))``, most significant bit first
 (the order of :func:`numpy.packbits`), padding bits zero. Codes in another format are converted by name
-(``pack(..., format="signs")``), never guessed from a dtype.
+(``pack(..., format="signs")``), never guessed from a dtype. Rows of another stride are refused, never copied unasked.
 """
 
 from __future__ import annotations

@@ -157,6 +157,8 @@ GOOD = np.zeros((2, 3), np.uint8)
         (np.zeros((1, 513), np.int8), "int8", ValueError, "1 to 512 columns"),
         (np.zeros((4, 6))[:, ::2], None, ValueError, "values must be C-contiguous"),
         (np.zeros((4, 6), order="F"), None, ValueError, "values must be C-contiguous"),
+        (np.zeros((4, 6), np.float32)[::2], None, ValueError, "values must be C-contiguous"),
+        (np.zeros((4, 6), bool)[::-1], None, ValueError, "values must be C-contiguous"),
         (np.array([[0.0, 1.0], [np.nan, 1.0]]), None, ValueError, "values must be numbers, row 1 has NaN"),
         (np.array([[np.nan]], np.float16), None, ValueError, "row 0 has NaN"),
         (np.array([[1, 0]], np.int8), "signs", ValueError, "values must be -1 or 1"),
@@ -191,6 +193,7 @@ def test_unfit_values_are_refused(values, format, error, message):
         (np.zeros((2, 0), np.uint8), ValueError, r"must have 1 to 512 bytes per row, got an array of shape \(2, 0\)"),
         (np.zeros((2, 513), np.uint8), ValueError, "must have 1 to 512 bytes per row"),
         (GOOD[:, ::2], ValueError, "must be C-contiguous"),
+        (GOOD[::-1], ValueError, "must be C-contiguous"),
         (np.asfortranarray(GOOD), ValueError, "must be C-contiguous"),
     ],
 )
