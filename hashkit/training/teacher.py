@@ -20,8 +20,9 @@ from hashkit.training.pseudo_labels import scale_rows
 
 Float32 = npt.NDArray[np.float32]
 
-N_TARGETS = 256
-_N_EIGENVECTORS = 128
+_N_TARGETS = 256
+# Taken to the power 32, smaller eigenvalues than these count for nothing.
+_N_EIGENVECTORS = 64
 _HALF_WALK = 32
 
 
@@ -31,12 +32,12 @@ def walk_coordinates(graph: sp.csr_matrix) -> Float32:
 
     Returns
     -------
-    float32 array of shape (n_rows, min(128, n_rows - 2))
+    float32 array of shape (n_rows, min(64, n_rows - 2))
     """
     n_rows = graph.shape[0]
     n_vectors = min(_N_EIGENVECTORS, n_rows - 2)
     start = np.random.default_rng(0).normal(size=n_rows).astype(np.float32)
-    values, vectors = eigsh(graph, k=n_vectors, which="LA", v0=start, tol=1e-3)
+    values, vectors = eigsh(graph, k=n_vectors, which="LA", v0=start, tol=1e-2)
     coordinates: Float32 = (vectors * np.maximum(values, 0) ** _HALF_WALK).astype(np.float32)
     return coordinates
 
@@ -60,7 +61,7 @@ def similarity_targets(projections: Float32, graphs: Sequence[sp.csr_matrix]) ->
     walks = [_centered_unit_rows(scale_rows(walk_coordinates(graph))) for graph in graphs]
     share = np.float32(1 / np.sqrt(len(graphs)))
     joint = np.concatenate([_centered_unit_rows(projections), *(share * walk for walk in walks)], axis=1)
-    axes = np.linalg.eigh((joint.T @ joint).astype(np.float64))[1][:, ::-1][:, :N_TARGETS]
+    axes = np.linalg.eigh((joint.T @ joint).astype(np.float64))[1][:, ::-1][:, :_N_TARGETS]
     targets: Float32 = joint @ axes.astype(np.float32)
     return targets
 
