@@ -64,7 +64,9 @@ def _select_mask(snapshot: Snapshot, mask: Mask, k: int | None) -> list[Selectio
 
 
 def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
-    ids = ids if is_ascending(ids) else np.unique(ids)  # then they are found in one pass
+    if not is_ascending(ids):  # if they are, they are found in one pass
+        ids = np.sort(ids)
+        ids = ids[np.append(True, ids[1:] != ids[:-1])]
     return [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(ids)]
 
 
