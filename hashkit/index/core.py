@@ -296,8 +296,9 @@ class Index:
         self._require_hamming("query_stats and max_candidates")
         queries, k, n_threads = self._check_queries(q), check_int(k, "k", 1), check_n_threads(n_threads)
         most = None if max_candidates is None else min(check_int(max_candidates, "max_candidates", 1), 2**62)
-        selections = select(self._current(), filter)
+        selections = select(self._current(), filter, k if len(queries) <= FEW_QUERIES else None)
         distances, ids, counts = search.k_nearest(selections, queries, k, n_threads, max_candidates=most, counting=True)
+        ids[distances == search.NO_DISTANCE] = -1  # where it was cut short
         return distances, ids, QueryStats.of_parts(counts, len(queries))
 
     def describe(self) -> dict[str, Any]:

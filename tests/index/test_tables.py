@@ -118,6 +118,18 @@ def test_search_cut_short_says_so():
     assert single[2] == stats.exact[0]
 
 
+@pytest.mark.parametrize("n_queries", [1, 20])
+def test_places_that_a_search_cut_short_leaves_empty(rng, n_queries):
+    codes = rng.integers(0, 256, (3000, 8), np.uint8)
+    index = hashkit.Index(codes, ids=3 * np.arange(3000), method="mih")
+    for filter in (None, rng.random(3000) < 0.5):
+        distances, ids, stats = index.query_stats(codes[:n_queries], 700, filter=filter, max_candidates=1)
+        is_empty = distances == 2**31 - 1
+        assert is_empty.any(axis=1).all()
+        assert not stats.exact.any()
+        np.testing.assert_array_equal(ids == -1, is_empty)
+
+
 @pytest.mark.parametrize("max_candidates", [0, -1, 2.5, True, "all"])
 def test_max_candidates_is_checked(max_candidates):
     index = hashkit.Index(np.zeros((3, 2), np.uint8))
