@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 _N_ITERATIONS = 50
 
-# Sizes of the neighborhoods that the network's targets come from, as multiples of n_neighbors, ascending.
-_NEIGHBORHOODS = (0.5, 1.0, 2.5)
-
 # A network needs rows to learn from and rows to be judged on; below this the linear map stays.
 _MIN_NETWORK_ROWS = 512
 _MAX_HELD_OUT = 2000
@@ -205,9 +202,7 @@ class UDHPL(NetworkHasher):
         self, values: Float32, variances: Float64, rng: np.random.Generator
     ) -> tuple[Float64, Float32]:
         """Directions for principal components (n_components, n_components), and what a network shall learn."""
-        sizes = [min(len(values) - 1, max(1, round(share * self.n_neighbors))) for share in _NEIGHBORHOODS]
-        nearest = pseudo_labels.nearest_neighbors(values, sizes[-1])
-        neighbors = nearest[:, : self.n_neighbors]
+        neighbors = pseudo_labels.nearest_neighbors(values, min(self.n_neighbors, len(values) - 1))
         graph = pseudo_labels.shared_neighbor_graph(neighbors)
         whitening = 1 / np.sqrt(variances + self.ridge * variances.mean())
         white = values * whitening.astype(np.float32)
@@ -229,8 +224,7 @@ class UDHPL(NetworkHasher):
         self.pseudo_labels_ = found.labels
         targets = values
         if self._needs_network(len(values)):
-            graphs = [pseudo_labels.shared_neighbor_graph(nearest[:, :size]) for size in sizes]
-            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graphs)
+            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graph)
         return whitening[:, None] * found.directions, targets
 
     def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
