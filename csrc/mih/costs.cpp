@@ -31,7 +31,7 @@ ScanSpeed scan_speed(Isa isa) {
   switch (isa) {
     case Isa::kAvx512:
     case Isa::kAvx512bw:
-      return {0.02, 0.038, 0.15};
+      return {0.02, 0.038, 0.1};
     case Isa::kAvx2:
       return {0.02, 0.07, 0.30};
     case Isa::kNeon:
@@ -60,10 +60,10 @@ Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
   // Rows that are looked up lie anywhere; beyond the caches a load takes longer.
   const bool beyond_cache = tables.memory() > (size_t{256} << 20);
   const double load = beyond_cache ? 18 : 9;
-  const double count = isa == Isa::kPortable ? 4 : 0.6;
+  const double count = isa == Isa::kPortable ? 4 : 0.8;
   const bool codes_beyond_cache = n * words * sizeof(uint64_t) > (size_t{24} << 20);
   const double alone_word = codes_beyond_cache ? std::max(speed.alone_word, kMemoryWord) : speed.alone_word;
-  return {isa == Isa::kPortable ? 2.0 : 1.4, load, 0.6 + count * words + (tables.compact ? load : 0),
+  return {1.5, load, 1.2 + count * words + (tables.compact ? load : 0),
           n * (tiled ? speed.tiled + speed.tiled_word * words : alone_word * words)};
 }
 

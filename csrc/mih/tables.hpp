@@ -20,8 +20,6 @@ struct Table {
   HugeArray<uint32_t> rows;
   HugeArray<uint64_t> words;     // beside each row its rearranged code, so that a bucket is a short scan; or nothing
   std::vector<double> expected;  // by distance: how many codes have the substring that far from that of a code
-
-  bool has(uint32_t key) const noexcept { return (occupied[key >> 6] >> (key & 63) & 1) != 0; }
 };
 
 struct Tables {
