@@ -69,7 +69,7 @@ py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const
   WithinRadius found;
   {
     py::gil_scoped_release release;
-    found = mih_within_radius(in, asked, radius, n_threads, nullptr);
+    found = mih_within_radius(in, asked, radius, n_threads);
   }
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));

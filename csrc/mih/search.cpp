@@ -11,7 +11,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kGroup = 16;           // queries whose loads overlap
-constexpr size_t kQueriesPerTask = 64;  // fewer are not worth a thread
+constexpr size_t kQueriesPerTask = 32;  // fewer are not worth a thread
 
 class Nearest final : public Collector {
  public:
@@ -96,7 +96,7 @@ void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end
 template <class Of, class Make, class Finish>
 void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t n_threads, int64_t max_candidates,
                const Make& make, const Finish& finish) {
-  const size_t n_first = std::min(queries.n_codes, kQueriesPerTask);
+  const size_t n_first = std::min(queries.n_codes, kGroup);
   size_t n_scanned = 0;
   const auto count = [&](size_t q, Of& collector, const QueryStats& stats) {
     n_scanned += stats.scanned ? 1 : 0;
@@ -186,11 +186,10 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
   scan_handed(in, queries, k, n_threads, distances, rows, reached, is_handed);
 }
 
-WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads, QueryStats* stats) {
+WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads) {
   const Costs costs =
       costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes));
   if (queries.n_codes == 0 || cost_of_radius(in.tables, costs, radius) > costs.scan) {
-    mark_scanned(stats, queries.n_codes);
     return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);
   }
   std::vector<std::vector<Neighbor>> found(queries.n_codes);
@@ -198,7 +197,6 @@ WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius
   probe_all<Within>(
       in, queries, costs, n_threads, kNoMaximum, [=](size_t) { return Within(radius); },
       [&](size_t q, Within& within, const QueryStats& of) {
-        if (stats != nullptr) stats[q] = of;
         is_handed[q] = of.scanned;
         if (!of.scanned) found[q] = within.take();
       });

@@ -30,6 +30,6 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
                    const int32_t* limits, int64_t max_candidates, QueryStats* stats);
 
 // The same as scan_within_radius.
-WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads, QueryStats* stats);
+WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads);
 
 }  // namespace hashkit
