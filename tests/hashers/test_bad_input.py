@@ -141,9 +141,11 @@ def test_wrong_weights_of_the_terms_are_refused(weights, error):
 
 
 INTERRUPTED = """
-import sys, time
+import signal, time
 import numpy as np
 import hashkit
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the jobs of a shell in the background ignore it
 
 def tell(report):
     print(report.epoch, flush=True)
