@@ -210,7 +210,7 @@ bool pack_float16(const uint16_t* values, size_t n_bits, uint8_t* code) noexcept
   size_t i = 0;
   for (; i + 32 <= n_bits; i += 32) {
     const __m512i v = _mm512_loadu_si512(values + i);
-    const __mmask32 is_nan = _mm512_cmpgt_epi16_mask(_mm512_and_si512(v, no_sign), infinity);
+    const auto is_nan = _mm512_cmpgt_epi16_mask(_mm512_and_si512(v, no_sign), infinity);
     store_bits(_mm512_cmpgt_epi16_mask(v, zero) & ~is_nan, code + i / 8, 4);
     nan |= is_nan;
   }

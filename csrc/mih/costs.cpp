@@ -77,6 +77,12 @@ double expected_next(const Table& table, size_t ring, double n_before) {
   return (n_before + 1) / (table.expected[ring - 1] + 1) * table.expected[ring];
 }
 
+double expected_within(const Tables& tables, int distance) {
+  double n = 0;
+  for (size_t d = 0; d < tables.expected.size() && d <= static_cast<size_t>(distance); ++d) n += tables.expected[d];
+  return n;
+}
+
 int expected_distance(const Tables& tables, double n_codes) {
   double n = 0;
   for (size_t d = 0; d < tables.expected.size(); ++d) {

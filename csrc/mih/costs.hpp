@@ -34,6 +34,9 @@ size_t n_keys_of_ring(size_t width, size_t ring);
 // query finds near it says how crowded it is further on.
 double expected_next(const Table& table, size_t ring, double n_before);
 
+// About how many codes are within a distance.
+double expected_within(const Tables& tables, int distance);
+
 // The distance within which about so many codes are expected.
 int expected_distance(const Tables& tables, double n_codes);
 

@@ -301,7 +301,9 @@ bool Probing::met_before(const Step& step, const uint64_t* words) const noexcept
   const uint8_t* rings = rings_.data() + step.rings_before;
   for (size_t j = 0; j < tables_.substrings.size(); ++j) {
     const Substring& field = tables_.substrings[j];
-    if (rings[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < rings[j]) return true;
+    // In the step's own table it is as far away as the ring.
+    if (j != step.table && rings[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < rings[j])
+      return true;
   }
   return false;
 }

@@ -11,6 +11,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kGroup = 16;           // queries whose loads overlap
+constexpr double kFound = 50;           // nanoseconds that a scan takes for a code that it finds within a radius
 constexpr size_t kQueriesPerTask = 32;  // fewer are not worth a thread
 
 class Nearest final : public Collector {
@@ -92,10 +93,10 @@ void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end
 }
 
 // The same for all queries. The first of them tell how many there will be to scan: where so few that they are scanned
-// one by one, probing may cost the others more before they are handed over.
+// one by one, which alone_costs are for, probing may cost the others more before they are handed over.
 template <class Of, class Make, class Finish>
-void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t n_threads, int64_t max_candidates,
-               const Make& make, const Finish& finish) {
+void probe_all(const Searched& in, CodesView queries, const Costs& costs, const Costs& alone_costs, size_t n_threads,
+               int64_t max_candidates, const Make& make, const Finish& finish) {
   const size_t n_first = std::min(queries.n_codes, kGroup);
   size_t n_scanned = 0;
   const auto count = [&](size_t q, Of& collector, const QueryStats& stats) {
@@ -104,8 +105,8 @@ void probe_all(const Searched& in, CodesView queries, const Costs& costs, size_t
   };
   probe_range<Of>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
   const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.kernels.isa, in.codes.n_bytes) * n_first;
-  const Costs costs_of_rest = few ? costs_of(in.kernels.isa, in.tables, false) : costs;
-  probe_range<Of>(in, queries, n_first, queries.n_codes, costs_of_rest, n_threads, max_candidates, make, finish);
+  probe_range<Of>(in, queries, n_first, queries.n_codes, few ? alone_costs : costs, n_threads, max_candidates, make,
+                  finish);
 }
 
 // Rows of a matrix of codes, copied together.
@@ -161,8 +162,9 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
                    const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
   if (k == 0 || queries.n_codes == 0) return;
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
-  const Costs costs =
-      costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes));
+  const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
+  const Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
+  const Costs costs = costs_of(in.kernels.isa, in.tables, tiled);
   const double n_met = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
   int goal = expected_distance(in.tables, n_met);
   if (limits != nullptr) goal = std::min<int>(goal, *std::max_element(limits, limits + queries.n_codes));
@@ -176,7 +178,7 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
     const int limit = limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits);
     return Nearest(k, limit, limits != nullptr);
   };
-  probe_all<Nearest>(in, queries, costs, n_threads, max_candidates, make,
+  probe_all<Nearest>(in, queries, costs, alone_costs, n_threads, max_candidates, make,
                      [&](size_t q, Nearest& nearest, const QueryStats& of) {
                        if (stats != nullptr) stats[q] = of;
                        is_handed[q] = of.scanned;
@@ -187,15 +189,19 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
 }
 
 WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads) {
-  const Costs costs =
-      costs_of(in.kernels.isa, in.tables, queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes));
+  const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
+  const double found_cost = kFound * expected_within(in.tables, radius);
+  Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
+  Costs costs = costs_of(in.kernels.isa, in.tables, tiled);
+  alone_costs.scan += found_cost;
+  costs.scan += found_cost;
   if (queries.n_codes == 0 || cost_of_radius(in.tables, costs, radius) > costs.scan) {
     return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);
   }
   std::vector<std::vector<Neighbor>> found(queries.n_codes);
   std::vector<char> is_handed(queries.n_codes);
   probe_all<Within>(
-      in, queries, costs, n_threads, kNoMaximum, [=](size_t) { return Within(radius); },
+      in, queries, costs, alone_costs, n_threads, kNoMaximum, [=](size_t) { return Within(radius); },
       [&](size_t q, Within& within, const QueryStats& of) {
         is_handed[q] = of.scanned;
         if (!of.scanned) found[q] = within.take();
