@@ -82,7 +82,8 @@ class ShardActor:
                 found = index._query_within(queries, k, limits, n_threads)
             answers.append(found)
             if found[0].shape[1] == k:  # nothing beyond the k-th can matter in the shards to come
-                limits = np.ascontiguousarray(found[0][:, -1])
+                reached = np.ascontiguousarray(found[0][:, -1])
+                limits = reached if limits is None else np.minimum(limits, reached)
         return to_plain(merge_nearest(answers, k, n_threads))
 
     def radius(self, question: list[Any]) -> list[Any]:
