@@ -40,6 +40,7 @@ def test_examples_run(rng, tmp_path, monkeypatch):
         "own_ids": np.arange(1000, 1200),
         "hex_strings": [bytes(row).hex() for row in rng.integers(0, 256, (50, 8), dtype=np.uint8)],
         "more_codes": rng.integers(0, 256, (20, 8), dtype=np.uint8),
+        "allowed_ids": np.arange(30),
         "names": [f"{number}.jpg" for number in range(200)],
         "query_codes": rng.integers(0, 256, (5, 8), dtype=np.uint8),
         "query_labels": np.arange(5),

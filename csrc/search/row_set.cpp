@@ -7,13 +7,28 @@
 namespace hashkit {
 namespace {
 
+constexpr size_t kBlock = 64, kWord = 8;
+
 // A loop of known length over words, which becomes a few vector instructions.
-template <size_t kBytes>
-bool is_zero(const uint8_t* bytes) noexcept {
-  uint64_t words[kBytes / 8], any = 0;
-  std::memcpy(words, bytes, kBytes);
+bool is_zero(const uint8_t* block) noexcept {
+  uint64_t words[kBlock / kWord], any = 0;
+  std::memcpy(words, block, kBlock);
   for (uint64_t word : words) any |= word;
   return any == 0;
+}
+
+// A bit for each byte of a block that is not zero, the first lowest.
+uint64_t bits_of(const uint8_t* block) noexcept {
+  uint64_t words[kBlock / kWord], bits = 0;
+  std::memcpy(words, block, kBlock);
+  for (size_t i = 0; i < kBlock / kWord; ++i) {
+    uint64_t word = words[i];
+    word |= word >> 4;
+    word |= word >> 2;
+    word = (word | word >> 1) & 0x0101'0101'0101'0101;
+    bits |= (word * 0x0102'0408'1020'4080) >> 56 << (kWord * i);  // the product has byte j's bit at 56 + j
+  }
+  return bits;
 }
 
 }  // namespace
@@ -38,17 +53,19 @@ void narrow_bits(const uint8_t* bits, const uint8_t* mask, size_t n_rows, uint8_
 }
 
 std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows, size_t most) {
-  constexpr size_t kBlock = 64;
   std::vector<int64_t> rows;
-  for (size_t begin = 0; begin < n_rows; begin += kBlock) {
-    const size_t end = std::min(begin + kBlock, n_rows);
-    if (end == begin + kBlock && is_zero<kBlock>(mask + begin)) continue;
-    for (size_t row = begin; row < end; ++row) {
-      if (mask[row] != 0) rows.push_back(static_cast<int64_t>(row));
+  size_t row = 0;
+  for (; row + kBlock <= n_rows; row += kBlock) {
+    if (is_zero(mask + row)) continue;  // the most by far, where few are allowed
+    for (uint64_t bits = bits_of(mask + row); bits != 0; bits &= bits - 1) {
+      rows.push_back(static_cast<int64_t>(row + static_cast<size_t>(__builtin_ctzll(bits))));
     }
     if (rows.size() > most) return std::nullopt;
   }
-  return rows;
+  for (; row < n_rows; ++row) {
+    if (mask[row] != 0) rows.push_back(static_cast<int64_t>(row));
+  }
+  return rows.size() > most ? std::nullopt : std::optional(std::move(rows));
 }
 
 void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows) noexcept {

@@ -469,6 +469,39 @@ class Index:
         codes = state.codes_of(wanted)
         return codes[0] if np.ndim(ids) == 0 else codes
 
+    def subset(self, filter: NDArray[Any]) -> Index:
+        """An index of those codes alone that `filter` lets through, under their ids: a filter to search by many times.
+
+        Parameters
+        ----------
+        filter : array
+            Which codes, as for :meth:`query`: a bool for each, or ids.
+
+        Returns
+        -------
+        index : Index
+            With a copy of the codes, and tables where this index would have them. It goes its own way: changes of one
+            are not seen by the other.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `filter` is none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hashkit
+        >>> index = hashkit.Index(np.array([[0b0000_0000], [0b0000_0001], [0b0000_0111]], dtype=np.uint8))
+        >>> index.subset(np.array([0, 2])).query(np.array([0b0000_0001], dtype=np.uint8), k=1)
+        (array([1], dtype=int32), array([0]))
+        """
+        state = self._current()
+        chosen = growth.subset(state, select(state, filter))
+        index = Index.__new__(Index)
+        index._begin(make_tables(chosen, self._policy, check_n_threads(None)), self._policy)
+        return index
+
     def add(self, codes: Codes, ids: Ids | None = None) -> Ids:
         """Add codes.
 

@@ -16,8 +16,10 @@ FEW_ROWS = 1 / 256
 """Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
 FEW_QUERIES = 8
 """For up to so many it costs less to ask a mask about the rows that are met than to read all of it."""
-N_SAMPLED = 256
-"""Entries of a mask that tell about how many are True."""
+N_SAMPLED = 512
+"""Entries of a mask that tell about how many are True; of these at least two, or few are."""
+ALLOWED_FOR_EACH = 256
+"""A mask is asked row by row if it allows so many rows for each one to be found: else too many are met in vain."""
 
 
 def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Selection]:
@@ -73,8 +75,8 @@ def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
 def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     """The rows of `part` where `mask`, which has a bool for each live row, is True."""
     about = 0 if k is None else _about(mask)
-    if k is not None and about and _native.list_rows(mask, k - 1) is None:
-        return Selection(part, max(k, about), bitmap=part.live, mask=mask)
+    if k is not None and about >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
+        return Selection(part, about, bitmap=part.live, mask=mask)
     n_rows = len(part.codes)
     if part.live is not None:
         bitmap = _native.narrow_bitmap(part.live, mask, n_rows)
@@ -86,7 +88,8 @@ def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
 def _about(mask: Mask) -> int:
     """About how many are True; 0 if few."""
     sample = mask[:: len(mask) // N_SAMPLED + 1]
-    return int(np.count_nonzero(sample) / max(1, len(sample)) * len(mask))
+    n_true = np.count_nonzero(sample)
+    return int(n_true / len(sample) * len(mask)) if n_true > 1 else 0
 
 
 def _listed(part: Part, rows: Rows) -> Selection:

@@ -16,7 +16,7 @@ import numpy as np
 
 from hashkit.codes import Codes, check_codes
 from hashkit.index.ids import MAX_ID, Ids, check_different, check_ids, is_ascending, name_some
-from hashkit.index.snapshot import Part, Snapshot
+from hashkit.index.snapshot import Part, Selection, Snapshot
 
 FOLD_RATIO = 8
 SMALL_PART = 4096
@@ -109,7 +109,13 @@ def compact(snapshot: Snapshot) -> Snapshot:
     """The same codes in one part, with nothing removed."""
     if len(snapshot.parts) == 1 and snapshot.parts[0].live is None:
         return snapshot
-    return replace(snapshot, parts=(_merge(snapshot.parts),))
+    return replace(snapshot, parts=(_merge([part.everything for part in snapshot.parts]),))
+
+
+def subset(snapshot: Snapshot, selections: list[Selection]) -> Snapshot:
+    """The selected codes of `snapshot`, in one part."""
+    none = Selection(snapshot.parts[0], 0, listed=np.empty(0, np.int64))
+    return replace(snapshot, parts=(_merge(selections or [none]),))
 
 
 def _next_ids(snapshot: Snapshot, n_codes: int) -> Ids:
@@ -133,9 +139,9 @@ def _fold(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     folded: list[Part] = []
     for part in parts:
         n_removed = len(part.codes) - part.n_live
-        folded.append(_merge((part,)) if n_removed > MAX_REMOVED * len(part.codes) else part)
+        folded.append(_merge([part.everything]) if n_removed > MAX_REMOVED * len(part.codes) else part)
         while len(folded) > 1 and _belong_together(folded[-2], folded[-1]):
-            folded[-2:] = [_merge(tuple(folded[-2:]))]
+            folded[-2:] = [_merge([each.everything for each in folded[-2:]])]
     return tuple(folded)
 
 
@@ -144,9 +150,9 @@ def _belong_together(large: Part, small: Part) -> bool:
     return n_small == 0 or n_large < FOLD_RATIO * n_small or n_large + n_small <= SMALL_PART
 
 
-def _merge(parts: tuple[Part, ...]) -> Part:
-    """The live codes of `parts` as one part."""
-    codes, ids = zip(*(part.live_codes() for part in parts), strict=True)
+def _merge(selections: list[Selection]) -> Part:
+    """The selected codes as one part."""
+    codes, ids = zip(*(selection.codes_and_ids() for selection in selections), strict=True)
     return _sorted_part(np.concatenate(codes), np.concatenate(ids))
 
 

@@ -70,6 +70,11 @@ class Part:
         """Tables of the codes, where there are any (see :mod:`hashkit.index.tables`)."""
         return self.derived.get("tables")
 
+    @property
+    def everything(self) -> Selection:
+        """All live rows."""
+        return Selection(self, self.n_live, bitmap=self.live)
+
     def ids_of(self, rows: Rows) -> Ids:
         """The ids at `rows`, an array of any shape."""
         return rows if self.ids is None else self.ids[rows]
@@ -85,13 +90,6 @@ class Part:
         if self.live is not None:
             rows[~_bits_at(self.live, rows)] = -1  # whatever bit those read that are -1 already
         return rows
-
-    def live_codes(self) -> tuple[Codes, Ids]:
-        """The codes that are not removed, and their ids, ascending."""
-        if self.live is None:
-            return self.codes, np.arange(len(self.codes)) if self.ids is None else self.ids
-        codes, rows = _native.gather_rows(self.codes, self.live, 1)
-        return codes, self.ids_of(rows)
 
     def live_ids(self) -> Ids:
         """The ids that are not removed, ascending."""
@@ -131,6 +129,15 @@ class Selection:
     listed: Rows | None = None
     mask: Mask | None = None
 
+    def codes_and_ids(self) -> tuple[Codes, Ids]:
+        """The selected codes, and their ids, ascending; there must be no mask."""
+        if self.listed is not None:
+            return self.part.codes.take(self.listed, axis=0), self.part.ids_of(self.listed)
+        if self.bitmap is None:
+            return self.part.codes, self.part.live_ids()
+        codes, rows = _native.gather_rows(self.part.codes, self.bitmap, 1)
+        return codes, self.part.ids_of(rows)
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -162,7 +169,7 @@ class Snapshot:
     @functools.cached_property
     def everything(self) -> list[Selection]:
         """All live rows, of every part that has any. Kept, since most queries ask for it; not to be changed."""
-        return [Selection(part, part.n_live, bitmap=part.live) for part in self.parts if part.n_live]
+        return [part.everything for part in self.parts if part.n_live]
 
     def locate(self, ids: Ids) -> Iterator[tuple[Part, Rows]]:
         """Every part with the row of each of `ids` in it, -1 where it is not."""

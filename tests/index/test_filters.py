@@ -41,6 +41,12 @@ def an_index(codes, method, changed):
     return index, codes, ids
 
 
+@pytest.fixture
+def small_masks_are_asked(monkeypatch):
+    monkeypatch.setattr(filters, "ALLOWED_FOR_EACH", 1)
+
+
+@pytest.mark.usefixtures("small_masks_are_asked")
 @pytest.mark.parametrize("changed", [False, True])
 @pytest.mark.parametrize("method", ["scan", "mih"])
 @pytest.mark.parametrize("kind", CODES)
@@ -66,6 +72,7 @@ def test_what_is_found_is_what_is_allowed(rng, monkeypatch, layout, kind, method
         np.testing.assert_array_equal(found[1], wanted[1])
 
 
+@pytest.mark.usefixtures("small_masks_are_asked")
 @pytest.mark.parametrize("changed", [False, True])
 def test_any_memory_layout_of_a_mask(rng, monkeypatch, changed):
     monkeypatch.setattr("hashkit.index.growth.SMALL_PART", 0)
@@ -83,6 +90,7 @@ def test_any_memory_layout_of_a_mask(rng, monkeypatch, changed):
         )
 
 
+@pytest.mark.usefixtures("small_masks_are_asked")
 def test_a_mask_is_asked_row_by_row_for_few_queries_only(rng):
     state = hashkit.Index(CODES["spread"](rng, N_CODES))._state
     mask = rng.random(N_CODES) < 0.3
@@ -90,6 +98,46 @@ def test_a_mask_is_asked_row_by_row_for_few_queries_only(rng):
     assert filters.select(state, mask, 2000)[0].mask is None  # more than are allowed: they must be counted
     assert filters.select(state, mask)[0].mask is None
     assert filters.select(state, mask)[0].n_rows == np.count_nonzero(mask)
+
+
+def test_a_mask_that_allows_few_for_each_to_be_found_is_read(rng):
+    n = 3 * filters.ALLOWED_FOR_EACH
+    state = hashkit.Index(CODES["spread"](rng, n))._state
+    assert filters.select(state, np.ones(n, np.bool_), 3)[0].mask is not None
+    assert filters.select(state, np.ones(n, np.bool_), 4)[0].mask is None
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("method", ["scan", "mih"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_subset_is_an_index_of_what_is_allowed(rng, monkeypatch, layout, method, changed):
+    monkeypatch.setattr("hashkit.index.growth.SMALL_PART", 0)
+    index, codes, ids = an_index(CODES["ties"](rng, N_CODES), method, changed)
+    mask = LAYOUTS[layout](rng, len(index))
+    for filter in (mask, rng.permutation(ids[mask])):
+        subset = index.subset(filter)
+        np.testing.assert_array_equal(subset.ids, ids[mask])
+        np.testing.assert_array_equal(subset.get(subset.ids), codes[mask])
+        for found, wanted in zip(
+            subset.query(codes[:9], 50), reference.k_nearest(codes[mask], codes[:9], 50, ids[mask]), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted, strict=True)
+        assert subset.describe()["parts"][0]["method"] == (method if mask.any() else "scan")
+
+
+def test_a_subset_goes_its_own_way(rng):
+    codes = CODES["spread"](rng, N_CODES)
+    index = hashkit.Index(codes, metric="jaccard")
+    subset = index.subset(np.arange(N_CODES) < 40)
+    assert subset.metric == "jaccard"
+    assert subset.add(codes[:1]).tolist() == [N_CODES]  # an id that the whole index never had either
+    subset.remove(3)
+    index.remove(4)
+    assert 3 in index
+    assert 4 in subset
+    assert len(subset) == 40
+    with pytest.raises(ValueError, match="filter must have shape"):
+        index.subset(np.ones(3, np.bool_))
 
 
 @pytest.mark.parametrize("n_ids", [0, 1, 2, 3, 1000])
