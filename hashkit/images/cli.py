@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -115,7 +115,8 @@ def duplicates(
     groups = opened.duplicates(radius)
     for group in groups:
         typer.echo("".join(f"{_one_line(opened.file_of(photo))}\n" for photo in group))
-    typer.echo(f"{len(groups):,} groups of {sum(map(len, groups)):,} pictures", err=True)
+    plural = "" if len(groups) == 1 else "s"
+    typer.echo(f"{len(groups):,} group{plural} of {sum(map(len, groups)):,} pictures", err=True)
 
 
 @app.command()
@@ -128,7 +129,6 @@ def explore(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name under which the page may be asked for.")
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")] = "auto",
 ) -> None:
     """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
     from hashkit.images.gallery import Gallery
@@ -138,7 +138,7 @@ def explore(
     except ImportError as error:
         raise ValueError(f"the page needs more packages: pip install 'hashkit[explore]' ({error})") from error
     serve(
-        Gallery(gallery, device=device),
+        Gallery(gallery),
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),

@@ -12,16 +12,18 @@ from hashkit.images.decoding import SUFFIXES, Stamp
 MARKER = "hashkit-gallery.json"
 
 
-def find_images(folder: str | os.PathLike[str]) -> dict[str, Stamp]:
+def find_images(folder: str | os.PathLike[str], *, unlisted: dict[str, str] | None = None) -> dict[str, Stamp]:
     """The files below `folder` whose names end as those of images do, in the order of their paths.
 
     Symbolic links are followed, after all that is there without them, and every folder is entered once: a loop ends,
     and a folder that can be reached in two ways gives its images once. Hidden files and folders are left out, and so
-    are galleries and what cannot be listed.
+    are galleries.
 
     Parameters
     ----------
     folder : path
+    unlisted : dict, optional
+        Is given the folders that could not be listed, and why.
 
     Returns
     -------
@@ -31,8 +33,8 @@ def find_images(folder: str | os.PathLike[str]) -> dict[str, Stamp]:
 
     Raises
     ------
-    FileNotFoundError, NotADirectoryError
-        If there is no such folder.
+    OSError
+        If there is no such folder, or it cannot be listed.
     """
     root = os.fspath(folder)
     if not os.path.exists(root):
@@ -41,15 +43,15 @@ def find_images(folder: str | os.PathLike[str]) -> dict[str, Stamp]:
         raise NotADirectoryError(f"{root!r} is not a folder")
     found: dict[str, Stamp] = {}
     entered: set[tuple[int, int]] = set()
-    links = [""]
+    links, failures = [""], {} if unlisted is None else unlisted
     while links:
-        inside = links.pop(0)
-        for path, stamp in _walk(root, inside, entered, links):
-            found[path] = stamp
+        found.update(_walk(root, links.pop(0), entered, links, failures))
     return dict(sorted(found.items()))
 
 
-def _walk(root: str, start: str, entered: set[tuple[int, int]], links: list[str]) -> Iterator[tuple[str, Stamp]]:
+def _walk(
+    root: str, start: str, entered: set[tuple[int, int]], links: list[str], failures: dict[str, str]
+) -> Iterator[tuple[str, Stamp]]:
     """The images below `start` that are reached without a linked folder; those are put into `links`."""
     waiting = [start]
     while waiting:
@@ -57,7 +59,10 @@ def _walk(root: str, start: str, entered: set[tuple[int, int]], links: list[str]
         try:
             facts = os.stat(os.path.join(root, inside))
             entries = sorted(os.scandir(os.path.join(root, inside)), key=lambda entry: entry.name)
-        except OSError:  # it went away, or may not be listed
+        except OSError as error:  # it went away, or may not be listed
+            if not inside:
+                raise
+            failures[inside] = error.strerror or str(error)
             continue
         if (facts.st_dev, facts.st_ino) in entered or any(entry.name == MARKER for entry in entries):
             continue

@@ -28,7 +28,9 @@ def scale_pixels(image: Image.Image) -> torch.Tensor:
     torch.Tensor of float32, shape (3, 224, 224), channels last in memory
     """
     pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-    return torch.from_numpy((pixels - 127.5) / 127.5).permute(2, 0, 1)
+    pixels -= 127.5
+    pixels /= 127.5
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 class EfficientNetFeatures(nn.Module):

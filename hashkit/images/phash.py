@@ -60,22 +60,7 @@ def dct_hash(image: Picture) -> NDArray[np.uint8]:
 
 
 def difference_hash(image: Picture) -> NDArray[np.uint8]:
-    """The 64-bit difference hash of an image, defined above.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image, path or bytes
-        A picture, a file, or the contents of one.
-
-    Returns
-    -------
-    code : uint8 array of shape (8,)
-
-    Raises
-    ------
-    ImageError, OSError
-        If it cannot be decoded or opened.
-    """
+    """The 64-bit difference hash of an image, defined above; image, code and errors are those of :func:`dct_hash`."""
     pixels = _gray(image, 9, 8)
     return np.packbits(pixels[:, 1:] > pixels[:, :-1])
 

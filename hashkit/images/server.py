@@ -67,9 +67,9 @@ class State:
 
     def remember(self, data: bytes) -> str:
         """Encode a file's contents; the key of the search."""
-        picture = read_image(data)
+        picture = read_image(data, least_side=thumbnails.ASKED_SIDE)
         row = extract_one(data, self.gallery.model)[None]
-        search = Search(self.gallery.encode(row)[0], thumbnails.shrink(picture, 2 * thumbnails.THUMBNAIL_SIDE))
+        search = Search(self.gallery.encode(row)[0], thumbnails.shrink(picture, thumbnails.ASKED_SIDE))
         key = hashlib.sha256(data).hexdigest()[:32]
         with self.lock:
             self.searches[key] = search
@@ -156,7 +156,6 @@ def _results(state: State, code: Codes, asked: views.Tile, radius: int | None) -
         asked=asked,
         tiles=views.match_tiles(matches),
         radius=shown_radius,
-        limited=radius is not None,
         n_within=gallery.count_within(code, shown_radius),
         n_bits=gallery.n_bits,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from hashkit.images.decoding import ImageError, open_image
 from hashkit.images.gallery import Gallery, Photo
 
-THUMBNAIL_SIDE, PREVIEW_SIDE = 256, 1600
+THUMBNAIL_SIDE, ASKED_SIDE, PREVIEW_SIDE = 256, 512, 1600
 
 
 def thumbnail(gallery: Gallery, photo: Photo) -> bytes:

@@ -45,7 +45,7 @@ class Report:
     learnt : bool
         Whether this run has learnt the hasher anew.
     skipped : dict of str to str
-        Files that could not be decoded, and why.
+        Files that could not be decoded and folders that could not be listed, and why.
     """
 
     n_images: int = 0
@@ -113,7 +113,8 @@ def index_folder(
         If the gallery is being indexed by somebody else.
     """
     root, target = os.path.abspath(folder), os.fspath(path)
-    files = find_images(root)
+    unlisted: dict[str, str] = {}
+    files = find_images(root, unlisted=unlisted)
     if not files:
         raise ValueError(f"there are no images in {root!r}")
     asked = {"n_bits": n_bits, "method": method, "keep_features": keep_features}
@@ -127,6 +128,7 @@ def index_folder(
         store = RowStore(os.path.join(target, ROWS))
         try:
             run = _Run(target, settings, made, files, store, random_state, progress)
+            run.report.skipped |= unlisted
             run.extract(batch_size, n_threads)
             return run.finish(refit)
         finally:

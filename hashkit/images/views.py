@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hashkit.images.decoding import ImageError, read_image
 from hashkit.images.gallery import Gallery, Match, Photo
-from hashkit.images.thumbnails import THUMBNAIL_SIDE, shrink, thumbnail
+from hashkit.images.thumbnails import ASKED_SIDE, shrink, thumbnail
 
 CHART_WIDTH, CHART_HEIGHT = 600, 200
 
@@ -77,7 +77,9 @@ def results_as_file(gallery: Gallery, source: str, matches: list[Match]) -> str:
         Tile(readable(match.photo.path), _inline(gallery, match.photo), "", match.distance, match.similarity)
         for match in matches
     ]
-    asked = Tile(readable(os.path.basename(source)), _data_url(shrink(read_image(source), 2 * THUMBNAIL_SIDE)))
+    asked = Tile(
+        readable(os.path.basename(source)), _data_url(shrink(read_image(source, least_side=ASKED_SIDE), ASKED_SIDE))
+    )
     style = jinja2.PackageLoader("hashkit.images", "static").get_source(environment(), "gallery.css")[0]
     return render("results_file.html", asked=asked, tiles=tiles, style=style, n_bits=gallery.n_bits)
 

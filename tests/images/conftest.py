@@ -1,5 +1,8 @@
 """Two real photographs, and pictures made from them."""
 
+import os
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +43,28 @@ def folder(tmp_path, crops):
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=90)
     return tmp_path / "pictures"
+
+
+@pytest.fixture
+def open_to_all():
+    """An empty folder that every user reaches, as those of pytest are not."""
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)
+        yield Path(top)
+
+
+@pytest.fixture
+def as_nobody():
+    """A context in which the superuser's rights are put aside."""
+
+    @contextmanager
+    def as_nobody():
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(before)
+
+    return as_nobody

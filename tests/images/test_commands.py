@@ -89,7 +89,7 @@ def test_duplicates_are_printed_in_groups(run, indexed):
     run("index", indexed, "-o", "g", "--quiet")
     code, output, errors = run("duplicates", "g", "-r", 0)
     assert (code, output) == (0, f"{indexed}/again.jpg\n{indexed}/flower/01.jpg\n\n")
-    assert errors == "1 groups of 2 pictures\n"
+    assert errors == "1 group of 2 pictures\n"
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,51 @@ def test_without_pillow_the_extra_is_named(run, monkeypatch):
     assert (code, errors) == (1, "error: pictures need more packages: pip install 'hashkit[images]'\n")
 
 
+def test_ctrl_c_is_told_and_gone_on_from(run, folder, monkeypatch):
+    from hashkit.images.row_store import RowStore
+
+    def interrupted(store, batch):
+        put(store, batch)
+        raise KeyboardInterrupt
+
+    put = RowStore.put
+    monkeypatch.setattr(RowStore, "put", interrupted)
+    code, _, errors = run("index", folder, "-o", "g", "--model", "dct", "--quiet")
+    assert (code, errors) == (130, "stopped; what was done is kept: start the same command again to go on\n")
+    assert run("query", "g", folder / "temple/04.jpg")[2].endswith("has not come to an end: start it again\n")
+    monkeypatch.undo()
+    os.chdir(folder.parent)
+    assert run("index", folder, "-o", "g", "--quiet")[:2] == (
+        0,
+        "g: 12 pictures (12 new, 0 changed, 0 gone, 0 skipped)\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
+def test_odd_names_are_printed_on_one_line(run, folder, crops, tmp_path):
+    for name in (b"two words.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "\u00fc\u6f22.jpg".encode()):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            crops[30].save(file, "JPEG")
+    run("index", folder, "-o", "g", "--model", "dct", "--quiet")
+    code, output, _ = run("query", "g", folder / "two words.jpg", "-k", 4, "--html", "out.html")
+    names = ["new\\nline.jpg", "two words.jpg", "\u00fc\u6f22.jpg", "\\udcff\\udcfe.jpg"]
+    assert (code, output.splitlines()) == (0, [f"0\t{folder}/{name}" for name in names])
+    assert "\ufffd\ufffd.jpg" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert run("duplicates", "g")[1].splitlines()[:4] == [f"{folder}/{name}" for name in names]
+
+
+EXPLORE = """
+import signal
+from hashkit.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the jobs of a shell in the background ignore it
+main()
+"""
+
+
 @NEEDS_EXPLORE
 def test_explore_serves_until_it_is_interrupted(indexed, tmp_path):
-    program = "from hashkit.cli import main; main()"
-    command = [sys.executable, "-c", program, "images", "explore", "g"]
+    command = [sys.executable, "-c", EXPLORE, "images", "explore", "g"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": SOURCE}
     ) as run:

@@ -83,6 +83,18 @@ def test_bad_files_are_skipped_with_their_reasons(folder):
     assert result.skipped[str(folder / "cut.jpg")].startswith("it is damaged: ")
 
 
+def test_files_that_cannot_be_read_are_skipped(open_to_all, as_nobody, crops):
+    for name in ("a.png", "private.png"):
+        crops[0].save(open_to_all / name)
+    (open_to_all / "private.png").chmod(0)
+    with as_nobody():
+        result = extract([open_to_all / "a.png", open_to_all / "private.png"], "dct")
+    assert result.paths == [str(open_to_all / "a.png")]
+    assert result.skipped == {str(open_to_all / "private.png"): "Permission denied"}
+    broken = "/proc/self/mem"  # a regular file whose first bytes cannot be read
+    assert extract([broken], "dct").skipped == {broken: "it is damaged: [Errno 5] Input/output error"}
+
+
 def test_nothing_to_extract(folder):
     assert len(extract([], "dct").features) == 0
     assert len(extract([folder / "none.jpg"], "difference").features) == 0

@@ -57,6 +57,18 @@ def test_odd_names(tmp_path):
     assert {os.fsencode(path) for path in find_images(tmp_path)} == set(names)
 
 
+def test_folders_that_cannot_be_listed_are_named(open_to_all, as_nobody):
+    touch(open_to_all / "a.jpg")
+    touch(open_to_all / "private/b.jpg")
+    (open_to_all / "private").chmod(0)
+    unlisted = {}
+    with as_nobody():
+        assert list(find_images(open_to_all, unlisted=unlisted)) == ["a.jpg"]
+        with pytest.raises(PermissionError):
+            find_images(open_to_all / "private")
+    assert unlisted == {"private": "Permission denied"}
+
+
 def test_no_folder(tmp_path):
     assert find_images(tmp_path) == {}
     with pytest.raises(FileNotFoundError, match="there is no folder"):
