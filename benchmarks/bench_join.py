@@ -46,19 +46,6 @@ def scan_only(monkeypatch):
     return lambda: monkeypatch.setattr(joins._native, "bucket_tables", lambda *_: None)
 
 
-@pytest.fixture
-def tell(full, capsys):
-    """A function that tells a figure, and at full size holds it to its bar."""
-
-    def check(what, figure, bar, unit):
-        of_bar = "" if bar is None else f" (bar: {bar:g} {unit})"
-        with capsys.disabled():
-            print(f"\n{what}: {figure:.3g} {unit}{of_bar}", end="")  # noqa: T201
-        assert not full or bar is None or figure <= bar, what
-
-    return check
-
-
 def seconds(work):
     """CPU time, the best of three where it is short."""
     best = float("inf")
@@ -88,7 +75,7 @@ def assert_all_pairs(codes, radius):
     np.testing.assert_array_equal(found[2], distances[left, right])
 
 
-def test_memory(full, tell):
+def test_memory(full, hold):
     """Pairs are handed out in blocks: however many there are, the peak hardly grows. Comes before what needs more."""
     codes = np.zeros((N_EQUAL[full], 8), np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -96,22 +83,22 @@ def test_memory(full, tell):
     assert n_pairs == len(codes) * (len(codes) - 1) // 2
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     in_all = n_pairs * 20 / 2**20
-    tell(f"memory for {n_pairs:,} pairs, {in_all:,.0f} MiB in all, at its peak", grown, 200, "MiB")
+    hold(f"memory for {n_pairs:,} pairs, {in_all:,.0f} MiB in all, at its peak", grown, 200, "MiB")
 
 
-def test_pairs(case, tell):
+def test_pairs(case, hold):
     kind, n_bits, n_codes, radius, bar = case
     codes, _ = workload(kind, n_bits, n_codes)
     assert_all_pairs(codes[:6000], radius)
     index, found = hashkit.Index(codes, method="scan"), []
     taken = seconds(lambda: found.append(count(index.pairs(radius, n_threads=1))))
     title = f"{kind}, {n_codes:,} x {n_bits} bits, r = {radius}"
-    tell(f"pairs, {title}: {found[0]:,} pairs", taken, bar, "s")
+    hold(f"pairs, {title}: {found[0]:,} pairs", taken, bar, "s")
     taken = seconds(lambda: index.groups(radius, n_threads=1))
-    tell(f"groups, {title}", taken, None, "s")
+    hold(f"groups, {title}", taken, None, "s")
 
 
-def test_pairs_of_two_sets(case, tell):
+def test_pairs_of_two_sets(case, hold):
     kind, n_bits, n_codes, radius, _ = case
     codes, _ = workload(kind, n_bits, n_codes)
     one, other, found = (
@@ -120,11 +107,11 @@ def test_pairs_of_two_sets(case, tell):
         [],
     )
     taken = seconds(lambda: found.append(count(one.pairs(radius, other, n_threads=1))))
-    tell(f"pairs of {len(one):,} and {len(other):,}, {kind}, {n_bits} bits: {found[0]:,} pairs", taken, None, "s")
+    hold(f"pairs of {len(one):,} and {len(other):,}, {kind}, {n_bits} bits: {found[0]:,} pairs", taken, None, "s")
 
 
 @pytest.mark.parametrize("n_bits", [64, 128])
-def test_by_scan(n_bits, full, scan_only, tell):
+def test_by_scan(n_bits, full, scan_only, hold):
     """Each pair once: half of what it costs to ask for the nearest of every code."""
     n = SCANNED[full] if n_bits == 64 else SCANNED[full] // 5
     codes, queries = (part[:n] for part in workload("clustered", n_bits, max(n, SMALL[0][2])))
@@ -134,19 +121,19 @@ def test_by_scan(n_bits, full, scan_only, tell):
     scan_only()
     taken = seconds(lambda: found.append(count(index.pairs(2, n_threads=1))))
     assert found[0] == expected
-    tell(f"by scan, {n:,} x {n_bits} bits, {expected:,} pairs", taken / (n * per_query / 2), 1, "x half the queries")
+    hold(f"by scan, {n:,} x {n_bits} bits, {expected:,} pairs", taken / (n * per_query / 2), 1, "x half the queries")
 
 
-def test_equal_codes_cost_no_more_than_a_scan(full, scan_only, tell):
+def test_equal_codes_cost_no_more_than_a_scan(full, scan_only, hold):
     index = hashkit.Index(np.zeros((N_EQUAL[full], 8), np.uint8), method="scan")
     taken = seconds(lambda: count(index.pairs(2, n_threads=1)))
     scan_only()
-    tell("all codes equal", taken / seconds(lambda: count(index.pairs(2, n_threads=1))), 1.15, "x by scan")
+    hold("all codes equal", taken / seconds(lambda: count(index.pairs(2, n_threads=1))), 1.15, "x by scan")
 
 
-def test_tables(case, tell):
+def test_tables(case, hold):
     kind, n_bits, n_codes, radius, _ = case
     codes, _ = workload(kind, n_bits, n_codes)
     tables = _native.bucket_tables(codes, n_bits, 0, radius, 1)
     size = sum(array.nbytes for array in tables) / n_codes
-    tell(f"tables of {kind}, {n_codes:,} x {n_bits} bits, r = {radius}", size, None, "bytes per code")
+    hold(f"tables of {kind}, {n_codes:,} x {n_bits} bits, r = {radius}", size, None, "bytes per code")

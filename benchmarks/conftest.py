@@ -19,6 +19,7 @@ NOTES = pytest.StashKey[list]()
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="sizes for the record: minutes and gigabytes")
     parser.addoption("--pictures", metavar="FOLDER", help="photographs for the benchmark of images")
+    parser.addoption("--kept", metavar="FOLDER", help="where the benchmark of images keeps its galleries")
 
 
 def pytest_configure(config):
@@ -67,6 +68,19 @@ def full(pytestconfig):
 
 
 @pytest.fixture
+def hold(full, capsys):
+    """A function that tells a figure, and at full size holds it to its bar, if there is one."""
+
+    def check(what, figure, bar, unit, *, at_least=False):
+        of_bar = "" if bar is None else f" (bar: {bar:g} {unit})"
+        with capsys.disabled():
+            print(f"\n{what}: {figure:.3g} {unit}{of_bar}", end="")  # noqa: T201
+        assert not full or bar is None or (figure >= bar if at_least else figure <= bar), what
+
+    return check
+
+
+@pytest.fixture
 def record(pytestconfig, benchmark):
     """A function that times work for so many queries and keeps its best time per query for the closing table."""
 
@@ -79,7 +93,7 @@ def record(pytestconfig, benchmark):
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def note(pytestconfig):
     """A function that keeps a line for the end of the run."""
     return pytestconfig.stash[NOTES].append

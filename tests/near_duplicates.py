@@ -18,17 +18,17 @@ def retouched(picture, number):
     return picture.crop((width // 50, height // 50, width - width // 50, height - height // 50))
 
 
-def write_folder(folder, pictures, n_pictures, n_pairs):
+def write_folder(folder, pictures, n_pictures, n_pairs, n_copied=None):
     """Write a folder of `n_pictures`, `n_pairs` of them retouched copies; give each copy's name and its partner's.
 
-    `pictures` is a function from a number to a picture; the pairs are spread over all of them.
+    `pictures` is a function from a number to a picture; the pairs are spread over the first `n_copied`, or all of them.
     """
     folder.mkdir(parents=True)
     n_originals = n_pictures - n_pairs
     for number in range(n_originals):
         pictures(number).save(folder / f"{number:05}.jpg", quality=92)
     pairs = {}
-    for number, original in enumerate(np.linspace(0, n_originals - 1, n_pairs).astype(int).tolist()):
+    for number, original in enumerate(np.linspace(0, (n_copied or n_originals) - 1, n_pairs).astype(int).tolist()):
         name = f"copy-{number:03}.jpg"
         retouched(pictures(original), number).save(folder / name, quality=85)
         pairs[name] = f"{original:05}.jpg"

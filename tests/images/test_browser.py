@@ -2,7 +2,6 @@
 
 import base64
 import shutil
-import threading
 
 import pytest
 
@@ -11,6 +10,7 @@ pytest.importorskip("PIL", reason="needs the extra images")
 pytest.importorskip("fastapi", reason="needs the extra explore")
 pytest.importorskip("selenium", reason="needs the extra pages")
 
+from page_server import serving
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -18,7 +18,6 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from hashkit.images import Gallery, index_folder
-from hashkit.images.server import serve
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = [
@@ -60,19 +59,8 @@ def gallery(tmp_path_factory, crops):
 
 @pytest.fixture(scope="module")
 def site(gallery):
-    ready, made = threading.Event(), []
-
-    def started(address, server):
-        made.extend([address, server])
-        ready.set()
-
-    thread = threading.Thread(target=serve, args=(gallery,), kwargs={"started": started})
-    thread.start()
-    assert ready.wait(30)
-    address, server = made
-    yield address.rstrip("/")
-    server.should_exit = True
-    thread.join(30)
+    with serving(gallery) as running:
+        yield running.address.rstrip("/")
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,10 @@
 """The page's server: what it shows, and what it refuses to whom."""
 
-import http.client
 import io
 import os
 import re
 import shutil
 import socket
-import threading
-from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +15,8 @@ from PIL import Image
 from hashkit.images import Gallery, index_folder
 
 pytest.importorskip("fastapi", reason="needs the extra explore")
+
+from page_server import ask, serving
 
 from hashkit.images import server
 
@@ -42,52 +40,16 @@ def gallery(pictures):
     return Gallery(pictures.parent / "g")
 
 
-def serving(gallery, **options):
-    """Run a server in a thread; gives its address, and how to stop it."""
-    ready = threading.Event()
-    running = SimpleNamespace()
-
-    def started(address, uvicorn_server):
-        running.address, running.server = address, uvicorn_server
-        ready.set()
-
-    running.thread = threading.Thread(target=server.serve, args=(gallery,), kwargs={**options, "started": started})
-    running.thread.start()
-    assert ready.wait(30)
-    running.port = urlsplit(running.address).port
-    return running
-
-
-def stop(running):
-    running.server.should_exit = True
-    running.thread.join(30)
-    assert not running.thread.is_alive()
-
-
 @pytest.fixture(scope="module")
 def site(gallery):
-    running = serving(gallery)
-    yield running
-    stop(running)
+    with serving(gallery) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def guarded(gallery):
-    running = serving(gallery, host="0.0.0.0", hosts=("gallery.example",))
-    yield running
-    stop(running)
-
-
-def ask(running, path, *, method="GET", body=None, **headers):
-    """One request, exactly as written: a client's library would tidy the path."""
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
-    headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        connection.request(method, path, body=body, headers=headers)
-        answer = connection.getresponse()
-        return SimpleNamespace(status=answer.status, headers=answer.headers, data=answer.read())
-    finally:
-        connection.close()
+    with serving(gallery, host="0.0.0.0", hosts=("gallery.example",)) as running:
+        yield running
 
 
 def text(answer):
