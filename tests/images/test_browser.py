@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,14 @@ pytest.importorskip("fastapi", reason="needs the extra explore")
 pytest.importorskip("selenium", reason="needs the extra pages")
 
 from page_server import serving
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from hashkit import datasets
 from hashkit.images import Gallery, index_folder
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -33,6 +36,8 @@ OPTIONS = [
 ]
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+
+KINDS = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 
 # What a person's hand does, as the page sees it: files cannot be dragged into a browser without a screen.
 DROP_FILE = """
@@ -184,6 +189,27 @@ def test_pages_and_duplicates(browser, site):
     names = [name.text for name in browser.find_elements(By.CSS_SELECTOR, ".group .name")]
     assert "copy.jpg" in names
     assert "03.jpg" in names
+
+
+@pytest.mark.skipif(not Path(datasets.FASHION_MNIST).is_dir(), reason="needs Debian's dataset-fashion-mnist")
+def test_a_screenshot(browser, tmp_path):
+    """The picture of docs/images.md is what this test writes."""
+    clothes = datasets.fashion_mnist()
+    for number, (pixels, label) in enumerate(zip(clothes.images[:1500], clothes.labels, strict=False)):
+        path = tmp_path / "clothes" / KINDS[label] / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - pixels).resize((224, 224), Image.Resampling.BICUBIC).save(path)
+    index_folder(tmp_path / "clothes", tmp_path / "g", model="dct")
+    gallery = Gallery(tmp_path / "g")
+    boot = next(id for id, photo in gallery.photos.items() if photo.path.startswith("ankle boot/"))
+    with serving(gallery) as running:
+        browser.get(f"{running.address}neighbors/{boot}")
+        shown = "return [...document.images].every((i) => i.getBoundingClientRect().top > 900 || i.naturalWidth > 0)"
+        wait(browser, lambda: browser.execute_script(shown))
+        browser.save_screenshot(str(tmp_path / "explore.png"))
+    with Image.open(tmp_path / "explore.png") as picture:
+        assert picture.width == 1280
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 100  # the gray of clothes, and the accent's color
 
 
 def test_a_phone_s_width(browser, site):
