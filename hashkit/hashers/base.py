@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
-from hashkit.hashers.features import Float32, Float64, as_array, block_rows, row_norms, to_float32
+from hashkit.hashers.features import Float32, Float64, as_array, block_rows, rows_and_norms, to_float32
 
 if TYPE_CHECKING:
     from hashkit.hashers.report import HasherReport
@@ -196,10 +196,11 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         A matrix product adds in an order that depends on the shape of the batch, the library and its threads, so a
         value within rounding of zero could change sign. Such values, a few in ten thousand, are computed again.
         """
-        block = to_float32(X[start:stop], range(start, len(X)))
-        norms = np.ones(len(block), dtype=np.float32)
         if self.normalize:
-            block, norms = row_norms(block)
+            block, norms = rows_and_norms(X[start:stop], range(start, len(X)))
+        else:
+            block = to_float32(X[start:stop], range(start, len(X)))
+            norms = np.ones(len(block), dtype=np.float32)
         values = self._scores(block, norms)
         doubtful = np.flatnonzero(np.abs(values) <= self._score_error(block, norms))
         rows, bits = np.divmod(doubtful, self.n_bits)

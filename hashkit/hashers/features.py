@@ -11,8 +11,10 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-# A block of float32 rows of about 4 MiB: large enough for the matrix product, small enough for the cache.
-_BLOCK_VALUES = 2**20
+# A block of float32 rows of at most 16 MiB: the threads of a matrix product meet once a block, and wait long for each
+# other on a busy machine; what comes after the product still finds the block in the last cache.
+_BLOCK_VALUES = 2**22
+_MAX_BLOCK_ROWS = 8192
 
 
 def as_array(X: Any) -> Any:
@@ -26,7 +28,7 @@ def as_array(X: Any) -> Any:
 
 def block_rows(n_features: int) -> int:
     """How many rows make a block."""
-    return max(64, _BLOCK_VALUES // max(1, n_features))
+    return max(64, min(_MAX_BLOCK_ROWS, _BLOCK_VALUES // max(1, n_features)))
 
 
 def to_float32(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | range) -> Float32:
@@ -46,15 +48,29 @@ def to_float32(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | rang
         If a row holds NaN, an infinity, or a value that float32 cannot hold.
     """
     # The sum of squares is finite unless a value is not, or is huge: only those blocks pay for the exact test.
+    block = _as_float32(rows)
     with np.errstate(over="ignore", invalid="ignore"):
-        block = np.ascontiguousarray(rows, dtype=np.float32)
         suspicious = not np.isfinite(np.vdot(block, block))
     if suspicious:
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            row = row_numbers[int(np.argmin(finite))]
-            raise ValueError(f"X must be finite, but row {row} holds NaN, inf or a value beyond float32")
+        _refuse_non_finite(block, row_numbers)
     return block
+
+
+def rows_and_norms(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | range) -> tuple[Float32, Float32]:
+    """
+    Rows as float32, refused like `to_float32` does, and their norms: both found in one pass over the rows.
+
+    Returns
+    -------
+    block, norms
+        As `row_norms` gives them.
+    """
+    block = _as_float32(rows)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", block, block)
+    if not squares.max(initial=0) < np.inf:
+        _refuse_non_finite(block, row_numbers)
+    return _scaled_norms(block, squares)
 
 
 def row_norms(block: Float32) -> tuple[Float32, Float32]:
@@ -63,6 +79,11 @@ def row_norms(block: Float32) -> tuple[Float32, Float32]:
 
     A row whose squares float32 cannot hold comes back multiplied by a power of two, in a copy of the block.
 
+    Parameters
+    ----------
+    block : float32 array of shape (n_rows, n_features)
+        Finite rows.
+
     Returns
     -------
     block : float32 array of shape (n_rows, n_features)
@@ -70,6 +91,23 @@ def row_norms(block: Float32) -> tuple[Float32, Float32]:
     """
     with np.errstate(over="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", block, block)
+    return _scaled_norms(block, squares)
+
+
+def _as_float32(rows: npt.NDArray[Any]) -> Float32:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def _refuse_non_finite(block: Float32, row_numbers: npt.NDArray[np.int64] | range) -> None:
+    finite = np.isfinite(block).all(axis=1)
+    if not finite.all():
+        row = row_numbers[int(np.argmin(finite))]
+        raise ValueError(f"X must be finite, but row {row} holds NaN, inf or a value beyond float32")
+
+
+def _scaled_norms(block: Float32, squares: Float32) -> tuple[Float32, Float32]:
+    """Norms from the sums of squares, and the block, where float32 could not hold them all, with those rows scaled."""
     odd = np.flatnonzero(~((squares > 1e-24) & (squares < 1e24)))
     odd = odd[block[odd].any(axis=1)]
     if len(odd):

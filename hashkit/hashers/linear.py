@@ -47,9 +47,10 @@ class LinearHasher(Hasher):
 
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         # A sum of d products is off by at most d u sum|x_i w_i| <= d u |x||w| (Higham 2002, section 3.1), in any order;
-        # four more roundings stand for the offset and its norm.
+        # four more roundings stand for the offset and its norm. One bound a row, that of the longest w, is compared
+        # faster than one a value.
         lengths = np.linalg.norm(self.weights_.astype(np.float64), axis=0) + np.abs(self.offsets_)
-        factor = ((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths).astype(np.float32)
+        factor = np.float32((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths.max())
         if not self.normalize:
             norms = np.sqrt(np.einsum("ij,ij->i", block, block))
         bound: Float32 = norms[:, None] * factor
