@@ -39,6 +39,9 @@ _MIN_EXCESS_MODULARITY = 0.05
 # With fewer rows a half says little, and clusters are trusted.
 _MIN_STABILITY_ROWS = 256
 
+# A second graph for the network's teacher, of fewer neighbors: the share of `n_neighbors`.
+_FEWER_NEIGHBORS = 0.5
+
 _CANDIDATES = ("linear", "refined", "network")
 
 
@@ -224,7 +227,10 @@ class UDHPL(NetworkHasher):
         self.pseudo_labels_ = found.labels
         targets = values
         if self._needs_network(len(values)):
-            targets = teacher.similarity_targets(white @ found.directions.astype(np.float32), graph)
+            fewer = neighbors[:, : max(1, round(_FEWER_NEIGHBORS * self.n_neighbors))]
+            graphs = (graph, pseudo_labels.shared_neighbor_graph(fewer))
+            projections = white @ found.directions.astype(np.float32)
+            targets = teacher.similarity_targets(projections, graphs, teacher.walk_length(n_clusters))
         return whitening[:, None] * found.directions, targets
 
     def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:

@@ -36,13 +36,23 @@ def test_neighbors_come_nearest_first():
 
 def test_targets_are_alike_within_a_kind():
     X, labels = kinds()
-    graph = pseudo_labels.shared_neighbor_graph(pseudo_labels.nearest_neighbors(X, 20))
-    targets = teacher.similarity_targets(X, graph)
-    assert targets.shape == (240, 12 + 128)
+    nearest = pseudo_labels.nearest_neighbors(X, 20)
+    graphs = [pseudo_labels.shared_neighbor_graph(nearest[:, :k]) for k in (10, 20)]
+    targets = teacher.similarity_targets(X, graphs, teacher.walk_length(4))
+    assert targets.shape == (240, 12 + 2 * 128)
+    # Projections and walks count alike, however many graphs there are.
+    assert np.allclose(np.linalg.norm(targets[:, :12], axis=1), 1, atol=1e-5)
+    assert np.allclose(np.linalg.norm(targets[:, 12:], axis=1), 1, atol=1e-5)
     unit = targets / np.linalg.norm(targets, axis=1, keepdims=True)
     same = labels[:, None] == labels
     assert (unit @ unit.T)[same].mean() > 0.7
     assert (unit @ unit.T)[~same].mean() < 0
+
+
+def test_walks_are_shorter_where_there_are_more_clusters():
+    lengths = [teacher.walk_length(2**i) for i in range(1, 12)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (32, 16)
 
 
 def test_clusters_fit_the_graph_better_than_a_cloud_does():
