@@ -1,9 +1,9 @@
 #include "mih/search.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "parallel/parallel_for.hpp"
+#include "search/gather.hpp"
 #include "search/scan_loops.hpp"
 #include "search/top_k.hpp"
 
@@ -109,22 +109,6 @@ void probe_all(const Searched& in, CodesView queries, const Costs& costs, const 
                   finish);
 }
 
-// Rows of a matrix of codes, copied together.
-class Gathered {
- public:
-  Gathered(CodesView codes, const std::vector<size_t>& rows) : bytes_(rows.size() * codes.n_bytes) {
-    for (size_t i = 0; i < rows.size(); ++i) {
-      std::memcpy(bytes_.data() + i * codes.n_bytes, codes.row(rows[i]), codes.n_bytes);
-    }
-    view_ = {bytes_.data(), rows.size(), codes.n_bytes};
-  }
-  CodesView view() const noexcept { return view_; }
-
- private:
-  std::vector<uint8_t> bytes_;
-  CodesView view_;
-};
-
 void mark_scanned(QueryStats* stats, size_t n_queries) {
   if (stats == nullptr) return;
   for (size_t q = 0; q < n_queries; ++q) stats[q].scanned = true;
@@ -145,7 +129,7 @@ void scan_handed(const Searched& in, CodesView queries, size_t k, size_t n_threa
     handed.limits.push_back(limits[q]);
   }
   if (handed.queries.empty()) return;
-  const Gathered asked(queries, handed.queries);
+  const GatheredCodes asked(queries, handed.queries);
   std::vector<int32_t> found(handed.queries.size() * k);
   std::vector<int64_t> found_rows(handed.queries.size() * k);
   scan_k_nearest(in.kernels, in.codes, in.allowed, asked.view(), k, n_threads, found.data(), found_rows.data(),
@@ -211,7 +195,7 @@ WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius
     if (is_handed[q]) handed.push_back(q);
   }
   if (!handed.empty()) {
-    const Gathered asked(queries, handed);
+    const GatheredCodes asked(queries, handed);
     const WithinRadius scanned = scan_within_radius(in.kernels, in.codes, in.allowed, asked.view(), radius, n_threads);
     for (size_t i = 0; i < handed.size(); ++i) {
       for (auto at = static_cast<size_t>(scanned.offsets[i]); at < static_cast<size_t>(scanned.offsets[i + 1]); ++at) {

@@ -1,8 +1,6 @@
 #include "search/gather.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
 
 #include "parallel/parallel_for.hpp"
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "parallel/parallel_for.hpp"
+#include "search/gather.hpp"
 #include "search/scan_loops.hpp"
 #include "search/top_k.hpp"
 
@@ -159,14 +159,10 @@ void guess_limits(const Request& request, const std::vector<uint8_t>& sampled, s
 
 // Some queries without a guess.
 void scan_some(const Request& request, const std::vector<size_t>& some, size_t n_threads) {
-  const size_t n_bytes = request.codes.n_bytes;
-  std::vector<uint8_t> gathered(some.size() * n_bytes);
+  const GatheredCodes asked(request.queries, some);
   std::vector<int> limits;
-  for (size_t i = 0; i < some.size(); ++i) {
-    std::memcpy(gathered.data() + i * n_bytes, request.queries.row(some[i]), n_bytes);
-    limits.push_back(request.limit(some[i]));
-  }
-  const Lists nearest = find_nearest(request, {gathered.data(), some.size(), n_bytes}, 0, limits, n_threads);
+  for (size_t q : some) limits.push_back(request.limit(q));
+  const Lists nearest = find_nearest(request, asked.view(), 0, limits, n_threads);
   for (size_t i = 0; i < some.size(); ++i) request.write(some[i], nearest[i]);
 }
 
