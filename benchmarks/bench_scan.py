@@ -198,6 +198,24 @@ def test_against_faiss(case, sets, machine, full, note):
         assert peer_one / one >= one_bar or limit * one_bar > peer_one
 
 
+def test_small_batches(full, note):
+    """Eight queries pass over the codes together, piece by piece: of many codes these are read from memory once."""
+    codes, queries = workload(64, 10_000_000 if full else 200_000, 1000 if full else 100)
+    index, few = hashkit.Index(codes, method="scan"), queries[:8]
+    alone = [index.query(query, k=K, n_threads=1) for query in few]
+    np.testing.assert_array_equal(index.query(few, k=K)[1], np.stack([ids for _, ids in alone]))
+    one, eight = medians_in_turn(
+        [lambda: [index.query(q, k=K, n_threads=1) for q in few], lambda: index.query(few, k=K, n_threads=1)], 5
+    )
+    by_radius = gain(lambda n: index.radius(few, 10, n_threads=n), 5)
+    note(
+        f"{len(codes):,} x 64: eight queries in one call take {eight / one:.2f} of the time of eight calls; "
+        f"by radius two threads are {by_radius:.2f} times as fast as one"
+    )
+    if full:
+        assert eight < one
+
+
 def test_radius_takes_as_long_as_nearest(full, note):
     """Against as many nearest neighbors as the radius finds on average, at least ten."""
     codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)

@@ -73,19 +73,19 @@ struct Request {
 };
 
 // How many threads share the rows of a call; 1 where its queries are shared instead, being enough for every thread.
-size_t threads_for(const Request& request, size_t n_threads) {
-  const size_t n_bytes = request.codes.n_codes * request.codes.n_bytes, n_queries = request.queries.n_codes;
-  if (n_queries >= n_threads * kQueriesPerTask || n_queries * request.k > kMostShared) return 1;
+size_t threads_sharing(CodesView codes, size_t n_queries, size_t n_threads) {
+  const size_t n_bytes = codes.n_codes * codes.n_bytes;
+  if (n_queries >= n_threads * kQueriesPerTask) return 1;
   return std::max<size_t>(1, std::min({n_threads, n_bytes * n_queries / kBytesPerThread, n_bytes / kBytesPerPiece}));
 }
 
-// How many rows a thread takes at a time. A piece costs as much as a few hundred rows of it for queries in tiles.
-size_t rows_per_piece(const Request& request, size_t n_queries, size_t n_threads) {
-  const CodesView codes = request.codes;
-  if (n_threads == 1) return codes.n_codes;
+// How many rows a thread takes at a time. A piece costs as much as a few hundred rows of it for queries in tiles; over
+// rows as they are, a piece stays in cache while several queries pass over it.
+size_t rows_per_piece(const KernelTable& kernels, CodesView codes, size_t n_queries, size_t n_threads) {
+  const bool tiled = n_queries >= few_queries(kernels.isa, codes.n_bytes);
+  if (n_threads == 1 && (tiled || n_queries == 1)) return codes.n_codes;
   const size_t least = std::max<size_t>(kRowBlock, kBytesPerPiece / codes.n_bytes);
-  if (n_queries < few_queries(request.kernels.isa, codes.n_bytes)) return least;
-  return std::max(least, codes.n_codes / (kPiecesPerThread * n_threads));
+  return tiled ? std::max(least, codes.n_codes / (kPiecesPerThread * n_threads)) : least;
 }
 
 using Lists = std::vector<std::vector<Neighbor>>;  // of neighbors, one for each query
@@ -114,7 +114,7 @@ Lists join_parts(std::vector<std::vector<TopK>>& parts, size_t k, size_t n_queri
 Lists find_nearest(const Request& request, CodesView queries, size_t first, const std::vector<int>& limits,
                    size_t n_threads) {
   const CodesView codes = request.codes;
-  const size_t piece = rows_per_piece(request, limits.size(), n_threads);
+  const size_t piece = rows_per_piece(request.kernels, codes, limits.size(), n_threads);
   std::vector<std::vector<TopK>> parts(n_threads);
   std::atomic<size_t> next{0};
   parallel_for(n_threads, n_threads, [&](size_t part) {
@@ -185,9 +185,8 @@ void scan_range(const Request& request, const std::vector<uint8_t>& sample, size
 
 struct RadiusVisitor {
   RowSet allowed;
-  size_t first;
   int radius;
-  std::vector<std::vector<Neighbor>>& found;  // by query, of the whole call
+  Lists& found;  // of all queries
 
   bool go_on() const noexcept { return true; }
   int limit(size_t) const noexcept { return radius; }
@@ -239,7 +238,8 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
   if (k == 0) return;
   const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
   const std::vector<uint8_t> sample = sample_codes(request);
-  const size_t n_sharing = threads_for(request, n_threads);
+  const bool fits = queries.n_codes * k <= kMostShared;
+  const size_t n_sharing = fits ? threads_sharing(codes, queries.n_codes, n_threads) : 1;
   const size_t step = n_sharing > 1 ? kQueriesPerTask : queries_per_task(queries.n_codes, n_threads);
   parallel_for((queries.n_codes + step - 1) / step, n_sharing > 1 ? 1 : n_threads, [&](size_t task) {
     scan_range(request, sample, task * step, std::min((task + 1) * step, queries.n_codes), n_sharing);
@@ -248,14 +248,25 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
 
 WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
                                 int radius, size_t n_threads) {
-  std::vector<std::vector<Neighbor>> found(queries.n_codes);
-  const size_t step = queries_per_task(queries.n_codes, n_threads);
-  parallel_for((queries.n_codes + step - 1) / step, n_threads, [&](size_t task) {
-    const size_t first = task * step, last = std::min(first + step, queries.n_codes);
-    RadiusVisitor visitor{allowed, first, radius, found};
-    scan_queries(kernels, codes, 0, queries, first, last, visitor);
+  const size_t n_sharing = threads_sharing(codes, queries.n_codes, n_threads);
+  const size_t piece = std::max<size_t>(1, rows_per_piece(kernels, codes, queries.n_codes, n_sharing));
+  const size_t step = n_sharing > 1 ? kQueriesPerTask : queries_per_task(queries.n_codes, n_threads);
+  const size_t n_pieces = std::max<size_t>(1, (codes.n_codes + piece - 1) / piece);
+  const size_t n_steps = (queries.n_codes + step - 1) / step;
+  std::vector<Lists> parts(n_pieces, Lists(queries.n_codes));
+  parallel_for(n_pieces * n_steps, n_sharing > 1 ? n_sharing : n_threads, [&](size_t task) {
+    const size_t part = task / n_steps, row = part * piece, first = task % n_steps * step;
+    const CodesView up_to{codes.data, std::min(row + piece, codes.n_codes), codes.n_bytes};
+    RadiusVisitor visitor{allowed, radius, parts[part]};
+    scan_queries(kernels, up_to, row, queries, first, std::min(first + step, queries.n_codes), visitor);
   });
-  return join_lists(found, n_bits_of(codes));
+  for (size_t part = 1; part < n_pieces; ++part) {  // in the order of the rows
+    for (size_t q = 0; q < queries.n_codes; ++q) {
+      parts[0][q].insert(parts[0][q].end(), parts[part][q].begin(), parts[part][q].end());
+      std::vector<Neighbor>().swap(parts[part][q]);
+    }
+  }
+  return join_lists(parts[0], n_bits_of(codes));
 }
 
 void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances) {

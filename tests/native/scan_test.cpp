@@ -82,12 +82,15 @@ TEST(scan_k_nearest_of_one_query_by_many_threads) {
   }
 }
 
-// More than enough for two threads, which share the rows.
-TEST(scan_k_nearest_of_some_queries_by_two_threads) {
+// More than enough for two threads, which share the rows; a single one takes them piece by piece, too.
+TEST(scan_of_some_queries_in_pieces) {
   for (Isa isa : reference::tested_isas()) {
     for (Data data : {Data::kRandom, Data::kFew}) {
       const Sets sets(270'001, 9, 8, data);
-      for (size_t k : {1, 50}) check_k_nearest(kernel_table(isa), sets, k, 2);
+      check_k_nearest(kernel_table(isa), sets, 1, 2);
+      check_k_nearest(kernel_table(isa), sets, 50, 2);
+      check_within_radius(kernel_table(isa), sets, data == Data::kRandom ? 20 : 0, 2);
+      check_k_nearest(kernel_table(isa), Sets(270'001, 3, 8, data), 50, 1);
     }
   }
 }
