@@ -11,10 +11,8 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-# A block of float32 rows of at most 16 MiB: the threads of a matrix product meet once a block, and wait long for each
-# other on a busy machine; what comes after the product still finds the block in the last cache.
-_BLOCK_VALUES = 2**22
-_MAX_BLOCK_ROWS = 8192
+# A block of float32 rows of about 4 MiB: large enough for the matrix product, small enough for the cache.
+_BLOCK_VALUES = 2**20
 
 
 def as_array(X: Any) -> Any:
@@ -28,7 +26,7 @@ def as_array(X: Any) -> Any:
 
 def block_rows(n_features: int) -> int:
     """How many rows make a block."""
-    return max(64, min(_MAX_BLOCK_ROWS, _BLOCK_VALUES // max(1, n_features)))
+    return max(64, _BLOCK_VALUES // max(1, n_features))
 
 
 def to_float32(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | range) -> Float32:

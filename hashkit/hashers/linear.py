@@ -49,7 +49,8 @@ class LinearHasher(Hasher):
         # A sum of d products is off by at most d u sum|x_i w_i| <= d u |x||w| (Higham 2002, section 3.1), in any order;
         # four more roundings stand for the offset and its norm. One bound a row, that of the longest w, is compared
         # faster than one a value.
-        lengths = np.linalg.norm(self.weights_.astype(np.float64), axis=0) + np.abs(self.offsets_)
+        squares = np.einsum("ij,ij->j", self.weights_, self.weights_, dtype=np.float64)
+        lengths = np.sqrt(squares) + np.abs(self.offsets_)
         factor = np.float32((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths.max())
         if not self.normalize:
             norms = np.sqrt(np.einsum("ij,ij->i", block, block))
