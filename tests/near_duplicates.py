@@ -35,10 +35,10 @@ def write_folder(folder, pictures, n_pictures, n_pairs, n_copied=None):
     return pairs
 
 
-def count_partners_first(gallery, pairs):
+def count_partners_first(gallery, pairs, *, rerank=False):
     """How many retouched pictures have their partner before every other picture."""
     hits = 0
     for copy, partner in pairs.items():
-        found = [match.photo.path for match in gallery.query(f"{gallery.settings.folder}/{copy}", k=2)]
-        hits += next(path for path in found if path != copy) == partner
+        matches = gallery.query(f"{gallery.settings.folder}/{copy}", k=20, rerank=rerank)
+        hits += next(match.photo.path for match in matches if match.photo.path != copy) == partner
     return hits

@@ -15,8 +15,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from hashkit.codes import Codes
 from hashkit.images import thumbnails, views
@@ -98,9 +100,15 @@ def make_app(gallery: Gallery, guard: Guard) -> FastAPI:
     _add_pictures(app, state)
     _add_search(app, state)
 
-    @app.exception_handler(HTTPException)
-    async def refuse(request: Request, error: HTTPException) -> Response:
+    # Starlette's own also comes where nothing lies under an address.
+    @app.exception_handler(StarletteHTTPException)
+    async def refuse(request: Request, error: StarletteHTTPException) -> Response:
         return HTMLResponse(views.render("error.html", message=error.detail, view=""), error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    async def misread(request: Request, error: RequestValidationError) -> Response:
+        parts = ", ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+        return HTMLResponse(views.render("error.html", message=f"this address has no page ({parts})", view=""), 422)
 
     return app
 

@@ -148,11 +148,16 @@ def test_names_are_escaped(site):
         "/searched/../../secret.txt",
         "/docs",
         "/openapi.json",
+        "/static/%00",
+        "/?page=<script>",
+        "/neighbors/3?radius=65",
     ],
 )
 def test_nothing_but_the_gallery_is_served(site, path):
     answer = ask(site, path)
     assert answer.status in (404, 422)
+    assert b"<h1>That did not work</h1>" in answer.data
+    assert b"<script>" not in answer.data
     for secret in (b"not a picture", b"root:", b"class Guard"):
         assert secret not in answer.data
 
