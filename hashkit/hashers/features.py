@@ -151,6 +151,12 @@ def sample_rows(n_rows: int, n_sample: int, rng: np.random.Generator) -> npt.NDA
     return np.sort(rng.choice(n_rows, size=n_sample, replace=False))
 
 
+def distinct_rows(rows: Float32) -> npt.NDArray[np.int64]:
+    """Numbers, in ascending order, of the first of every set of equal rows."""
+    whole = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    return np.sort(np.unique(whole, return_index=True)[1])
+
+
 def moments(X: npt.NDArray[Any], *, normalize: bool) -> tuple[Float64, Float64]:
     """
     Mean and covariance (divided by the number of rows) over all rows, in one pass.

@@ -19,7 +19,7 @@ from hashkit.hashers.base import check_choice, check_fits, check_integer, check_
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.itq import itq_rotation
 from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
-from hashkit.hashers.pca import principal_rows
+from hashkit.hashers.pca import principal_rows, without_copies
 from hashkit.training import criteria, pseudo_labels, teacher
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ _MIN_STABILITY_ROWS = 256
 
 # A second graph for the network's teacher, of fewer neighbors: the share of `n_neighbors`.
 _FEWER_NEIGHBORS = 0.5
+
+# With no more distinct rows than these copies are learnt from, too: there would be too little to cluster.
+_MIN_DISTINCT_ROWS = 32
 
 _CANDIDATES = ("linear", "refined", "network")
 
@@ -185,6 +188,8 @@ class UDHPL(NetworkHasher):
         rng = self._rng()
         n_components = max(N_COMPONENTS, self.n_bits)
         found = principal_rows(X, n_components, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
+        if self.preserve == "clusters":
+            found = without_copies(found, n_components, n_least=max(self.n_bits, _MIN_DISTINCT_ROWS), rng=rng)
         values, variances = found.values, found.variances + 1e-12
         self.sample_rows_ = found.row_numbers
         self.preserved_, self.stability_, self.excess_modularity_ = self.preserve, np.nan, np.nan

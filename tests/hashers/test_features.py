@@ -1,6 +1,6 @@
 import numpy as np
 
-from hashkit.hashers.features import moments, row_norms, sample_rows, unit_rows
+from hashkit.hashers.features import distinct_rows, moments, row_norms, sample_rows, unit_rows
 
 
 def test_moments_are_those_of_numpy():
@@ -26,3 +26,8 @@ def test_sample_is_sorted_and_without_repeats():
     assert len(np.unique(rows)) == 100
     assert np.array_equal(rows, np.sort(rows))
     assert np.array_equal(sample_rows(5, 100, np.random.default_rng(0)), np.arange(5))
+
+
+def test_distinct_rows_are_the_first_of_their_kind():
+    rows = np.float32([[1, 2], [0, 0], [1, 2], [2, 1], [0, 0]])
+    assert np.array_equal(distinct_rows(rows), [0, 1, 3])

@@ -66,3 +66,12 @@ def test_a_loaded_hasher_tells_what_was_decided(tmp_path):
         assert loaded.excess_modularity_ == hasher.excess_modularity_
         for name in ("pseudo_labels_", "sample_rows_", "objective_"):
             assert np.array_equal(getattr(loaded, name), getattr(hasher, name))
+
+
+def test_copies_of_a_few_rows_change_nothing():
+    X = digits().features[:400]
+    copies = np.concatenate([X, np.repeat(X[:5], 80, axis=0)])
+    alone, hasher = (hashkit.UDHPL(16, network="never", random_state=0).fit(rows) for rows in (X, copies))
+    assert np.array_equal(hasher.sample_rows_, np.arange(400))
+    assert np.array_equal(hasher.pseudo_labels_, alone.pseudo_labels_)
+    assert np.array_equal(hasher.encode(X), alone.encode(X))
