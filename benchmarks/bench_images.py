@@ -34,7 +34,7 @@ LEAST_PARTNERS = {
     ("dct", None, False): (95, 95),
     ("difference", None, False): (95, None),
     ("efficientnet-lite0", "pca_sign", False): (98, 98),
-    ("efficientnet-lite0", "udhpl", False): (None, None),
+    ("efficientnet-lite0", "udhpl", False): (98, None),
     ("efficientnet-lite0", "udhpl", True): (98, None),
 }
 

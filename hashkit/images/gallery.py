@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from hashkit.images.row_store import RowStore
 from hashkit.images.settings import check_model, codes_path, hasher_path, read_settings
 
 ROWS = "rows.sqlite"
-CANDIDATES = 10  # a re-ranking looks at this many times k
+CANDIDATES = 10  # features of so many times k pictures are compared
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,17 @@ class Gallery:
         return codes
 
     def query(self, source: Source, k: int = 20, *, rerank: bool = False) -> list[Match]:
-        """The `k` pictures most like the one in a file, or in a file's contents.
+        """The `k` pictures most like the one in a file, or in a file's contents, by distance.
+
+        Pictures at one distance are ordered by the cosine similarity of their features, where these are kept and there
+        are not too many (``10 k`` are compared); else by id.
 
         Parameters
         ----------
         source : path or bytes
         k : int
         rerank : bool
-            Order the nearest ``10 k`` by the cosine similarity of their features.
+            Order the nearest ``10 k`` by the similarity of their features alone, and tell it.
 
         Raises
         ------
@@ -141,10 +144,16 @@ class Gallery:
             If features are to be compared and there are none.
         """
         row = extract_one(source, self.model)[None]
-        code = self.encode(row)[0]
-        if not rerank:
-            return self.nearest(code, k)
-        return self._reranked(row[0], self.nearest(code, CANDIDATES * k))[:k]
+        has_features = self.settings.keep_features and not self.model.gives_codes
+        if rerank and not has_features:
+            raise ValueError(
+                f"{self.path!r} holds no features to compare: it was made by {self.settings.model!r}"
+                " or with keep_features=False"
+            )
+        matches = self.nearest(self.encode(row)[0], CANDIDATES * k if has_features else k)
+        if rerank:
+            return self._by_similarity(row[0], matches)[:k]
+        return (self._ties_by_similarity(row[0], matches, k) if has_features else matches)[:k]
 
     def nearest(self, code: Codes, k: int, radius: int | None = None) -> list[Match]:
         """The `k` pictures nearest to a code, or those of them within `radius`, by distance and then by id."""
@@ -169,23 +178,31 @@ class Gallery:
         photos = list(self.photos.values())
         return [[photos[row] for row in group] for group in group_duplicates(self.codes, radius)]
 
-    def _reranked(self, row: NDArray[Any], matches: list[Match]) -> list[Match]:
-        if self.model.gives_codes or not self.settings.keep_features:
-            raise ValueError(
-                f"{self.path!r} holds no features to compare: it was made by {self.settings.model!r}"
-                " or with keep_features=False"
-            )
+    def _ties_by_similarity(self, row: NDArray[Any], matches: list[Match], k: int) -> list[Match]:
+        """Those of the matches that may be among the first `k`, by distance and then by similarity."""
+        matches = [match for match in matches if match.distance <= matches[:k][-1].distance]
+        if len({match.distance for match in matches}) == len(matches):
+            return matches
+        ordered = sorted(self._by_similarity(row, matches), key=lambda match: match.distance)
+        return [replace(match, similarity=None) for match in ordered]
+
+    def _by_similarity(self, row: NDArray[Any], matches: list[Match]) -> list[Match]:
+        """The matches by the cosine similarity of features; -1 where a later renewal dropped those of a picture."""
         store = RowStore(os.path.join(self.path, ROWS))
         try:
-            rows = store.get([match.photo.path for match in matches])
+            rows = store.find([match.photo.path for match in matches])
         finally:
             store.close()
-        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(row)
-        alike = rows @ row / np.where(norms > 0, norms, 1)
-        return [
-            Match(matches[number].photo, matches[number].distance, float(alike[number]))
-            for number in np.argsort(-alike, kind="stable")
+        told = [
+            replace(match, similarity=-1.0 if other is None else _cosine(row, other))
+            for match, other in zip(matches, rows, strict=True)
         ]
+        return sorted(told, key=lambda match: -(match.similarity or 0))
+
+
+def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norms if norms > 0 else 0.0
 
 
 def read_photos(collection: Collection) -> dict[int, Photo]:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,15 +70,19 @@ class RowStore:
 
     def get(self, paths: Sequence[str]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """The rows of files that are there, in the order of `paths`."""
-        rows = []
+        return np.stack([np.asarray(row) for row in self.find(paths)])
+
+    def find(self, paths: Sequence[str]) -> list[NDArray[Any] | None]:
+        """The rows of files, in the order of `paths`; None for a file that has none."""
+        rows: list[NDArray[Any] | None] = []
         with self._errors():
             for path in paths:
                 query = "SELECT dtype, row FROM rows WHERE path = ?"
-                dtype, row = self._db.execute(query, (os.fsencode(path),)).fetchone()
-                if dtype not in _DTYPES:
-                    raise OSError(f"{self._path!r} is damaged: it holds rows of {dtype!r}")
-                rows.append(np.frombuffer(row, dtype))
-        return np.stack(rows)
+                found = self._db.execute(query, (os.fsencode(path),)).fetchone()
+                if found is not None and found[0] not in _DTYPES:
+                    raise OSError(f"{self._path!r} is damaged: it holds rows of {found[0]!r}")
+                rows.append(None if found is None else np.frombuffer(found[1], found[0]))
+        return rows
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -1,13 +1,16 @@
 """An index of a folder: made, renewed, searched, interrupted, refused."""
 
 import gc
+import itertools
 import json
 import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,27 @@ def test_learnt_codes_and_reranking(tmp_path, many):
     assert found[0].photo.path == "017.png"
     assert found[0].similarity == pytest.approx(1)
     assert [match.similarity for match in found] == sorted((match.similarity for match in found), reverse=True)
+
+
+def test_features_order_what_codes_cannot_tell_apart(tmp_path, many):
+    index_folder(many, tmp_path / "g", model=tiny, method="itq", n_bits=8)
+    gallery = Gallery(tmp_path / "g", model=tiny)
+    found = gallery.query(many / "017.png", k=30)
+    distances = [match.distance for match in found]
+    assert distances == sorted(distances)
+    assert len(set(distances)) < len(distances)
+    nearest = gallery.nearest(gallery.code_of(17), 30)
+    assert [match.distance for match in nearest] == distances
+    assert nearest != found  # those are by id
+    assert found[0].photo.path == "017.png"
+    alike = {match.photo.id: match.similarity for match in gallery.query(many / "017.png", k=300, rerank=True)}
+    for before, after in itertools.pairwise(found):
+        assert (before.distance, -alike[before.photo.id]) <= (after.distance, -alike[after.photo.id])
+    with closing(sqlite3.connect(tmp_path / "g" / "rows.sqlite")) as db, db:
+        db.execute("DELETE FROM rows WHERE path = ?", (b"017.png",))  # as a later renewal may
+    again = gallery.query(many / "017.png", k=30)
+    assert [match.distance for match in again] == distances
+    assert again[0].photo.path != "017.png"
 
 
 def test_few_pictures_get_hyperplanes_until_there_are_enough(tmp_path, many):
