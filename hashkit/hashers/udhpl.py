@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from hashkit.hashers.alternation import alternate
 from hashkit.hashers.base import check_choice, check_fits, check_integer, check_number
@@ -193,16 +194,19 @@ class UDHPL(NetworkHasher):
         values, variances = found.values, found.variances + 1e-12
         self.sample_rows_ = found.row_numbers
         self.preserved_, self.stability_, self.excess_modularity_ = self.preserve, np.nan, np.nan
-        # Every row its own label, until clusters say more.
-        directions, targets = np.eye(len(variances)), values
-        if self.preserve == "clusters":
-            directions, targets = self._follow_clusters(values, variances, rng)
-        if self.preserved_ == "neighbors":
-            self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
-            self.objective_ = np.zeros((0, 3))
-        projection = directions[:, : self.n_bits].astype(np.float32)
-        projection = projection @ itq_rotation(values @ projection, n_iterations=_N_ITERATIONS, rng=rng)
-        projection, layers = self._choose_map(values, targets, projection, rng)
+        # Its thousands of small products gain nothing from threads, which wait for each other: beside one other process
+        # on two cores 2,000 rows took 42 s with two threads, 4 s with one.
+        with threadpool_limits(1, user_api="blas"):
+            # Every row its own label, until clusters say more.
+            directions, targets = np.eye(len(variances)), values
+            if self.preserve == "clusters":
+                directions, targets = self._follow_clusters(values, variances, rng)
+            if self.preserved_ == "neighbors":
+                self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
+                self.objective_ = np.zeros((0, 3))
+            projection = directions[:, : self.n_bits].astype(np.float32)
+            projection = projection @ itq_rotation(values @ projection, n_iterations=_N_ITERATIONS, rng=rng)
+            projection, layers = self._choose_map(values, targets, projection, rng)
         self._set_map(found.components * _scale(values) if layers else found.components @ projection, found.mean)
         self._set_layers(layers, found.rows)
 
