@@ -180,7 +180,8 @@ class Gallery:
 
     def _ties_by_similarity(self, row: NDArray[Any], matches: list[Match], k: int) -> list[Match]:
         """Those of the matches that may be among the first `k`, by distance and then by similarity."""
-        matches = [match for match in matches if match.distance <= matches[:k][-1].distance]
+        last = max((match.distance for match in matches[:k]), default=0)
+        matches = [match for match in matches if match.distance <= last]
         if len({match.distance for match in matches}) == len(matches):
             return matches
         ordered = sorted(self._by_similarity(row, matches), key=lambda match: match.distance)
