@@ -113,6 +113,34 @@ def correlated_directions(white: Float32, labels: Int32) -> tuple[Float64, Float
     return np.clip(correlations, 0, 1), directions
 
 
+def lean_on_variance(directions: Float64, variances: Float64, reliability: float) -> Float64:
+    """
+    Directions of both the labels and the largest variance: principal components of the two views side by side.
+
+    Parameters
+    ----------
+    directions : float64 array of shape (n_components, n_components)
+        For principal components, one direction a column.
+    variances : float64 array of shape (n_components,)
+        Of the principal components.
+    reliability : float
+        Share of the total variance that the directions' view has, in [0, 1]; the components as they are have the rest.
+        With 0 they are all that is left, as in ITQ.
+
+    Returns
+    -------
+    float64 array of shape (n_components, n_components)
+        Best first.
+    """
+    total = float(variances @ np.square(directions).sum(axis=1))
+    own = np.sqrt(reliability / max(total, 1e-12)) * directions
+    plain = np.sqrt((1 - reliability) / variances.sum()) * np.eye(len(variances))
+    views = np.concatenate([own, plain], axis=1)
+    _, mixture = descending_eigenvectors((views.T * variances) @ views, len(variances))
+    mixed: Float64 = views @ mixture
+    return mixed
+
+
 def label_likelihood(white: Float32, labels: Int32) -> float:
     """
     Mean log-likelihood of whitened rows under spherical Gaussians around the cluster means, in nats a dimension.

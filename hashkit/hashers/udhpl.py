@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from hashkit.hashers.alternation import alternate
+from hashkit.hashers.alternation import alternate, lean_on_variance
 from hashkit.hashers.base import check_choice, check_fits, check_integer, check_number
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.itq import itq_rotation
@@ -32,13 +32,9 @@ _N_ITERATIONS = 50
 _MIN_NETWORK_ROWS = 512
 _MAX_HELD_OUT = 2000
 
-# Clusters on which two halves of the rows agree less are noise. Chance gives 0; Gaussian and uniform noise had .01.
-_MIN_STABILITY = 0.1
 # Clusters that fit the neighbor graph no better than those of one Gaussian are none: noise and clouds of any shape had
-# at most .01, features of pictures and texts .24 and more.
+# at most .01, features of pictures and texts .1 and more.
 _MIN_EXCESS_MODULARITY = 0.05
-# With fewer rows a half says little, and clusters are trusted.
-_MIN_STABILITY_ROWS = 256
 
 # A second graph for the network's teacher, of fewer neighbors: the share of `n_neighbors`.
 _FEWER_NEIGHBORS = 0.5
@@ -67,7 +63,8 @@ class UDHPL(NetworkHasher):
         Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
         Without it nothing is learnt by gradient.
     n_neighbors : int
-        Edges of each row in the neighbor graph.
+        Edges of each row in the neighbor graph; fewer, at least 5, where they would be more than an eightieth of the
+        rows.
     n_smoothing : int
         Steps of averaging along the graph before rows are clustered.
     ridge : float
@@ -100,13 +97,13 @@ class UDHPL(NetworkHasher):
     objective_ : float64 array of shape (n_rounds, 3)
         Likelihood, mutual information and quantization error after each round.
     stability_ : float
-        How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN if nobody
-        asked, for `preserve="neighbors"` and for few rows.
+        How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN for
+        `preserve="neighbors"`. The less they do, the more codes keep plain cosines, and the linear map becomes ITQ's.
     excess_modularity_ : float
         How much better clusters fit the neighbor graph than they would one Gaussian's of the same variances; NaN as
         above.
     preserved_ : {"clusters", "neighbors"}
-        What codes keep after all: ``"neighbors"`` where clusters were not stable, or no more than one cloud's.
+        What codes keep after all: ``"neighbors"`` where clusters were no more than one cloud's.
     criterion_ : dict of str to float
         What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"``: lower is
         better; empty if nothing was to decide.
@@ -200,7 +197,7 @@ class UDHPL(NetworkHasher):
             # Every row its own label, until clusters say more.
             directions, targets = np.eye(len(variances)), values
             if self.preserve == "clusters":
-                directions, targets = self._follow_clusters(values, variances, rng)
+                directions, targets = self._follow_clusters(values, variances, rng.spawn(1)[0])
             if self.preserved_ == "neighbors":
                 self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
                 self.objective_ = np.zeros((0, 3))
@@ -214,7 +211,8 @@ class UDHPL(NetworkHasher):
         self, values: Float32, variances: Float64, rng: np.random.Generator
     ) -> tuple[Float64, Float32]:
         """Directions for principal components (n_components, n_components), and what a network shall learn."""
-        neighbors = pseudo_labels.nearest_neighbors(values, min(self.n_neighbors, len(values) - 1))
+        n_neighbors = pseudo_labels.graph_size(len(values), self.n_neighbors)
+        neighbors = pseudo_labels.nearest_neighbors(values, n_neighbors)
         graph = pseudo_labels.shared_neighbor_graph(neighbors)
         whitening = 1 / np.sqrt(variances + self.ridge * variances.mean())
         white = values * whitening.astype(np.float32)
@@ -236,20 +234,20 @@ class UDHPL(NetworkHasher):
         self.pseudo_labels_ = found.labels
         targets = values
         if self._needs_network(len(values)):
-            fewer = neighbors[:, : max(1, round(_FEWER_NEIGHBORS * self.n_neighbors))]
+            fewer = neighbors[:, : max(1, round(_FEWER_NEIGHBORS * n_neighbors))]
             graphs = (graph, pseudo_labels.shared_neighbor_graph(fewer))
             projections = white @ found.directions.astype(np.float32)
             targets = teacher.similarity_targets(projections, graphs, teacher.walk_length(n_clusters))
-        return whitening[:, None] * found.directions, targets
+        reliability = pseudo_labels.reliability(self.stability_, len(values))
+        return lean_on_variance(whitening[:, None] * found.directions, variances, reliability), targets
 
     def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
-        """Whether two halves of the rows agree on clusters that are more than one cloud's, or are too small to tell."""
-        if len(white) < _MIN_STABILITY_ROWS:
-            return True
-        options = {"n_neighbors": self.n_neighbors, "n_smoothing": self.n_smoothing}
+        """Whether clusters are more than one cloud's; asks, too, how far two halves of the rows agree on them."""
+        n_neighbors = pseudo_labels.graph_size(len(white), self.n_neighbors)
+        options = {"n_neighbors": n_neighbors, "n_smoothing": self.n_smoothing}
         self.stability_ = pseudo_labels.cluster_stability(white, n_clusters, rng, **options)
         self.excess_modularity_ = pseudo_labels.excess_modularity(values, white, rng, **options)
-        return self.stability_ >= _MIN_STABILITY and self.excess_modularity_ >= _MIN_EXCESS_MODULARITY
+        return self.excess_modularity_ >= _MIN_EXCESS_MODULARITY
 
     def _get_state(self) -> dict[str, npt.NDArray[Any]]:
         decisions = {
@@ -283,9 +281,9 @@ class UDHPL(NetworkHasher):
         from hashkit.training.networks import perceptron_outputs
 
         config = self._training_config(int(rng.integers(2**31)))
-        self.targets_ = targets
+        self.targets_ = self._lesson(targets, values)
         inputs = values * _scale(values)
-        layers = self._learn_network(inputs, targets, config)
+        layers = self._learn_network(inputs, self.targets_, config)
         maps = {"linear": projection}
         if self.preserved_ == "neighbors":
             maps["refined"] = refine(values, projection, config)
@@ -298,6 +296,13 @@ class UDHPL(NetworkHasher):
         if best == "network" or self.network == "always":
             return projection, layers
         return maps[best], []
+
+    def _lesson(self, targets: Float32, values: Float32) -> Float32:
+        """What the network is taught: the targets and, as far as clusters are in doubt, plain cosines beside them."""
+        if self.preserved_ == "neighbors":
+            return targets
+        doubt = 1 - pseudo_labels.reliability(self.stability_, len(values))
+        return np.concatenate([targets, np.float32(np.sqrt(doubt)) * pseudo_labels.scale_rows(values)], axis=1)
 
     def _learn_network(
         self, inputs: Float32, targets: Float32, config: TrainingConfig

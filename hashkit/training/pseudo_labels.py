@@ -20,6 +20,10 @@ Graph = sp.csr_matrix
 _SIMILARITY_VALUES = 2**24
 # Rows of each half whose clusters are compared; more would only cost time.
 _MAX_HALF = 2000
+# Times that the rows are cut into halves: one cut of few rows says little.
+_N_SPLITS = 3
+# A row's neighbors are at most such a part of all rows, so that they stay within its kind, but so many at least.
+_ROWS_PER_NEIGHBOR, _LEAST_NEIGHBORS = 80, 5
 
 
 def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
@@ -49,6 +53,11 @@ def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
         order = np.argsort(np.take_along_axis(similarities, near, axis=1), axis=1)
         found[start : start + step] = np.take_along_axis(near, order, axis=1)
     return found
+
+
+def graph_size(n_rows: int, n_neighbors: int) -> int:
+    """Edges of each row in a graph: `n_neighbors`, fewer where they would be more than an eightieth of all rows."""
+    return min(n_neighbors, n_rows - 1, max(_LEAST_NEIGHBORS, n_rows // _ROWS_PER_NEIGHBOR))
 
 
 def scale_rows(rows: Float32) -> Float32:
@@ -169,19 +178,33 @@ def cluster_stability(
     -------
     float
         Adjusted Rand index (Hubert and Arabie 1985) of the nearest means of the one half's clusters and the other's: 1
-        for the same clusters, 0 for what chance gives, as on noise.
+        for the same clusters, 0 for what chance gives, as on noise. The mean over three cuts into halves.
     """
     from sklearn.metrics import adjusted_rand_score
 
-    order = rng.permutation(len(white))
-    assigned = []
-    for half in (order[::2][:_MAX_HALF], order[1::2][:_MAX_HALF]):
-        rows = white[half]
-        neighbors = nearest_neighbors(rows, min(n_neighbors, len(rows) - 1))
-        smooth = smooth_rows(rows, shared_neighbor_graph(neighbors), n_smoothing)
-        means = cluster_means(kmeans(smooth, n_clusters, rng), scale_rows(rows))
-        assigned.append(_nearest_centers(scale_rows(white), means))
-    return float(adjusted_rand_score(*assigned))
+    agreements = []
+    for _ in range(_N_SPLITS):
+        order = rng.permutation(len(white))
+        assigned = []
+        for half in (order[::2][:_MAX_HALF], order[1::2][:_MAX_HALF]):
+            rows = white[half]
+            neighbors = nearest_neighbors(rows, min(n_neighbors, len(rows) - 1))
+            smooth = smooth_rows(rows, shared_neighbor_graph(neighbors), n_smoothing)
+            means = cluster_means(kmeans(smooth, n_clusters, rng), scale_rows(rows))
+            assigned.append(_nearest_centers(scale_rows(white), means))
+        agreements.append(adjusted_rand_score(*assigned))
+    return float(np.mean(agreements))
+
+
+def reliability(stability: float, n_rows: int) -> float:
+    """
+    How far clusters of so many rows are to be trusted, by the agreement of two halves; 0 if that is chance's or less.
+
+    The agreement itself, which errs on the safe side, up to the rows that the halves hold together; beyond them the
+    formula of Spearman and Brown (1910) for tests that are lengthened.
+    """
+    agreement, share = max(stability, 0.0), max(1.0, n_rows / (2 * _MAX_HALF))
+    return share * agreement / (1 + (share - 1) * agreement)
 
 
 def excess_modularity(

@@ -1,6 +1,7 @@
 """Where clusters help and where they do not."""
 
 import numpy as np
+import pytest
 
 import hashkit
 from hashkit.datasets import digits
@@ -52,6 +53,28 @@ def test_clusters_are_followed_where_two_halves_agree_on_them():
     assert hasher.preserved_ == "clusters"
     assert hasher.stability_ > 0.5
     assert hasher.pseudo_labels_.shape[1] >= 1
+
+
+@pytest.mark.parametrize("n_bits", [16, 32])
+def test_kinds_of_few_rows_are_found_no_worse_than_by_itq(n_bits):
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat(np.arange(80), 6))
+    scale = 1 / np.sqrt(np.arange(1, 65))
+    X = (rng.normal(size=(80, 64))[labels] * scale + 0.7 * rng.normal(size=(480, 64)) * scale).astype(np.float32)
+    precisions = []
+    for hasher in (hashkit.ITQ(n_bits), hashkit.UDHPL(n_bits, network="never")):
+        codes = hasher.set_params(random_state=0).fit(X).encode(X)
+        nearest = np.argsort(hashkit.hamming_distances(codes, codes), axis=1, kind="stable")[:, :6]
+        precisions.append((labels[nearest] == labels[:, None]).mean())
+    assert hasher.preserved_ == "clusters"
+    assert precisions[1] > precisions[0]
+
+
+def test_without_clusters_to_trust_the_map_is_that_of_itq():
+    X = np.random.default_rng(0).normal(size=(600, 32)).astype(np.float32)
+    own = hashkit.UDHPL(16, network="never", random_state=0).fit(X)
+    assert own.preserved_ == "neighbors"
+    assert np.array_equal(own.encode(X), hashkit.ITQ(16, random_state=0).fit(X).encode(X))
 
 
 def test_a_loaded_hasher_tells_what_was_decided(tmp_path):

@@ -61,3 +61,17 @@ def test_clusters_fit_the_graph_better_than_a_cloud_does():
     assert pseudo_labels.excess_modularity(X, X, np.random.default_rng(0), **options) > 0.1
     cloud = (np.random.default_rng(1).normal(size=(600, 12)) / np.arange(1, 13)).astype(np.float32)
     assert abs(pseudo_labels.excess_modularity(cloud, cloud, np.random.default_rng(0), **options)) < 0.05
+
+
+def test_few_rows_have_graphs_of_few_neighbors():
+    sizes = [pseudo_labels.graph_size(n_rows, 20) for n_rows in (4, 100, 800, 1600, 100_000)]
+    assert sizes == [3, 5, 10, 20, 20]
+    assert pseudo_labels.graph_size(100_000, 3) == 3
+
+
+def test_reliability_grows_with_the_rows_that_were_not_compared():
+    assert pseudo_labels.reliability(-0.1, 600) == 0
+    assert pseudo_labels.reliability(0.3, 600) == 0.3
+    # Twice as many rows as both halves had: 2 r / (1 + r).
+    assert np.isclose(pseudo_labels.reliability(0.5, 8000), 2 / 3)
+    assert np.isclose(pseudo_labels.reliability(1.0, 20_000), 1)
