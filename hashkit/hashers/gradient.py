@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class GradientHasher(NetworkHasher):
     n_hidden : int
         Units of the hidden layer.
     n_epochs : int
-        At most this many passes over the rows; the best by held-out loss counts.
+        At most this many passes over the rows; the best by held-out loss counts. By default 30, more where that would
+        be fewer than 1,000 steps.
     batch_size : int
         Rows a step; all pairs of a batch are compared.
     learning_rate : float
@@ -46,13 +48,15 @@ class GradientHasher(NetworkHasher):
         Show a progress bar.
     """
 
+    _many_epochs = 30
+
     def __init__(
         self,
         n_bits: int = 64,
         *,
         normalize: bool = True,
         n_hidden: int = 1024,
-        n_epochs: int = 30,
+        n_epochs: int | None = None,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         max_rows: int = 50_000,
@@ -90,7 +94,8 @@ class GradientHasher(NetworkHasher):
         self._set_map(found.components * scale, found.mean)
         inputs: Float32 = found.values * np.float32(scale)
         network = perceptron(inputs.shape[1], self.n_hidden, self.n_bits, dropout=0.3, seed=seed)
-        config = self._training_config(seed, patience=self.n_epochs)
+        config = self._training_config(seed, len(inputs))
+        config = replace(config, patience=config.n_epochs)
         train(network, inputs, inputs, self._loss(), config, progress=self.progress)
         self._set_layers(layer_arrays(network), found.rows)
 

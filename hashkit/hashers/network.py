@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Principal components that networks see.
 N_COMPONENTS = 256
+
+# Steps of a training at least, unless told otherwise: on 1,500 rows with 24 passes alone mAP was .80 instead of .84.
+_LEAST_STEPS = 1000
 
 # Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
 # errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
@@ -42,7 +45,9 @@ class NetworkHasher(LinearHasher):
     """
 
     n_hidden: int
-    n_epochs: int
+    n_epochs: int | None
+    # Passes over many rows, unless told otherwise.
+    _many_epochs: int = 24
     batch_size: int
     learning_rate: float
     device: str
@@ -76,28 +81,32 @@ class NetworkHasher(LinearHasher):
 
     def _check_training(self) -> None:
         """Refuse options of a training that no network could be trained with."""
-        for name in ("n_hidden", "n_epochs"):
-            check_integer(getattr(self, name), name, minimum=1)
+        check_integer(self.n_hidden, "n_hidden", minimum=1)
+        if self.n_epochs is not None:
+            check_integer(self.n_epochs, "n_epochs", minimum=1)
         check_integer(self.batch_size, "batch_size", minimum=2)
         check_number(self.learning_rate, "learning_rate", minimum=0)
 
-    def _training_config(self, seed: int, **options: Any) -> TrainingConfig:
+    def _training_config(self, seed: int, n_rows: int) -> TrainingConfig:
         """
-        How the network is trained: by the hasher's parameters, on one thread.
+        How the network is trained on so many rows: by the hasher's parameters, on one thread.
 
         Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and
         what is learnt does not depend on how many there are.
         """
         from hashkit.training.loop import TrainingConfig
 
+        n_batches = -(-n_rows // self.batch_size)
+        n_epochs = self.n_epochs or max(self._many_epochs, -(-_LEAST_STEPS // n_batches))
         return TrainingConfig(
-            n_epochs=self.n_epochs,
+            n_epochs=n_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             device=self.device,
             seed=seed,
             n_threads=1,
-            **options,
+            # Short epochs say less each: a sixth of all without a gain is no pause.
+            patience=max(4, n_epochs // 6),
         )
 
     @property

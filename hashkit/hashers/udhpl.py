@@ -75,7 +75,8 @@ class UDHPL(NetworkHasher):
         Weights of likelihood, mutual information and quantization error in the objective that decides which round is
         best and when to stop.
     n_hidden, n_epochs, batch_size, learning_rate, device
-        Of the network: units, passes over the rows at most, rows a step, largest rate, where to train.
+        Of the network: units, passes over the rows at most (by default 24, more where that would be fewer than 1,000
+        steps), rows a step, largest rate, where to train.
     max_rows : int
         Graph, clusters, rotation and network are learnt on at most this many rows, drawn uniformly; mean and principal
         components on all.
@@ -136,7 +137,7 @@ class UDHPL(NetworkHasher):
         max_rounds: int = 5,
         term_weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
         n_hidden: int = 1024,
-        n_epochs: int = 24,
+        n_epochs: int | None = None,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         device: str = "auto",
@@ -280,7 +281,7 @@ class UDHPL(NetworkHasher):
         from hashkit.training.loop import held_out_rows
         from hashkit.training.networks import perceptron_outputs
 
-        config = self._training_config(int(rng.integers(2**31)))
+        config = self._training_config(int(rng.integers(2**31)), len(values))
         self.targets_ = self._lesson(targets, values)
         inputs = values * _scale(values)
         layers = self._learn_network(inputs, self.targets_, config)
@@ -307,16 +308,17 @@ class UDHPL(NetworkHasher):
     def _learn_network(
         self, inputs: Float32, targets: Float32, config: TrainingConfig
     ) -> list[tuple[Float32, Float32]]:
-        from hashkit.training.distillation import TARGET_TEMPERATURES, teach
+        from hashkit.training.distillation import NEIGHBOR_TEMPERATURE, teach
         from hashkit.training.networks import layer_arrays
 
+        clusters = self.preserved_ == "clusters"
         network = teach(
             inputs,
             targets,
             self.n_bits,
             config,
             n_hidden=self.n_hidden,
-            target_temperature=TARGET_TEMPERATURES[self.preserved_],
+            target_temperature=teacher.target_temperature(targets) if clusters else NEIGHBOR_TEMPERATURE,
             callbacks=self.callbacks,
             progress=self.progress,
             checkpoint=self.checkpoint,

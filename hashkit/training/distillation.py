@@ -17,8 +17,8 @@ from hashkit.training.networks import linear_map, perceptron
 
 Float32 = npt.NDArray[np.float32]
 
-# Of the cosines of targets, by what codes shall preserve: neighbors are told apart at a finer scale than clusters.
-TARGET_TEMPERATURES = {"clusters": 0.1, "neighbors": 0.05}
+# Of the features' cosines, where neighbors shall be preserved: they are told apart at a finer scale than clusters.
+NEIGHBOR_TEMPERATURE = 0.05
 _CODE_TEMPERATURE = 0.14
 _PULL = 0.3
 # What tells the nearest rows from the next nearest: sharper temperatures, larger batches, which hold more near rows.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from hashkit.training import teacher
 from hashkit.training.distillation import distillation_loss
 from hashkit.training.loop import EpochReport, Rows, TrainingConfig, take_rows, train
 from hashkit.training.networks import perceptron
@@ -25,7 +26,7 @@ def train_image_network(
     n_bits: int,
     config: TrainingConfig | None = None,
     n_hidden: int = 1024,
-    target_temperature: float = 0.1,
+    target_temperature: float | None = None,
     callbacks: Sequence[Callable[[EpochReport], None]] = (),
     progress: bool = False,
     checkpoint: str | PathLike[str] | None = None,
@@ -46,6 +47,9 @@ def train_image_network(
         Length of the codes.
     config : TrainingConfig, optional
         By default 12 epochs at a learning rate of 1e-3; pretrained backbones want less.
+    target_temperature : float, optional
+        Of the targets' cosines: the lower, the more the nearest rows count; by default so that a row's neighbors are
+        some twelfth of all.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def train_image_network(
     norm = nn.BatchNorm1d(features.shape[1])
     head = perceptron(features.shape[1], n_hidden, n_bits, dropout=0.3, seed=config.seed)
     network = nn.Sequential(backbone, norm, head)
-    loss = distillation_loss(target_temperature)
+    loss = distillation_loss(target_temperature or teacher.target_temperature(targets))
     train(network, images, targets, loss, config, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
     return network
 

@@ -20,6 +20,8 @@ from hashkit.training.pseudo_labels import scale_rows
 Float32 = npt.NDArray[np.float32]
 
 N_EIGENVECTORS = 128
+# Share of all rows that a row's neighbors by targets spread over, and rows on which that is measured.
+_PERPLEXITY, _MEASURED_ROWS = 1 / 12, 1024
 # Steps of half a walk: the most for few clusters, fewer for more of them, never less than the least.
 _MOST_STEPS, _FEW_CLUSTERS, _LEAST_STEPS = 32, 16, 16
 
@@ -72,3 +74,26 @@ def similarity_targets(projections: Float32, graphs: Sequence[sp.csr_matrix], n_
     views = [scale_rows(projections - projections.mean(axis=0))]
     views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
+
+
+def target_temperature(targets: Float32) -> float:
+    """
+    Temperature at which softmax of the targets' cosines spreads a row's likelihood of neighbors over a twelfth of all.
+
+    The spread is the perplexity, the exponential of the entropy (Hinton and Roweis, NIPS 2002), its mean over the rows.
+    Cosines of few clusters and of many, of sharp ones and of vague ones, are so brought to one scale.
+    """
+    rows = np.random.default_rng(0).permutation(len(targets))[:_MEASURED_ROWS]
+    unit = scale_rows(targets[rows])
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    cosines -= cosines.max(axis=1, keepdims=True)
+    low, high = 0.005, 1.0
+    for _ in range(12):
+        temperature = float(np.sqrt(low * high))
+        shares = np.exp(cosines / np.float32(temperature))
+        shares /= shares.sum(axis=1, keepdims=True)
+        entropies = -np.sum(shares * np.log(shares + np.float32(1e-30)), axis=1)
+        too_wide = np.exp(entropies).mean() > _PERPLEXITY * len(rows)
+        low, high = (low, temperature) if too_wide else (temperature, high)
+    return temperature
