@@ -20,7 +20,7 @@ from hashkit.hashers.base import check_choice, check_fits, check_integer, check_
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.itq import itq_rotation
 from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
-from hashkit.hashers.pca import principal_rows, without_copies
+from hashkit.hashers.pca import PrincipalRows, principal_rows, without_copies
 from hashkit.training import criteria, pseudo_labels, teacher
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ _MAX_HELD_OUT = 2000
 # at most .01, features of pictures and texts .1 and more.
 _MIN_EXCESS_MODULARITY = 0.05
 
-# A second graph for the network's teacher, of fewer neighbors: the share of `n_neighbors`.
+# A second graph for the network's teacher, of fewer neighbors: the share of `n_neighbors`. A third, where no feature is
+# negative, has the neighbors of square roots, by Hellinger's distance: it hears all features, not the loudest alone.
 _FEWER_NEIGHBORS = 0.5
 
 # With no more distinct rows than these copies are learnt from, too: there would be too little to cluster.
@@ -198,7 +199,7 @@ class UDHPL(NetworkHasher):
             # Every row its own label, until clusters say more.
             directions, targets = np.eye(len(variances)), values
             if self.preserve == "clusters":
-                directions, targets = self._follow_clusters(values, variances, rng.spawn(1)[0])
+                directions, targets = self._follow_clusters(found, rng.spawn(1)[0])
             if self.preserved_ == "neighbors":
                 self.pseudo_labels_ = np.arange(len(values), dtype=np.int32)[:, None]
                 self.objective_ = np.zeros((0, 3))
@@ -208,10 +209,9 @@ class UDHPL(NetworkHasher):
         self._set_map(found.components * _scale(values) if layers else found.components @ projection, found.mean)
         self._set_layers(layers, found.rows)
 
-    def _follow_clusters(
-        self, values: Float32, variances: Float64, rng: np.random.Generator
-    ) -> tuple[Float64, Float32]:
+    def _follow_clusters(self, rows: PrincipalRows, rng: np.random.Generator) -> tuple[Float64, Float32]:
         """Directions for principal components (n_components, n_components), and what a network shall learn."""
+        values, variances = rows.values, rows.variances + 1e-12
         n_neighbors = pseudo_labels.graph_size(len(values), self.n_neighbors)
         neighbors = pseudo_labels.nearest_neighbors(values, n_neighbors)
         graph = pseudo_labels.shared_neighbor_graph(neighbors)
@@ -235,12 +235,22 @@ class UDHPL(NetworkHasher):
         self.pseudo_labels_ = found.labels
         targets = values
         if self._needs_network(len(values)):
-            fewer = neighbors[:, : max(1, round(_FEWER_NEIGHBORS * n_neighbors))]
-            graphs = (graph, pseudo_labels.shared_neighbor_graph(fewer))
+            graphs = [graph, *self._more_graphs(rows.rows, neighbors, rng)]
             projections = white @ found.directions.astype(np.float32)
             targets = teacher.similarity_targets(projections, graphs, teacher.walk_length(n_clusters))
         reliability = pseudo_labels.reliability(self.stability_, len(values))
         return lean_on_variance(whitening[:, None] * found.directions, variances, reliability), targets
+
+    def _more_graphs(
+        self, features: Float32, neighbors: pseudo_labels.Int32, rng: np.random.Generator
+    ) -> list[pseudo_labels.Graph]:
+        """Graphs for the teacher that err elsewhere: of fewer neighbors and, unless features are signed, of roots."""
+        n_neighbors = neighbors.shape[1]
+        found = [neighbors[:, : max(1, round(_FEWER_NEIGHBORS * n_neighbors))]]
+        if features.min() >= 0:
+            roots = principal_rows(np.sqrt(features), N_COMPONENTS, normalize=True, max_rows=len(features), rng=rng)
+            found.append(pseudo_labels.nearest_neighbors(roots.values, n_neighbors))
+        return [pseudo_labels.shared_neighbor_graph(near) for near in found]
 
     def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
         """Whether clusters are more than one cloud's; asks, too, how far two halves of the rows agree on them."""

@@ -5,6 +5,7 @@ import pytest
 
 import hashkit
 from hashkit.datasets import digits
+from hashkit.hashers.bi_half import BiHalf
 
 
 def test_noise_is_encoded_by_the_map_of_itq():
@@ -98,3 +99,21 @@ def test_copies_of_a_few_rows_change_nothing():
     assert np.array_equal(hasher.sample_rows_, np.arange(400))
     assert np.array_equal(hasher.pseudo_labels_, alone.pseudo_labels_)
     assert np.array_equal(hasher.encode(X), alone.encode(X))
+
+
+@pytest.mark.parametrize(("hasher", "few", "many"), [(hashkit.UDHPL(16), 334, 24), (BiHalf(16), 200, 30)])
+def test_few_rows_are_passed_over_more_often(hasher, few, many):
+    # 600 rows are 3 batches of 256, 5 of 128.
+    assert hasher._training_config(0, 600).n_epochs == few
+    assert hasher._training_config(0, 20_000).n_epochs == many
+    assert type(hasher)(16, n_epochs=3)._training_config(0, 600).n_epochs == 3
+
+
+@pytest.mark.parametrize(("shift", "n_graphs"), [(0, 2), (30, 3)])
+def test_roots_of_features_without_a_sign_give_the_teacher_one_more_graph(shift, n_graphs):
+    rng = np.random.default_rng(0)
+    X = 2 * rng.normal(size=(6, 16))[rng.integers(6, size=600)] + rng.normal(size=(600, 16)) + shift
+    hasher = hashkit.UDHPL(8, network="always", n_epochs=1, n_hidden=8, random_state=0).fit(X)
+    assert hasher.preserved_ == "clusters"
+    # Canonical directions, 128 eigenvectors of each graph, principal components.
+    assert hasher.targets_.shape == (600, 16 + n_graphs * 128 + 16)

@@ -75,3 +75,18 @@ def test_reliability_grows_with_the_rows_that_were_not_compared():
     # Twice as many rows as both halves had: 2 r / (1 + r).
     assert np.isclose(pseudo_labels.reliability(0.5, 8000), 2 / 3)
     assert np.isclose(pseudo_labels.reliability(1.0, 20_000), 1)
+
+
+def test_a_rows_neighbors_are_a_twelfth_of_all_whatever_the_spread_of_cosines():
+    for noise in (0.3, 1.0, 3.0):
+        rng = np.random.default_rng(0)
+        X = (rng.normal(size=(4, 12))[rng.integers(4, size=600)] + noise * rng.normal(size=(600, 12))).astype(
+            np.float32
+        )
+        unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+        similar = unit @ unit.T / teacher.target_temperature(X)
+        np.fill_diagonal(similar, -np.inf)
+        shares = np.exp(similar - similar.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        entropies = -np.sum(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-30)), 0), axis=1)
+        assert np.isclose(np.exp(entropies).mean(), 600 / 12, rtol=0.05)
