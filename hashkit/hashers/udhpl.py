@@ -190,14 +190,13 @@ class UDHPL(NetworkHasher):
         found = principal_rows(X, n_components, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
         if self.preserve == "clusters":
             found = without_copies(found, n_components, n_least=max(self.n_bits, _MIN_DISTINCT_ROWS), rng=rng)
-        values, variances = found.values, found.variances + 1e-12
-        self.sample_rows_ = found.row_numbers
+        values, self.sample_rows_ = found.values, found.row_numbers
         self.preserved_, self.stability_, self.excess_modularity_ = self.preserve, np.nan, np.nan
         # Its thousands of small products gain nothing from threads, which wait for each other: beside one other process
         # on two cores 2,000 rows took 42 s with two threads, 4 s with one.
         with threadpool_limits(1, user_api="blas"):
             # Every row its own label, until clusters say more.
-            directions, targets = np.eye(len(variances)), values
+            directions, targets = np.eye(values.shape[1]), values
             if self.preserve == "clusters":
                 directions, targets = self._follow_clusters(found, rng.spawn(1)[0])
             if self.preserved_ == "neighbors":
