@@ -218,7 +218,7 @@ class UDHPL(NetworkHasher):
         white = values * whitening.astype(np.float32)
         smooth = pseudo_labels.smooth_rows(white, graph, self.n_smoothing)
         n_clusters = pseudo_labels.count_clusters(smooth, neighbors, rng)
-        if not self._has_clusters(values, white, n_clusters, rng.spawn(1)[0]):
+        if not self._has_clusters(values, white, n_clusters, n_neighbors, rng.spawn(1)[0]):
             self.preserved_ = "neighbors"
             return np.eye(len(variances)), values
         found, self.objective_ = alternate(
@@ -251,9 +251,10 @@ class UDHPL(NetworkHasher):
             found.append(pseudo_labels.nearest_neighbors(roots.values, n_neighbors))
         return [pseudo_labels.shared_neighbor_graph(near) for near in found]
 
-    def _has_clusters(self, values: Float32, white: Float32, n_clusters: int, rng: np.random.Generator) -> bool:
+    def _has_clusters(
+        self, values: Float32, white: Float32, n_clusters: int, n_neighbors: int, rng: np.random.Generator
+    ) -> bool:
         """Whether clusters are more than one cloud's; asks, too, how far two halves of the rows agree on them."""
-        n_neighbors = pseudo_labels.graph_size(len(white), self.n_neighbors)
         options = {"n_neighbors": n_neighbors, "n_smoothing": self.n_smoothing}
         self.stability_ = pseudo_labels.cluster_stability(white, n_clusters, rng, **options)
         self.excess_modularity_ = pseudo_labels.excess_modularity(values, white, rng, **options)

@@ -182,6 +182,7 @@ def cluster_stability(
     """
     from sklearn.metrics import adjusted_rand_score
 
+    unit = scale_rows(white)
     agreements = []
     for _ in range(_N_SPLITS):
         order = rng.permutation(len(white))
@@ -190,8 +191,8 @@ def cluster_stability(
             rows = white[half]
             neighbors = nearest_neighbors(rows, min(n_neighbors, len(rows) - 1))
             smooth = smooth_rows(rows, shared_neighbor_graph(neighbors), n_smoothing)
-            means = cluster_means(kmeans(smooth, n_clusters, rng), scale_rows(rows))
-            assigned.append(_nearest_centers(scale_rows(white), means))
+            means = cluster_means(kmeans(smooth, n_clusters, rng), unit[half])
+            assigned.append(_nearest_centers(unit, means))
         agreements.append(adjusted_rand_score(*assigned))
     return float(np.mean(agreements))
 
