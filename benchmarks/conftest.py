@@ -10,7 +10,7 @@ import pytest
 import hashkit
 from hashkit import _native
 from hashkit.codes import check_n_threads
-from hashkit.comparison import markdown_table
+from hashkit.evaluation.comparison import markdown_table
 
 TIMES = pytest.StashKey[dict]()
 NOTES = pytest.StashKey[list]()

@@ -19,7 +19,8 @@ import typer
 from tqdm import tqdm
 
 from hashkit import evaluation
-from hashkit.comparison import (
+from hashkit.datasets import Dataset, digits, fashion_mnist, read_dataset
+from hashkit.evaluation.comparison import (
     N_NEIGHBORS,
     NEIGHBOR_CUT,
     Split,
@@ -29,7 +30,6 @@ from hashkit.comparison import (
     score_labels,
     split_dataset,
 )
-from hashkit.datasets import Dataset, digits, fashion_mnist, read_dataset
 from hashkit.hashers import METHODS
 
 CUT = 1000

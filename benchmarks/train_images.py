@@ -14,8 +14,8 @@ import typer
 from torch import nn
 
 from hashkit import evaluation, fit
-from hashkit.comparison import markdown_table, split_dataset
 from hashkit.datasets import Dataset, digits, fashion_mnist
+from hashkit.evaluation.comparison import markdown_table, split_dataset
 from hashkit.training import TrainingConfig, encode_images, train_image_network
 
 

@@ -1,11 +1,10 @@
 """An index for those who add all day: every change is on disk when the call returns.
 
-A collection is a folder: an index file, a journal with the changes since it was written (:mod:`hashkit._journal`) and a
-lock. A change is computed first, then written to the journal, then shown to readers; if a step fails, neither the disk
-nor memory has it. Opening reads the index file and applies the journal. :meth:`Collection.compact` writes a new index
-file under a new number, then in one transaction lets that number count and empties the journal: whatever happens in
-between, the number in the journal names a file that fits.
-"""
+A collection is a folder: an index file, a journal with the changes since it was written, and a lock
+(:mod:`hashkit.storage.journal`). A change is computed first, then written to the journal, then shown to readers; if a
+step fails, neither the disk nor memory has it. Opening reads the index file and applies the journal.
+:meth:`Collection.compact` writes a new index file under a new number, then in one transaction lets that number count
+and empties the journal: whatever happens in between, the number in the journal names a file that fits. """
 
 from __future__ import annotations
 
@@ -17,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit._journal import ADD, REMOVE, REPLACE, SYNCS, Journal, WriterLock, to_json
 from hashkit.codes import Codes, check_n_bits
 from hashkit.index import Index, RadiusResult, files, growth
 from hashkit.index.ids import Ids, check_ids
 from hashkit.storage import FormatError, Path
+from hashkit.storage.journal import ADD, REMOVE, REPLACE, SYNCS, Journal, WriterLock, to_json
 
 __all__ = ["Collection", "describe"]
 

@@ -14,8 +14,8 @@ import atheris
 
 with atheris.instrument_imports(include=["hashkit"]):
     import hashkit
-    from hashkit import _header
     from hashkit.storage import FormatError
+    from hashkit.storage import header as _header
 
 FOLDER = tempfile.TemporaryDirectory()
 FILE = Path(FOLDER.name) / "file"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hashkit
 from hashkit import evaluation
 from hashkit.cli import app
-from hashkit.commands import DEMO_METHODS
+from hashkit.cli.commands import DEMO_METHODS
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_fit_and_encode_give_what_the_library_gives(files):
 
 
 def test_encode_reads_in_blocks(run, files, tmp_path, monkeypatch):
-    monkeypatch.setattr("hashkit.commands.ROWS_PER_BLOCK", 7)
+    monkeypatch.setattr("hashkit.cli.commands.ROWS_PER_BLOCK", 7)
     assert run("encode", "hasher.safetensors", "features.npy", "again.npy")[0] == 0
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), files[2])
 

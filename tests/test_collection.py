@@ -168,7 +168,7 @@ def test_many_changes_are_read_back_in_one_go(collection):
 
 
 def test_large_changes_are_cut(collection, monkeypatch):
-    monkeypatch.setattr("hashkit._journal.ROWS_PER_CHANGE", 7)
+    monkeypatch.setattr("hashkit.storage.journal.ROWS_PER_CHANGE", 7)
     codes = random_codes(50)
     collection.add(codes, metadata=list(range(50)))
     assert collection._journal.n_changes == 8
@@ -258,7 +258,7 @@ def test_a_failed_write_changes_nothing(collection, monkeypatch):
     def fail(*args):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("hashkit._journal._checksum", fail)
+    monkeypatch.setattr("hashkit.storage.journal._checksum", fail)
     with pytest.raises(OSError, match=r"cannot write.*disk is full"):
         collection.add(random_codes(1), metadata=["a"])
     monkeypatch.undo()

@@ -137,7 +137,7 @@ def test_interrupted_compaction(tmp_path, monkeypatch, step):
         collection.add(random_codes(50, 0))
         collection.compact()
         collection.add(random_codes(50, 1))
-        monkeypatch.setattr(f"hashkit._journal.Journal.{step}", interrupt)
+        monkeypatch.setattr(f"hashkit.storage.journal.Journal.{step}", interrupt)
         with pytest.raises(KeyboardInterrupt):
             collection.compact()
         monkeypatch.undo()

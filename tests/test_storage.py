@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hashkit import _replacing
 from hashkit.storage import FormatError, open_tensors, read_tensors, write_tensors
+from hashkit.storage import replacing as _replacing
 
 DTYPES = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64]
 DTYPES += [np.float16, np.float32, np.float64]
@@ -134,7 +134,7 @@ def craft(path, header, data=b"", n_bytes=None):
 
 def honest(entries, kind="index", version="1"):
     """A header that says `entries`, with fitting checksums: only the entries can be wrong."""
-    from hashkit._header import _header_checksum
+    from hashkit.storage.header import _header_checksum
 
     metadata = {"format": "hashkit", "version": version, "kind": kind, "settings": "{}"}
     metadata["checksums"] = json.dumps(dict.fromkeys(entries, "00000000"))

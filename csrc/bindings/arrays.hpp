@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "core/row_set.hpp"
 #include "kernels/kernel_table.hpp"
-#include "search/linear_scan.hpp"
-#include "search/row_set.hpp"
+#include "scan/linear_scan.hpp"
 
 namespace hashkit::bindings {
 
@@ -90,6 +90,6 @@ void bind_join(py::module_& module);
 void bind_merge(py::module_& module);
 void bind_mih(py::module_& module);
 void bind_parts(py::module_& module);
-void bind_search(py::module_& module);
+void bind_scan(py::module_& module);
 
 }  // namespace hashkit::bindings

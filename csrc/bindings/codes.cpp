@@ -1,5 +1,5 @@
 #include "bindings/arrays.hpp"
-#include "search/packing.hpp"
+#include "core/packing.hpp"
 
 namespace hashkit::bindings {
 namespace {

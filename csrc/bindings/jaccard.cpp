@@ -1,9 +1,9 @@
-#include "search/jaccard.hpp"
+#include "jaccard/jaccard.hpp"
 
 #include <algorithm>
 
 #include "bindings/arrays.hpp"
-#include "search/gather.hpp"
+#include "core/gather.hpp"
 
 namespace hashkit::bindings {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/interrupt.hpp"
-#include "search/bucket_join.hpp"
-#include "search/pair_join.hpp"
-#include "search/union_find.hpp"
+#include "join/bucket_join.hpp"
+#include "join/pair_join.hpp"
+#include "join/union_find.hpp"
 
 namespace hashkit::bindings {
 namespace {

@@ -1,4 +1,4 @@
-#include "search/merge.hpp"
+#include "core/merge.hpp"
 
 #include <optional>
 #include <utility>

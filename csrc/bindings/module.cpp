@@ -25,7 +25,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   bind_merge(module);
   bind_mih(module);
   bind_parts(module);
-  bind_search(module);
+  bind_scan(module);
 }
 
 }  // namespace hashkit::bindings

@@ -1,5 +1,5 @@
 #include "bindings/arrays.hpp"
-#include "search/gather.hpp"
+#include "core/gather.hpp"
 
 namespace hashkit::bindings {
 namespace {

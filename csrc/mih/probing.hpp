@@ -16,11 +16,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/row_set.hpp"
+#include "core/scan_loops.hpp"
 #include "kernels/kernel_table.hpp"
 #include "mih/costs.hpp"
 #include "mih/tables.hpp"
-#include "search/row_set.hpp"
-#include "search/scan_loops.hpp"
 
 namespace hashkit {
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "core/gather.hpp"
+#include "core/scan_loops.hpp"
+#include "core/top_k.hpp"
 #include "parallel/parallel_for.hpp"
-#include "search/gather.hpp"
-#include "search/scan_loops.hpp"
-#include "search/top_k.hpp"
 
 namespace hashkit {
 namespace {

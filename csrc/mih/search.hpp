@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/row_set.hpp"
 #include "kernels/kernel_table.hpp"
 #include "mih/probing.hpp"
 #include "mih/tables.hpp"
-#include "search/linear_scan.hpp"
-#include "search/row_set.hpp"
+#include "scan/linear_scan.hpp"
 
 namespace hashkit {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/linear_scan.hpp"
+#include "core/codes_view.hpp"
 
 namespace hashkit {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "mih/huge_array.hpp"
+#include "core/huge_array.hpp"
 #include "mih/substrings.hpp"
 #include "parallel/interrupt.hpp"
 

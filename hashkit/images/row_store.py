@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit._journal import transaction
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import Batch
+from hashkit.storage.journal import transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (

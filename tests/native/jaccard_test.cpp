@@ -1,6 +1,6 @@
 // Search by Jaccard distance against comparing fractions crosswise and sorting everything.
 #include "reference.hpp"
-#include "search/jaccard.hpp"
+#include "jaccard/jaccard.hpp"
 
 namespace {
 

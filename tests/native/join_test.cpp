@@ -2,9 +2,9 @@
 #include <string>
 
 #include "reference.hpp"
-#include "search/bucket_join.hpp"
-#include "search/pair_join.hpp"
-#include "search/union_find.hpp"
+#include "join/bucket_join.hpp"
+#include "join/pair_join.hpp"
+#include "join/union_find.hpp"
 
 namespace {
 

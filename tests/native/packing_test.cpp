@@ -1,6 +1,6 @@
 // Values to codes and back, by rows and threads.
 #include "reference.hpp"
-#include "search/packing.hpp"
+#include "core/packing.hpp"
 
 namespace {
 

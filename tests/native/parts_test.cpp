@@ -1,7 +1,7 @@
 // What is copied together, and what is merged, against the whole.
 #include "reference.hpp"
-#include "search/gather.hpp"
-#include "search/merge.hpp"
+#include "core/gather.hpp"
+#include "core/merge.hpp"
 
 namespace {
 

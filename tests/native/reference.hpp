@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "check.hpp"
+#include "core/row_set.hpp"
+#include "core/top_k.hpp"
 #include "kernels/kernel_table.hpp"
-#include "search/linear_scan.hpp"
-#include "search/row_set.hpp"
-#include "search/top_k.hpp"
+#include "scan/linear_scan.hpp"
 
 namespace reference {
 

@@ -1,6 +1,6 @@
 // The scans against sorting everything.
 #include "reference.hpp"
-#include "search/gather.hpp"
+#include "core/gather.hpp"
 
 namespace {
 

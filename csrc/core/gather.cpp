@@ -1,4 +1,4 @@
-#include "search/gather.hpp"
+#include "core/gather.hpp"
 
 #include <algorithm>
 

@@ -1,12 +1,12 @@
-#include "search/jaccard.hpp"
+#include "jaccard/jaccard.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <tuple>
 
+#include "jaccard/jaccard_sweep.hpp"
 #include "parallel/parallel_for.hpp"
-#include "search/jaccard_sweep.hpp"
 
 namespace hashkit {
 namespace {

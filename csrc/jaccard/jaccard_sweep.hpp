@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/scan_loops.hpp"
+#include "jaccard/jaccard.hpp"
 #include "kernels/kernel_table.hpp"
-#include "search/jaccard.hpp"
-#include "search/scan_loops.hpp"
 
 namespace hashkit {
 

@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/codes_view.hpp"
+#include "core/row_set.hpp"
 #include "kernels/kernel_table.hpp"
-#include "search/linear_scan.hpp"
-#include "search/row_set.hpp"
 
 namespace hashkit {
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import evaluation
-from hashkit.comparison import Split, Trial
+from hashkit.evaluation.comparison import Split, Trial
 from hashkit.evaluation.relevance import same_label
 from hashkit.index import Index
 

@@ -1,30 +1,4 @@
-"""Files that are safe to receive and safe to lose power on: named arrays and settings in a safetensors container.
-
-A file is 8 bytes little-endian header length, a JSON header, then the arrays back to back; any safetensors reader opens
-it. The header's ``__metadata__`` tells what hashkit adds, each value a string:
-
-==================  ========================================================================
-``format``          ``hashkit``
-``version``         the format's version, 1
-``kind``            what the file holds, for example ``index``
-``settings``        a JSON object
-``checksums``       a JSON object, array name -> CRC-32 of its bytes, eight hexadecimal digits
-``header_checksum``  the same of the header as compact JSON without this entry
-==================  ========================================================================
-
-Arrays begin at multiples of 64 bytes: safetensors allows no holes, so what lies between is an array named
-``__padding_N__``, which readers of this module never see.
-
-Nothing in a file is trusted: the header is limited in size, every offset and shape is compared with the file's own size
-before anything is allocated, and checksums cover every byte that is read. :func:`read_tensors` verifies them all.
-:func:`open_tensors` maps the file, verifies the header only (well under a millisecond at any size) and leaves the
-contents to :meth:`TensorFile.verify`, array by array, when they are first needed: CRC-32 runs at 1 to 4 GB/s.
-
-:func:`write_tensors` writes a temporary file beside the target, flushes it to disk, renames it and flushes the folder:
-at every instant the path holds the whole old or the whole new file. Files in use are replaced, never written to, so a
-mapping stays valid. A process killed in the middle leaves a ``.hashkit-*.tmp`` behind, which the next write in that
-folder deletes.
-"""
+"""Files of named arrays and settings, written in one step and checked before they are read."""
 
 from __future__ import annotations
 
@@ -39,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hashkit._header import (
+from hashkit.storage.header import (
     NAMES,
     PADDING,
     Array,
@@ -50,7 +24,7 @@ from hashkit._header import (
     render_header,
     with_padding,
 )
-from hashkit._replacing import replace_file
+from hashkit.storage.replacing import replace_file
 
 __all__ = ["FormatError", "TensorFile", "open_tensors", "read_tensors", "write_tensors"]
 

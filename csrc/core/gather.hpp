@@ -6,8 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "search/linear_scan.hpp"
-#include "search/row_set.hpp"
+#include "core/codes_view.hpp"
+#include "core/row_set.hpp"
 
 namespace hashkit {
 

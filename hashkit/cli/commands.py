@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit import _native, collection, comparison, evaluation, storage
+from hashkit import _native, collection, evaluation, storage
 from hashkit.codes import check_codes, check_n_threads
 from hashkit.datasets import Dataset, digits, read_array, read_dataset
+from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load
 from hashkit.index import Index
 
@@ -55,7 +56,7 @@ def _picture(data: Dataset, split: comparison.Split, trials: list[comparison.Tri
         return "No picture: it needs matplotlib, the extra 'plots'."
     if data.labels is None and data.images is None:
         return "No picture: it needs labels."
-    from hashkit.plots import save_picture
+    from hashkit.evaluation.plots import save_picture
 
     target = path or Path("hashkit-demo.png")
     save_picture(target, split, trials, data.images)

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/codes_view.hpp"
+#include "core/huge_vector.hpp"
+#include "join/pair_join.hpp"
 #include "kernels/kernel_table.hpp"
 #include "parallel/interrupt.hpp"
-#include "search/huge_vector.hpp"
-#include "search/linear_scan.hpp"
-#include "search/pair_join.hpp"
 
 namespace hashkit {
 

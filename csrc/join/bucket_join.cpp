@@ -1,10 +1,10 @@
-#include "search/bucket_join.hpp"
+#include "join/bucket_join.hpp"
 
 #include <algorithm>
 #include <cstring>
 
+#include "join/met_pairs.hpp"
 #include "parallel/parallel_for.hpp"
-#include "search/met_pairs.hpp"
 
 namespace hashkit {
 namespace {

@@ -1,9 +1,9 @@
-#include "search/pair_join.hpp"
+#include "join/pair_join.hpp"
 
 #include <algorithm>
 
-#include "search/met_pairs.hpp"
-#include "search/scan_loops.hpp"
+#include "core/scan_loops.hpp"
+#include "join/met_pairs.hpp"
 
 namespace hashkit {
 namespace {

@@ -6,8 +6,9 @@
 #include <optional>
 #include <vector>
 
+#include "core/codes_view.hpp"
+#include "kernels/kernel_table.hpp"
 #include "parallel/interrupt.hpp"
-#include "search/linear_scan.hpp"
 
 namespace hashkit {
 

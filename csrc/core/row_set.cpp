@@ -1,8 +1,8 @@
-#include "search/row_set.hpp"
+#include "core/row_set.hpp"
 
 #include <algorithm>
 
-#include "search/gather.hpp"
+#include "core/gather.hpp"
 
 namespace hashkit {
 namespace {

@@ -1,5 +1,5 @@
 #include "bindings/arrays.hpp"
-#include "search/linear_scan.hpp"
+#include "scan/linear_scan.hpp"
 
 namespace hashkit::bindings {
 namespace {
@@ -47,7 +47,7 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queri
 
 }  // namespace
 
-void bind_search(py::module_& module) {
+void bind_scan(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
   const auto allowed = py::arg("allowed").noconvert() = py::none();
   module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "search/huge_vector.hpp"
+#include "core/huge_vector.hpp"
 
 namespace hashkit {
 

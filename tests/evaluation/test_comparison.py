@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hashkit import comparison
 from hashkit.datasets import Dataset
+from hashkit.evaluation import comparison
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_table_is_aligned():
 @pytest.mark.parametrize("known", ["labels", "images", "both"])
 def test_picture_is_drawn_of_what_is_known(dataset, trials, tmp_path, known):
     pytest.importorskip("matplotlib")
-    from hashkit.plots import save_picture
+    from hashkit.evaluation.plots import save_picture
 
     labels = None if known == "images" else dataset.labels
     split = comparison.split_dataset(Dataset("blobs", dataset.features, labels), random_state=0)
@@ -130,7 +130,7 @@ def test_picture_is_drawn_of_what_is_known(dataset, trials, tmp_path, known):
 
 def test_picture_of_nothing_is_refused(dataset, trials, tmp_path):
     pytest.importorskip("matplotlib")
-    from hashkit.plots import save_picture
+    from hashkit.evaluation.plots import save_picture
 
     split = comparison.split_dataset(Dataset("bare", dataset.features), random_state=0)
     with pytest.raises(ValueError, match="there is nothing to draw"):

@@ -24,10 +24,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hashkit.codes import Codes
-from hashkit.index.ids import Ids
-from hashkit.storage import FormatError
+from hashkit.storage.header import FormatError
+
+Codes = NDArray[np.uint8]
+Ids = NDArray[np.int64]
 
 VERSION = 1
 ROWS_PER_CHANGE = 1 << 20  # larger changes are cut: SQLite limits a row to 1 GB

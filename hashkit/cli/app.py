@@ -53,7 +53,7 @@ def demo(
 
     UDHPL, ITQ and random hyperplanes at 16, 32 and 64 bits: what their codes keep of the features, and what they cost.
     """
-    from hashkit import commands
+    from hashkit.cli import commands
 
     typer.echo(commands.demo(features, labels, queries, seed, picture))
 
@@ -68,7 +68,7 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Learn a hasher from features."""
-    from hashkit import commands
+    from hashkit.cli import commands
 
     typer.echo(commands.fit_file(features, hasher, method, bits, seed, progress=not quiet))
 
@@ -81,7 +81,7 @@ def encode(
     quiet: Quiet = False,
 ) -> None:
     """Encode features with a learnt hasher."""
-    from hashkit import commands
+    from hashkit.cli import commands
 
     typer.echo(commands.encode_file(hasher, features, codes, progress=not quiet))
 
@@ -101,7 +101,7 @@ def query(
 
     Prints query, rank, id and distance, tab-separated, in the order of (distance, id).
     """
-    from hashkit import commands
+    from hashkit.cli import commands
 
     typer.echo(commands.query_file(codes, queries, k, radius, bits, out))
 
@@ -126,7 +126,7 @@ def evaluate(
 
     Relevant to a query is what has its label.
     """
-    from hashkit import commands
+    from hashkit.cli import commands
 
     text = commands.evaluate_files(codes, labels, queries, query_labels, features, k=k, radius=radius, ties=ties)
     typer.echo(text)
@@ -142,7 +142,7 @@ def info(
 
     Without a file: what this installation runs on.
     """
-    from hashkit import commands
+    from hashkit.cli import commands
 
     typer.echo(commands.describe_file(file))
 

@@ -9,10 +9,10 @@
 #include <optional>
 #include <vector>
 
+#include "core/scan_loops.hpp"
+#include "join/pair_join.hpp"
 #include "parallel/interrupt.hpp"
 #include "parallel/parallel_for.hpp"
-#include "search/pair_join.hpp"
-#include "search/scan_loops.hpp"
 
 namespace hashkit {
 

@@ -11,8 +11,8 @@
 #include <memory>
 #include <new>
 
+#include "core/codes_view.hpp"
 #include "kernels/kernel_table.hpp"
-#include "search/linear_scan.hpp"
 
 namespace hashkit {
 

@@ -1,4 +1,4 @@
-#include "search/packing.hpp"
+#include "core/packing.hpp"
 
 #include <algorithm>
 #include <atomic>

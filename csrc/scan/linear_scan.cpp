@@ -1,14 +1,14 @@
-#include "search/linear_scan.hpp"
+#include "scan/linear_scan.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <utility>
 
+#include "core/gather.hpp"
+#include "core/scan_loops.hpp"
+#include "core/top_k.hpp"
 #include "parallel/parallel_for.hpp"
-#include "search/gather.hpp"
-#include "search/scan_loops.hpp"
-#include "search/top_k.hpp"
 
 namespace hashkit {
 namespace {
@@ -195,43 +195,7 @@ struct RadiusVisitor {
   }
 };
 
-// Codes in the order of their rows to that of (distance, row): a counting sort.
-void order_by_distance(const std::vector<Neighbor>& found, int n_bits, int32_t* distances, int64_t* rows) {
-  std::vector<size_t> places(static_cast<size_t>(n_bits) + 2);
-  for (const Neighbor& neighbor : found) ++places[static_cast<size_t>(neighbor.distance) + 1];
-  for (size_t d = 1; d < places.size(); ++d) places[d] += places[d - 1];
-  for (const Neighbor& neighbor : found) {
-    const size_t place = places[static_cast<size_t>(neighbor.distance)]++;
-    distances[place] = neighbor.distance;
-    rows[place] = neighbor.row;
-  }
-}
-
 }  // namespace
-
-void write_nearest(const std::vector<Neighbor>& nearest, size_t k, int32_t* distances, int64_t* rows) {
-  for (size_t i = 0; i < nearest.size(); ++i) {
-    distances[i] = nearest[i].distance;
-    rows[i] = nearest[i].row;
-  }
-  std::fill(distances + nearest.size(), distances + k, kNoDistance);
-  std::fill(rows + nearest.size(), rows + k, -1);
-}
-
-WithinRadius join_lists(std::vector<std::vector<Neighbor>>& lists, int n_bits) {
-  WithinRadius result;
-  result.offsets.reserve(lists.size() + 1);
-  result.offsets.push_back(0);
-  for (const auto& list : lists) result.offsets.push_back(result.offsets.back() + static_cast<int64_t>(list.size()));
-  result.distances.resize(static_cast<size_t>(result.offsets.back()));
-  result.rows.resize(result.distances.size());
-  for (size_t i = 0; i < lists.size(); ++i) {
-    const auto start = static_cast<size_t>(result.offsets[i]);
-    order_by_distance(lists[i], n_bits, result.distances.data() + start, result.rows.data() + start);
-    std::vector<Neighbor>().swap(lists[i]);
-  }
-  return result;
-}
 
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
