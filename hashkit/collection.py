@@ -4,7 +4,8 @@ A collection is a folder: an index file, a journal with the changes since it was
 (:mod:`hashkit.storage.journal`). A change is computed first, then written to the journal, then shown to readers; if a
 step fails, neither the disk nor memory has it. Opening reads the index file and applies the journal.
 :meth:`Collection.compact` writes a new index file under a new number, then in one transaction lets that number count
-and empties the journal: whatever happens in between, the number in the journal names a file that fits. """
+and empties the journal: whatever happens in between, the number in the journal names a file that fits.
+"""
 
 from __future__ import annotations
 
