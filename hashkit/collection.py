@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from hashkit.codes import Codes, check_n_bits
 from hashkit.index import Index, RadiusResult, files, growth
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.snapshot import Snapshot
+from hashkit.index.tables import TablePolicy
 from hashkit.storage import FormatError, Path
 from hashkit.storage.journal import ADD, REMOVE, REPLACE, SYNCS, Journal, WriterLock, to_json
 from hashkit.storage.replacing import remove_abandoned
@@ -51,6 +52,9 @@ class Collection:
         system, and :meth:`flush`, :meth:`compact`, :meth:`close` and now and then a change flush what has come in:
         many times faster for small changes. A crash of the process loses nothing; one of the machine may lose the
         changes since the last flush, never a part of one.
+    method : {"auto", "scan", "mih"}, default="auto"
+        How nearest codes are searched, as for :class:`Index`. Opening makes no tables: the first search or change
+        makes them, where the method asks for any, which reads all codes once. See :meth:`describe`.
 
     Raises
     ------
@@ -76,11 +80,19 @@ class Collection:
     ...     notes = pictures.metadata(found)
     """
 
-    def __init__(self, path: Path, n_bits: int | None = None, *, sync: str = "always") -> None:
+    def __init__(
+        self,
+        path: Path,
+        n_bits: int | None = None,
+        *,
+        sync: str = "always",
+        method: Literal["auto", "scan", "mih"] = "auto",
+    ) -> None:
         if sync not in SYNCS:
             raise ValueError(f"sync must be one of {sorted(SYNCS)}, got {sync!r}")
         if n_bits is not None:
             check_n_bits(n_bits)
+        self._policy = TablePolicy(method)
         self._folder = os.fspath(path)
         self._process = os.getpid()
         journal = os.path.join(self._folder, JOURNAL)
@@ -97,6 +109,8 @@ class Collection:
                 raise ValueError(f"n_bits must be {self._journal.n_bits} for {self._folder!r}, got {n_bits}")
             self._applied = self._journal.position()  # what memory holds
             self._index = _read(self._folder, self._journal)
+            self._index._policy = self._policy
+            self._has_tables = False
             self._remove_leftovers()
         except BaseException:
             self._writer.release()
@@ -165,6 +179,7 @@ class Collection:
         self, q: Codes, k: int = 100, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The `k` nearest codes of each query: see :meth:`Index.query`."""
+        self._make_tables()
         return self._settled_index().query(q, k, filter=filter, n_threads=n_threads)
 
     def radius(
@@ -172,6 +187,13 @@ class Collection:
     ) -> RadiusResult:
         """Every code within distance `r` of each query: see :meth:`Index.radius`."""
         return self._settled_index().radius(q, r, filter=filter, n_threads=n_threads)
+
+    def describe(self) -> dict[str, Any]:
+        """How it is searched, and what that takes: see :meth:`Index.describe`.
+
+        After opening every part is said to be scanned until the first search or change has made its tables.
+        """
+        return self._settled_index().describe()
 
     def get(self, ids: Ids | int) -> Codes:
         """The codes of `ids`: see :meth:`Index.get`."""
@@ -336,11 +358,19 @@ class Collection:
         self._applied = self._journal.position()
         self._settled = True
 
+    def _make_tables(self) -> None:
+        """Make what the method asks for and opening has left out; whoever comes meanwhile waits for it."""
+        if not self._has_tables:
+            with self._index._lock():
+                self._index._prepared(self._index._current())
+                self._has_tables = True
+
     def _settle(self) -> None:
         """Let memory hold what the journal holds, if an exception has left that open."""
         if not self._settled:
             self._journal.end_transaction()
             if self._journal.position() != self._applied:
+                self._has_tables = False
                 self._publish(_read(self._folder, self._journal)._current())
             self._settled = True
 

@@ -426,3 +426,27 @@ def test_an_index_file_without_its_journal_is_kept_and_can_be_recovered(tmp_path
         assert len(collection) == 6
     with pytest.raises(ValueError, match="there is none"):
         hashkit.Collection.recover(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["auto", "scan", "mih"])
+def test_how_it_is_searched_at_every_step_of_its_life(tmp_path, method):
+    codes = np.random.default_rng(0).integers(0, 256, (33_000, 4), np.uint8)
+    tables = "scan" if method == "scan" else "mih"
+
+    def method_of_the_large_part(collection):
+        return collection.describe()["parts"][0]["method"]
+
+    with hashkit.Collection(tmp_path, 32, method=method) as collection:
+        collection.add(codes)
+        assert method_of_the_large_part(collection) == tables
+        collection.compact()
+        assert method_of_the_large_part(collection) == tables
+    for change in (lambda c: c.query(codes[:1], 1), lambda c: c.add(codes[:1]), lambda c: c.compact()):
+        with hashkit.Collection(tmp_path, method=method) as collection:
+            assert method_of_the_large_part(collection) == "scan"  # opening makes no tables
+            change(collection)
+            assert method_of_the_large_part(collection) == tables
+            collection.remove(collection.ids[-1:])
+            assert method_of_the_large_part(collection) == tables
+    with pytest.raises(ValueError, match="method must be one of"):
+        hashkit.Collection(tmp_path, method="fast")

@@ -7,6 +7,7 @@ left by a process that was killed: the next that writes in that folder deletes i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -27,6 +28,8 @@ def replace_file(target: str, parts: Iterable[bytes | memoryview]) -> None:
         If the file cannot be written; what was there before is still there.
     """
     folder = os.path.dirname(target)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(errno.EINVAL, "it is not a regular file", target)
     remove_abandoned(folder)
     temporary, descriptor = _create(folder)
     try:
