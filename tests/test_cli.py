@@ -1,5 +1,6 @@
 """The command `hashkit`, as a user types it."""
 
+import os
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 import hashkit
 from hashkit import evaluation
-from hashkit.cli import app
+from hashkit.cli import app, commands
 from hashkit.cli.commands import DEMO_METHODS
 
 
@@ -228,3 +229,17 @@ def test_the_real_command_starts_without_torch_or_scikit_learn(run_python):
     result = run_python(main, "info", "nowhere.npy")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "error: [Errno 2] No such file or directory: 'nowhere.npy'\n"
+
+
+def test_written_files_have_the_rights_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        commands.write_array(tmp_path / "codes.npy", np.zeros((3, 2), np.uint8))
+        commands.write_arrays(tmp_path / "found.npz", {"ids": np.arange(3)})
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "codes.npy": 0o640,
+        "found.npz": 0o640,
+    }
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npz")["ids"], np.arange(3))

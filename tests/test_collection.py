@@ -300,7 +300,6 @@ def test_damage_is_refused(tmp_path, collection):
         "UPDATE changes SET ids = substr(ids, 2)",
         "UPDATE changes SET kind = 'multiply'",
         "UPDATE changes SET kind = 'remove'",
-        "INSERT INTO changes (kind, ids, codes, checksum) SELECT kind, ids, codes, checksum FROM changes",
         "UPDATE facts SET value = 64 WHERE name = 'n_bits'",
         "DELETE FROM facts",
         "DROP TABLE facts",
@@ -372,3 +371,82 @@ def test_a_child_may_search_but_not_change(collection):
     collection = reopened(collection)
     assert len(collection) == 10
     collection.close()
+
+
+def test_a_journal_with_the_same_ids_added_twice_opens_and_the_last_counts(tmp_path, collection):
+    """Older versions wrote such, when an interrupt came between the commit and the change in memory."""
+    collection.add(random_codes(4, 1))
+    collection._journal.record("add", np.arange(6), random_codes(6, 2), None)
+    collection._journal.record("remove", np.array([5, 9]), np.empty((0, 3), np.uint8), None)
+    collection._journal.record("replace", np.array([9]), random_codes(1, 3), None)
+    collection = reopened(collection)
+    expected = {**dict(enumerate(random_codes(6, 2)[:5])), 9: random_codes(1, 3)[0]}
+    assert_holds(collection, expected, {})
+    assert collection.add(random_codes(1)).tolist() == [10]
+    collection.close()
+
+
+def test_nothing_that_is_not_its_own_is_deleted(tmp_path):
+    folder = tmp_path / "collection"
+    with hashkit.Collection(folder, N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+    names = ["index-photos.csv", "index-7.hashkit", "index-01.hashkit", ".hashkit-notes", ".hashkit-x.tmp"]
+    for name in names:
+        (folder / name).write_text("mine")
+    (folder / "index-dir").mkdir()
+    (folder / "index-2.hashkit").write_text("of a compaction that did not count")
+    (folder / ".hashkit-0123456789abcdef.tmp").write_text("cut off")
+    with hashkit.Collection(folder) as collection:
+        assert len(collection) == 5
+    assert sorted(os.listdir(folder)) == sorted(
+        [*names, "index-dir", "index-1.hashkit", "journal.sqlite", "lock.sqlite"]
+    )
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_an_index_file_without_its_journal_is_kept_and_can_be_recovered(tmp_path, emptied):
+    folder = tmp_path / "collection"
+    with hashkit.Collection(folder, N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+    with pytest.raises(ValueError, match="is there: open it"):
+        hashkit.Collection.recover(folder)
+    (folder / "journal.sqlite").unlink()
+    if emptied:
+        (folder / "journal.sqlite").touch()
+    before = (folder / "index-1.hashkit").read_bytes()
+    with pytest.raises(FormatError, match=r"Collection\.recover"):
+        hashkit.Collection(folder, N_BITS)
+    assert (folder / "index-1.hashkit").read_bytes() == before
+    with hashkit.Collection.recover(folder) as collection:
+        assert_holds(collection, dict(enumerate(random_codes(5))), {})
+        assert collection.add(random_codes(1)).tolist() == [5]
+    with hashkit.Collection(folder) as collection:
+        assert len(collection) == 6
+    with pytest.raises(ValueError, match="there is none"):
+        hashkit.Collection.recover(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["auto", "scan", "mih"])
+def test_how_it_is_searched_at_every_step_of_its_life(tmp_path, method):
+    codes = np.random.default_rng(0).integers(0, 256, (33_000, 4), np.uint8)
+    tables = "scan" if method == "scan" else "mih"
+
+    def method_of_the_large_part(collection):
+        return collection.describe()["parts"][0]["method"]
+
+    with hashkit.Collection(tmp_path, 32, method=method) as collection:
+        collection.add(codes)
+        assert method_of_the_large_part(collection) == tables
+        collection.compact()
+        assert method_of_the_large_part(collection) == tables
+    for change in (lambda c: c.query(codes[:1], 1), lambda c: c.add(codes[:1]), lambda c: c.compact()):
+        with hashkit.Collection(tmp_path, method=method) as collection:
+            assert method_of_the_large_part(collection) == "scan"  # opening makes no tables
+            change(collection)
+            assert method_of_the_large_part(collection) == tables
+            collection.remove(collection.ids[-1:])
+            assert method_of_the_large_part(collection) == tables
+    with pytest.raises(ValueError, match="method must be one of"):
+        hashkit.Collection(tmp_path, method="fast")

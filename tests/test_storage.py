@@ -403,3 +403,18 @@ def test_writers_in_one_folder_leave_each_other_alone(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [f"file{number}" for number in range(8)]
     for number in range(8):
         assert read_tensors(tmp_path / f"file{number}", "index")[1] == {"number": number}
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", "/dev/null"):
+        before = os.stat(target).st_mode
+        with pytest.raises(OSError, match="not a regular file"):
+            write_tensors(target, "index", TENSORS, SETTINGS)
+        assert os.stat(target).st_mode == before
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_path_of_bytes_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="path must be a str or a path of str, got bytes"):
+        write_tensors(os.fsencode(tmp_path / "file"), "index", TENSORS, SETTINGS)

@@ -20,10 +20,12 @@ from hashkit.datasets import Dataset, digits, read_array, read_dataset
 from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load
 from hashkit.index import Index
+from hashkit.storage.replacing import replace_file
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
 DEMO_BITS = (16, 32, 64)
 ROWS_PER_BLOCK = 1 << 16
+BYTES_PER_READ = 1 << 22
 
 
 def demo(features: Path | None, labels: Path | None, n_queries: int | None, seed: int, picture: Path | None) -> str:
@@ -109,7 +111,9 @@ def open_codes(path: Path, n_bits: int | None) -> Index | collection.Collection:
     if path.suffix == ".npy":
         return Index(read_codes(path), n_bits=n_bits, method="scan")
     if path.is_dir():
-        with collection.Collection(path) as found:  # closed it can still be searched, and be opened by others
+        with collection.Collection(
+            path, method="scan"
+        ) as found:  # closed it can still be searched, and be opened by others
             index: Index | collection.Collection = found
     else:
         index = Index.load(path, mmap=True)
@@ -228,12 +232,8 @@ def write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-        try:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    """Write in one step what `write` puts into a file; a new file gets the access rights that the umask leaves."""
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        write(file)
+        file.seek(0)
+        replace_file(os.path.realpath(path), iter(lambda: file.read(BYTES_PER_READ), b""))

@@ -586,16 +586,15 @@ class Index:
             self._verify = None
         return self._state
 
-    def _change(
-        self, change: Callable[[Snapshot], tuple[Snapshot, Ids]], record: Callable[[Ids], None] | None = None
-    ) -> Ids:
-        """Go over to the state that `change` makes, after `record` has been told the ids."""
+    def _prepared(self, state: Snapshot) -> Snapshot:
+        """`state` with the tables that this index is to have."""
+        return make_tables(state, self._policy, check_n_threads(None))
+
+    def _change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]]) -> Ids:
+        """Go over to the state that `change` makes."""
         with self._lock():
             state, ids = change(self._current())
-            make_tables(state, self._policy, check_n_threads(None))
-            if record is not None:
-                record(ids)
-            self._state = state
+            self._state = self._prepared(state)
         return ids
 
     def _lock(self) -> threading.Lock:

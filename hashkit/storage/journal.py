@@ -14,6 +14,7 @@ the machine, and a lock dies with the process that holds it.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -57,9 +58,11 @@ class Journal:
         Length of the codes of a new journal; None if there must be one.
     sync : str or None
         A key of SYNCS; None opens the journal for reading only.
+    generation : int
+        The number of the index file that a new journal follows upon.
     """
 
-    def __init__(self, path: str, n_bits: int | None, sync: str | None) -> None:
+    def __init__(self, path: str, n_bits: int | None, sync: str | None, *, generation: int = 0) -> None:
         self._path = path
         with self._explained("open"):
             mode = "ro" if sync is None else "rwc"
@@ -71,7 +74,7 @@ class Journal:
                     self._db.execute("PRAGMA journal_mode = WAL")
                     self._db.execute(f"PRAGMA synchronous = {SYNCS[sync]}")
                 if n_bits is not None and not self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                    self._create(n_bits)
+                    self._create(n_bits, generation)
             self.version = self._fact("version")
             if self.version > VERSION:
                 told = f"it has format version {self.version}, this one reads {VERSION}"
@@ -148,7 +151,19 @@ class Journal:
         with self._transaction() as db:
             db.execute("UPDATE facts SET value = ? WHERE name = 'generation'", (generation,))
             db.execute("DELETE FROM changes")
-        self.flush()
+
+    def position(self) -> tuple[int, int]:
+        """The generation, and the number of the last change since: differs after every change that was written."""
+        with self._explained("read"):
+            statement = "SELECT value, (SELECT max(number) FROM changes) FROM facts WHERE name = 'generation'"
+            generation, number = self._db.execute(statement).fetchone()
+        return int(generation), int(number or 0)
+
+    def end_transaction(self) -> None:
+        """Undo what an exception has left half done."""
+        with self._explained("write"):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def flush(self) -> None:
         """Bring to disk what ``sync="batch"`` has not yet."""
@@ -181,8 +196,8 @@ class Journal:
             finally:
                 self._db.execute("ROLLBACK")
 
-    def _create(self, n_bits: int) -> None:
-        facts = [("version", VERSION), ("n_bits", n_bits), ("generation", 0)]
+    def _create(self, n_bits: int, generation: int) -> None:
+        facts = [("version", VERSION), ("n_bits", n_bits), ("generation", generation)]
         with self._transaction() as db:
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
@@ -199,9 +214,10 @@ class Journal:
             raise FormatError(f"{self._path!r} is no journal of a collection: it does not tell its {name}")
         return int(row[0])
 
-    def _parse(self, _kind: str, ids: bytes, codes: bytes, checksum: int) -> tuple[Ids, Codes]:
+    def _parse(self, kind: str, ids: bytes, codes: bytes, checksum: int) -> tuple[Ids, Codes]:
         n_bytes = (self.n_bits + 7) // 8
-        if _checksum(ids, codes) != checksum or len(ids) % 8 or len(codes) not in (0, len(ids) // 8 * n_bytes):
+        expected = 0 if kind == REMOVE else len(ids) // 8 * n_bytes
+        if _checksum(ids, codes) != checksum or len(ids) % 8 or len(codes) != expected:
             raise FormatError(f"{self._path!r} is damaged: a change does not fit its checksum")
         return np.frombuffer(ids, "<i8").astype(np.int64), np.frombuffer(codes, np.uint8).reshape(-1, n_bytes)
 
@@ -235,6 +251,8 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
     For a connection with ``isolation_level=None``: nobody else begins a transaction.
     """
+    if db.in_transaction:  # left by an exception that arrived between two steps of this function
+        db.execute("ROLLBACK")
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -269,14 +287,23 @@ class WriterLock:
     """
 
     def __init__(self, path: str) -> None:
+        try:
+            self._db = self._held(path)
+        except BlockingIOError:
+            gc.collect()  # an opening that an interrupt broke off may be held by nothing but a cycle of its traceback
+            self._db = self._held(path)
+
+    @staticmethod
+    def _held(path: str) -> sqlite3.Connection:
         folder = os.path.dirname(path)
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
-            self._db.execute("BEGIN EXCLUSIVE")
+            db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+            db.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise BlockingIOError(f"{folder!r} is open already, here or in another process") from None
             raise OSError(f"cannot open {folder!r}: {error}") from error
+        return db
 
     def release(self) -> None:
         self._db.close()

@@ -7,13 +7,16 @@ left by a process that was killed: the next that writes in that folder deletes i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable
 
 PREFIX, SUFFIX = ".hashkit-", ".tmp"
+NAME = re.compile(r"\.hashkit-[0-9a-f]{16}\.tmp")  # what `_create` makes
 
 
 def replace_file(target: str, parts: Iterable[bytes | memoryview]) -> None:
@@ -25,6 +28,8 @@ def replace_file(target: str, parts: Iterable[bytes | memoryview]) -> None:
         If the file cannot be written; what was there before is still there.
     """
     folder = os.path.dirname(target)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(errno.EINVAL, "it is not a regular file", target)
     remove_abandoned(folder)
     temporary, descriptor = _create(folder)
     try:
@@ -42,7 +47,7 @@ def replace_file(target: str, parts: Iterable[bytes | memoryview]) -> None:
 def remove_abandoned(folder: str) -> None:
     """Delete the temporary files in `folder` that dead processes left, as far as the access rights allow it."""
     with os.scandir(folder) as entries:
-        names = [entry.path for entry in entries if entry.name.startswith(PREFIX) and entry.name.endswith(SUFFIX)]
+        names = [entry.path for entry in entries if NAME.fullmatch(entry.name)]
     for path in names:
         with contextlib.suppress(OSError):  # gone meanwhile, another user's, no regular file, or locked
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -86,6 +86,8 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     OSError
         If the file cannot be written, saying why; what was at `path` before is still there.
     """
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
+        raise TypeError(f"path must be a str or a path of str, got {type(path).__name__}")
     target = os.path.realpath(os.fspath(path))
     parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()})
     header = render_header(kind, parts, settings)
