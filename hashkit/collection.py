@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import Codes, check_n_bits
+from hashkit.checks import Codes, check_n_bits
 from hashkit.index import Index, RadiusResult, files, growth
 from hashkit.index.ids import Ids, check_ids
 from hashkit.storage import FormatError, Path
