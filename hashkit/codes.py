@@ -7,7 +7,6 @@ Packed codes are a C-contiguous ``uint8`` array of shape ``(n_codes, ceil(n_bits
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,10 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-
-Codes = NDArray[np.uint8]
-
-MAX_BITS = 4096
+from hashkit.checks import MAX_BITS, Codes, check_codes, check_n_bits, check_n_threads, describe
 
 __all__ = [
     "MAX_BITS",
@@ -31,86 +27,6 @@ __all__ = [
     "pack",
     "unpack",
 ]
-
-
-def describe(value: object) -> str:
-    """What came, for the end of an error message: type, and shape and dtype where it has them."""
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
-    if isinstance(value, (bool, int, float, str)):
-        return f"{type(value).__name__} {value!r}"
-    return type(value).__name__
-
-
-def check_n_threads(n_threads: int | None) -> int:
-    """The number of threads to use: `n_threads`, or every CPU that this process may use if it is None."""
-    if type(n_threads) is int and n_threads >= 1:
-        return n_threads
-    if n_threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(n_threads, (bool, np.bool_)) or not isinstance(n_threads, (int, np.integer)):
-        raise TypeError(f"n_threads must be an int or None, got {describe(n_threads)}")
-    if n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1, got {n_threads}")
-    return int(n_threads)
-
-
-def check_n_bits(n_bits: int, name: str = "n_bits") -> int:
-    """`n_bits` as an int between 1 and `MAX_BITS`."""
-    if isinstance(n_bits, (bool, np.bool_)) or not isinstance(n_bits, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {describe(n_bits)}")
-    if not 1 <= n_bits <= MAX_BITS:
-        raise ValueError(f"{name} must be between 1 and {MAX_BITS}, got {n_bits}")
-    return int(n_bits)
-
-
-def check_codes(codes: object, name: str, n_bits: int | None = None) -> Codes:
-    """Return `codes` if they are a matrix of packed codes.
-
-    Parameters
-    ----------
-    codes : object
-        What the user gave.
-    name : str
-        The argument's name, for the message.
-    n_bits : int, optional
-        Length that the codes must have; their padding bits must then be zero.
-
-    Returns
-    -------
-    codes : uint8 array of shape (n_codes, n_bytes)
-        The same object.
-
-    Raises
-    ------
-    TypeError
-        If it is no uint8 array.
-    ValueError
-        If it does not have two dimensions and 1 to 512 bytes per row, is not C-contiguous, or does not hold `n_bits`.
-    """
-    if not isinstance(codes, np.ndarray) or codes.dtype != np.uint8:
-        raise TypeError(f"{name} must be a uint8 array of packed bits, got {describe(codes)}; see hashkit.pack")
-    if codes.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions (n_codes, n_bytes), got {describe(codes)}")
-    if not 1 <= codes.shape[1] <= MAX_BITS // 8:
-        raise ValueError(f"{name} must have 1 to {MAX_BITS // 8} bytes per row, got {describe(codes)}")
-    if not codes.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous, got {describe(codes)}; numpy.ascontiguousarray makes a copy")
-    if n_bits is not None:
-        _check_width(codes, name, n_bits)
-    return codes
-
-
-def _check_width(codes: Codes, name: str, n_bits: int) -> None:
-    n_bytes = (n_bits + 7) // 8
-    if codes.shape[1] != n_bytes:
-        raise ValueError(f"{name} must have {n_bytes} bytes per row for {n_bits} bits, got {describe(codes)}")
-    if n_bits % 8 and len(codes):
-        padded = np.flatnonzero(codes[:, -1] & (0xFF >> (n_bits % 8)))
-        if len(padded):
-            raise ValueError(f"{name} must have zero padding after {n_bits} bits, row {padded[0]} has not")
 
 
 def _pack_positive(values: NDArray[Any], n_threads: int) -> Codes:

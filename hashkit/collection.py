@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import Codes, check_n_bits
+from hashkit.checks import Codes, check_n_bits
 from hashkit.index import Index, RadiusResult, files, growth
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.snapshot import Snapshot

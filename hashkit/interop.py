@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import Codes, check_codes, check_n_bits, describe, pack, unpack
+from hashkit.checks import Codes, check_codes, check_n_bits, describe
+from hashkit.codes import pack, unpack
 from hashkit.index.ids import Ids, check_ids
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import hashkit
 from hashkit import _native, collection, evaluation, storage
-from hashkit.codes import check_codes, check_n_threads
+from hashkit.checks import check_codes, check_n_threads
 from hashkit.datasets import Dataset, digits, read_array, read_dataset
 from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load

@@ -20,9 +20,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import describe
+from hashkit.checks import check_choice, check_cut, describe
 from hashkit.evaluation import _ranking
-from hashkit.evaluation.relevance import JudgedBlock, check_choice, check_cut, judged_blocks
+from hashkit.evaluation.relevance import JudgedBlock, judged_blocks
 from hashkit.evaluation.scores import Curve, Score, divide, mean_score
 
 Codes: TypeAlias = NDArray[np.uint8]

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import describe, hamming_distances
+from hashkit.checks import check_choice, check_cut, describe
+from hashkit.codes import hamming_distances
 from hashkit.evaluation.metrics import TIES, Codes, Ties, hits_in_first
 from hashkit.evaluation.rankings import check_rankings
 from hashkit.evaluation.relevance import (
     JudgedBlock,
-    check_choice,
     check_code_pair,
-    check_cut,
     check_length,
     row_blocks,
 )

@@ -15,9 +15,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import describe
+from hashkit.checks import check_choice, check_cut, describe
 from hashkit.evaluation.metrics import DENOMINATORS, Denominator, Labels, average_precision
-from hashkit.evaluation.relevance import check_choice, check_cut, check_labels, check_length, row_blocks, same_label
+from hashkit.evaluation.relevance import check_labels, check_length, row_blocks, same_label
 from hashkit.evaluation.scores import Score, divide, mean_score
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import check_codes, describe, hamming_distances
+from hashkit.checks import check_codes, describe
+from hashkit.codes import hamming_distances
 
 # Pairs of a query and an item that are held at once: 2 bytes for a distance and a few for flags.
 PAIRS_PER_BLOCK = 1 << 23
@@ -101,19 +102,3 @@ def check_labels(query_labels: NDArray[np.generic], labels: NDArray[np.generic])
 def check_length(array: NDArray[np.generic], name: str, other: NDArray[np.generic], other_name: str) -> None:
     if len(array) != len(other):
         raise ValueError(f"{name} must have one row for each of {other_name}' {len(other)}, got {describe(array)}")
-
-
-def check_cut(k: int | None, n_items: int) -> int:
-    """Turn the argument ``k`` into a number of ranks: all for None, never more than there are."""
-    if k is None:
-        return n_items
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be an integer or None, got {describe(k)}")
-    if k <= 0:
-        raise ValueError(f"k must be positive, got {k}")
-    return min(int(k), n_items)
-
-
-def check_choice(value: str, name: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from numbers import Integral, Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
+from hashkit.checks import check_int, check_n_bits
 from hashkit.hashers.features import Float32, Float64, as_array, block_rows, rows_and_norms, to_float32
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         from hashkit.hashers.report import describe_codes
 
-        check_integer(n_rows, "n_rows", minimum=1)
+        check_int(n_rows, "n_rows", 1)
         X = self._fitted_rows(X)
         if len(X) == 0:
             raise ValueError("X must have at least one row to report on, got none")
@@ -228,34 +228,12 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._check_rows(X, fitting=False)
 
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
-        check_integer(self.n_bits, "n_bits", minimum=1)
+        check_n_bits(self.n_bits)
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`, which takes all that scikit-learn allows there."""
         seed = check_random_state(getattr(self, "random_state", None)).randint(2**31 - 1)
         return np.random.default_rng(seed)
-
-
-def check_integer(value: object, name: str, *, minimum: int) -> None:
-    """Refuse a parameter that is not an integer of at least `minimum`."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if int(value) < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}")
-
-
-def check_number(value: object, name: str, *, minimum: float) -> None:
-    """Refuse a parameter that is not a finite number of at least `minimum`."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not minimum <= float(value) < np.inf:
-        raise ValueError(f"{name} must be finite and at least {minimum}, got {value}")
-
-
-def check_choice(value: object, name: str, choices: tuple[str, ...]) -> None:
-    """Refuse a parameter that is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:

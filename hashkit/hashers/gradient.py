@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.hashers.base import check_fits, check_integer
+from hashkit.checks import check_int
+from hashkit.hashers.base import check_fits
 from hashkit.hashers.features import Float32
 from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
 from hashkit.hashers.pca import principal_rows
@@ -79,7 +80,7 @@ class GradientHasher(NetworkHasher):
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
         self._check_training()
-        check_integer(self.max_rows, "max_rows", minimum=4)
+        check_int(self.max_rows, "max_rows", 4)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         from hashkit.training.loop import train

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.hashers.base import check_fits, check_integer
+from hashkit.checks import check_int
+from hashkit.hashers.base import check_fits
 from hashkit.hashers.features import Float32
 from hashkit.hashers.linear import LinearHasher
 from hashkit.hashers.pca import principal_rows
@@ -72,8 +73,8 @@ class ITQ(LinearHasher):
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
-        check_integer(self.n_iterations, "n_iterations", minimum=0)
-        check_integer(self.max_rows, "max_rows", minimum=1)
+        check_int(self.n_iterations, "n_iterations", 0)
+        check_int(self.max_rows, "max_rows", 1)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()

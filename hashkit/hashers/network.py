@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.hashers.base import check_integer, check_number
+from hashkit.checks import check_int, check_number
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
@@ -82,11 +82,11 @@ class NetworkHasher(LinearHasher):
 
     def _check_training(self) -> None:
         """Refuse options of a training that no network could be trained with."""
-        check_integer(self.n_hidden, "n_hidden", minimum=1)
+        check_int(self.n_hidden, "n_hidden", 1)
         if self.n_epochs is not None:
-            check_integer(self.n_epochs, "n_epochs", minimum=1)
-        check_integer(self.batch_size, "batch_size", minimum=2)
-        check_number(self.learning_rate, "learning_rate", minimum=0)
+            check_int(self.n_epochs, "n_epochs", 1)
+        check_int(self.batch_size, "batch_size", 2)
+        check_number(self.learning_rate, "learning_rate", 0)
 
     def _training_config(self, seed: int, n_rows: int) -> TrainingConfig:
         """

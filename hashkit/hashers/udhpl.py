@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from hashkit.checks import check_choice, check_int, check_number
 from hashkit.hashers.alternation import alternate, lean_on_variance
-from hashkit.hashers.base import check_choice, check_fits, check_integer, check_number
+from hashkit.hashers.base import check_fits
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.itq import itq_rotation
 from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
@@ -174,15 +175,15 @@ class UDHPL(NetworkHasher):
         check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
         check_choice(self.network, "network", ("auto", "always", "never"))
         for name in ("n_neighbors", "max_rounds"):
-            check_integer(getattr(self, name), name, minimum=1)
-        check_integer(self.n_smoothing, "n_smoothing", minimum=0)
+            check_int(getattr(self, name), name, 1)
+        check_int(self.n_smoothing, "n_smoothing", 0)
         self._check_training()
-        check_integer(self.max_rows, "max_rows", minimum=16)
-        check_number(self.ridge, "ridge", minimum=0)
+        check_int(self.max_rows, "max_rows", 16)
+        check_number(self.ridge, "ridge", 0)
         if not isinstance(self.term_weights, Sequence) or len(self.term_weights) != 3:
             raise TypeError(f"term_weights must be three numbers, got {self.term_weights!r}")
         for weight in self.term_weights:
-            check_number(weight, "term_weights", minimum=0)
+            check_number(weight, "term_weights", 0)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.index import Index
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from hashkit.codes import check_n_threads
+from hashkit.checks import check_n_threads
 from hashkit.images.decoding import ImageError, Source, Stamp, open_image
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.collection import Collection
 from hashkit.images.decoding import Source, Stamp
 from hashkit.images.duplicates import group_duplicates

@@ -20,7 +20,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.images import thumbnails, views
 from hashkit.images.decoding import ImageError, read_image
 from hashkit.images.extraction import extract_one

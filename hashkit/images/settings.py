@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from hashkit.codes import check_n_bits
+from hashkit.checks import check_n_bits
 from hashkit.hashers import hasher_class
 from hashkit.images.files import MARKER
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model

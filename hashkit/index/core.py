@@ -12,7 +12,16 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import Codes, check_codes, check_n_bits, check_n_threads, describe
+from hashkit.checks import (
+    Codes,
+    check_choice,
+    check_codes,
+    check_int,
+    check_n_bits,
+    check_n_threads,
+    check_radius,
+    describe,
+)
 from hashkit.index import files, growth, jaccard, joins, search
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
@@ -81,8 +90,7 @@ class Index:
         method: Literal["auto", "scan", "mih"] = "auto",
         compact: bool = False,
     ) -> None:
-        if metric not in METRICS:
-            raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+        check_choice(metric, "metric", METRICS)
         check_codes(codes, "codes")
         n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
         check_codes(codes, "codes", n_bits)
@@ -356,7 +364,7 @@ class Index:
             radius = jaccard.check_radius(r, "r")
             return jaccard.within_radius(select(state, filter), queries, radius, check_n_threads(n_threads))
         return search.within_radius(
-            select(state, filter), queries, self._check_radius(r, "r"), check_n_threads(n_threads)
+            select(state, filter), queries, check_radius(r, "r", self.n_bits), check_n_threads(n_threads)
         )
 
     def pairs(
@@ -402,7 +410,7 @@ class Index:
         ...     print(block.left, block.right, block.distances)
         [0 1] [1 2] [1 2]
         """
-        radius = self._check_radius(radius, "radius")
+        radius = check_radius(radius, "radius", self.n_bits)
         self._require_hamming("pairs")
         if other is not None and not isinstance(other, Index):
             raise TypeError(f"other must be an Index or None, got {describe(other)}")
@@ -446,7 +454,9 @@ class Index:
         array([0, 1, 0, 0])
         """
         self._require_hamming("groups")
-        return joins.group(self._current(), self._check_radius(radius, "radius"), check_n_threads(n_threads), progress)
+        return joins.group(
+            self._current(), check_radius(radius, "radius", self.n_bits), check_n_threads(n_threads), progress
+        )
 
     def get(self, ids: Ids | int) -> Codes:
         """The codes of `ids`, in their order.
@@ -617,19 +627,6 @@ class Index:
         if self.metric != "hamming":
             raise ValueError(f"{what} go by Hamming distance only, not by that of {self!r}")
 
-    def _check_radius(self, radius: Any, name: str) -> int:
-        return min(check_int(radius, name, 0), self.n_bits)
-
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
         return check_codes(queries, "q", self.n_bits)
-
-
-def check_int(value: Any, name: str, least: int) -> int:
-    if type(value) is int and value >= least:  # at once, since a query takes only microseconds
-        return value
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {describe(value)}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)

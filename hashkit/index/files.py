@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import check_codes, check_n_bits
+from hashkit.checks import check_codes, check_n_bits
 from hashkit.index.ids import MAX_ID, is_ascending
 from hashkit.index.snapshot import METRICS, Part, Snapshot
 from hashkit.storage import FormatError, Path, TensorFile, write_tensors

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashkit import _native
-from hashkit.codes import describe
+from hashkit.checks import describe
 from hashkit.index.ids import Ids, check_ids, is_ascending
 from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_bitmap
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hashkit.codes import Codes, check_codes
+from hashkit.checks import Codes, check_codes
 from hashkit.index.ids import MAX_ID, Ids, check_different, check_ids, is_ascending, name_some
 from hashkit.index.snapshot import Part, Selection, Snapshot
 

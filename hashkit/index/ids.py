@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.codes import describe
+from hashkit.checks import describe
 
 Ids = NDArray[np.int64]
 

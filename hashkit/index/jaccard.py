@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.codes import Codes, describe
+from hashkit.checks import Codes, describe
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.search import to_scan

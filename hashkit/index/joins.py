@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hashkit import _native
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.index.growth import compact
 from hashkit.index.ids import Ids
 from hashkit.index.snapshot import Part, Rows, Snapshot

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.codes import check_n_threads, describe
-from hashkit.index.core import check_int
+from hashkit.checks import check_int, check_n_threads, describe
 from hashkit.index.results import RadiusResult
 
 Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]

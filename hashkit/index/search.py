@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows, Selection

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.codes import Codes
+from hashkit.checks import Codes
 from hashkit.index.ids import Ids, is_ascending
 
 METRICS = ("hamming", "jaccard")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashkit import _native
-from hashkit.codes import describe
+from hashkit.checks import describe
 from hashkit.index.snapshot import Part, Snapshot
 
 METHODS = ("auto", "scan", "mih")

@@ -10,7 +10,7 @@ import numpy as np
 import ray
 
 from hashkit import _native
-from hashkit.codes import check_n_threads
+from hashkit.checks import check_n_threads
 from hashkit.index import Index
 from hashkit.scale.manifest import Shard, check_shard_file
 from hashkit.scale.places import Place

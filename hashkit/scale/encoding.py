@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import ray.data
 
-from hashkit.codes import Codes
-from hashkit.index.core import check_int
+from hashkit.checks import Codes, check_int
 from hashkit.index.ids import Ids
 from hashkit.interop import to_arrow
 from hashkit.scale.columns import feature_matrix, id_column, require_columns

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hashkit.codes import check_n_bits
+from hashkit.checks import check_n_bits
 from hashkit.scale.places import Place
 from hashkit.storage import FormatError, open_tensors
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from hashkit.codes import describe
+from hashkit.checks import describe
 
 
 @dataclass(frozen=True)

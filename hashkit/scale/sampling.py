@@ -18,8 +18,7 @@ import ray.data
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit.codes import describe
-from hashkit.index.core import check_int
+from hashkit.checks import check_int, describe
 from hashkit.scale.columns import feature_matrix, id_column, require_columns
 
 Keys = NDArray[np.uint64]

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from hashkit import _native
-from hashkit.codes import Codes, check_codes, check_n_threads, describe
-from hashkit.index.core import check_int
+from hashkit.checks import Codes, check_codes, check_int, check_n_threads, check_radius, describe
 from hashkit.index.results import RadiusResult
 from hashkit.scale.actors import merge_nearest
 from hashkit.scale.dispatch import Dispatcher
@@ -172,7 +171,7 @@ class ShardedIndex:
         TypeError, ValueError, MissingShardsError
             As for :meth:`query`.
         """
-        answers = self._at_once(q, timeout, "radius", self._check_radius(r))
+        answers = self._at_once(q, timeout, "radius", check_radius(r, "r", self.n_bits))
         if answers is None:
             return self._wait(self._radius(q, r, allow_partial, timeout))
         result = RadiusResult(*_native.merge_within_radius(answers, 1))
@@ -215,9 +214,6 @@ class ShardedIndex:
             return None
         return self._dispatcher.ask_at_once(method, batches[0], *arguments, self._n_threads)
 
-    def _check_radius(self, r: Any) -> int:
-        return min(check_int(r, "r", 0), self.n_bits)
-
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         future = self._dispatcher.run(work)
         try:
@@ -258,7 +254,7 @@ class ShardedIndex:
             return await _off_loop(len(queries) * len(answers), merge_nearest, answers, k, 1), by_group
 
     async def _radius(self, q: Codes, r: int, allow_partial: bool, timeout: float | None) -> Any:
-        r, batches = self._check_radius(r), self._batches(q)
+        r, batches = check_radius(r, "r", self.n_bits), self._batches(q)
         timeout = None if timeout is None else _check_seconds(timeout, "timeout")
         answers = await _all(self._within(batch, r, timeout) for batch in batches)
         missing = self._missing([found for _, found in answers], allow_partial)

@@ -16,9 +16,8 @@ import ray
 import ray.data
 from numpy.typing import NDArray
 
-from hashkit.codes import check_n_bits
+from hashkit.checks import check_int, check_n_bits
 from hashkit.index import Index
-from hashkit.index.core import check_int
 from hashkit.interop import from_arrow, to_arrow
 from hashkit.scale.columns import require_columns
 from hashkit.scale.manifest import Manifest, Shard, write_manifest
