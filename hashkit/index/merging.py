@@ -66,7 +66,7 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
     if single:
         pairs = [(distances[np.newaxis], ids[np.newaxis]) for distances, ids in pairs]
     _check_order(pairs)
-    distances, ids = _native.merge_nearest(pairs, min(k, sum(ids.shape[1] for _, ids in pairs)), threads)
+    distances, ids = merge_nearest(pairs, k, threads)
     return (distances[0], ids[0]) if single else (distances, ids)
 
 
@@ -92,13 +92,18 @@ def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = Non
         If one is not such a result, is not in order, or answers another number of queries than the first, or
         `n_threads` is not a positive int.
     """
-    triples = [_check_radius(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
+    triples = [_check_radius_result(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
     threads = check_n_threads(n_threads)
     for i, result in enumerate(results):
         if len(result) != len(results[0]):
             raise ValueError(f"results[{i}] must answer {len(results[0])} queries like results[0], got {len(result)}")
     _check_order(triples)
     return RadiusResult(*_native.merge_within_radius(triples, threads))
+
+
+def merge_nearest(answers: Sequence[Nearest], k: int, n_threads: int) -> Nearest:
+    """:func:`merge` of two-dimensional answers that are known to be in order."""
+    return _native.merge_nearest(list(answers), min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
 
 
 def _check_results(results: Any) -> Sequence[Any]:
@@ -123,7 +128,7 @@ def _check_nearest(result: Any, name: str) -> Nearest:
     return np.ascontiguousarray(distances), np.ascontiguousarray(ids)
 
 
-def _check_radius(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+def _check_radius_result(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     if not isinstance(result, RadiusResult):
         raise TypeError(f"{name} must be a RadiusResult, got {describe(result)}")
     _check_array(result.offsets, np.int64, f"the offsets of {name}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.ids import Ids
+from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows, Selection
 
@@ -57,7 +58,7 @@ def k_nearest(
             limits = reached if limits is None else np.minimum(limits, reached)
     if not answers:
         return np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64), counts
-    distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
+    distances, ids = merge_nearest(answers, k, n_threads)
     return distances, ids, counts
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashkit import _native
-from hashkit.checks import describe
+from hashkit.checks import check_choice, describe
 from hashkit.index.snapshot import Part, Snapshot
 
 METHODS = ("auto", "scan", "mih")
@@ -37,8 +37,7 @@ class TablePolicy:
     compact: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_choice(self.method, "method", METHODS)
         if not isinstance(self.compact, bool):
             raise TypeError(f"compact must be a bool, got {describe(self.compact)}")
 
