@@ -353,13 +353,9 @@ def test_ids_may_be_a_column():
         index.remove(column[:1])
         assert index.ids.tolist() == [1, 9]
         index.add(codes[:1], pandas.Index([5]))
-    for column in (
-        pandas.Series([5, None, 9], dtype="Int64"),
-        pandas.Series([5.0, 1.0, 9.0]),
-        pandas.Series(["a"] * 3),
-    ):
+    for values, dtype in (([5, None, 9], "Int64"), ([5.0, 1.0, 9.0], None), (["a", "b", "c"], None)):
         with pytest.raises(TypeError, match="ids must be an int64 array, got an array of"):
-            hashkit.Index(codes, ids=column)
+            hashkit.Index(codes, ids=pandas.Series(values, dtype=dtype))
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
