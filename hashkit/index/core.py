@@ -383,7 +383,7 @@ class Index:
             The radius; at least 0, and included.
         other : Index, optional
             Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
-            By default a pair is two codes of this index, met once, the smaller id on the left.
+            By default a pair is two codes of this index, each found once, the smaller id on the left.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The pairs do not depend on it.
         progress : bool, default=False

@@ -16,11 +16,11 @@ from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_b
 FEW_ROWS = 1 / 256
 """Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
 FEW_QUERIES = 8
-"""For up to so many it costs less to ask a mask about the rows that are met than to read all of it."""
+"""For up to so many it costs less to test the mask for each candidate than to read all of it."""
 N_SAMPLED = 512
-"""Entries of a mask that tell about how many are True; of these at least two, or few are."""
+"""Entries of a mask from which the number of True is estimated: at least two of them, or few are."""
 ALLOWED_FOR_EACH = 256
-"""A mask is asked row by row if it allows so many rows for each one to be found: else too many are met in vain."""
+"""A mask is tested candidate by candidate if it allows so many rows for each neighbor: else most candidates fail."""
 
 
 def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Selection]:
@@ -34,7 +34,7 @@ def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Select
         integers, the ids that may be found (those that are not in the index are passed over). A mask or ids may be an
         array, a list or a column of pandas, Polars or Arrow; an empty list is no ids.
     k : int, optional
-        How many are searched for, if by few queries: a mask may then be left unread, to be tested row by row.
+        How many are searched for, if by few queries: a mask may then be left unread, to be tested at each candidate.
 
     Raises
     ------
@@ -97,9 +97,9 @@ def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
 
 def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     """The rows of `part` where `mask`, which has a bool for each live row, is True."""
-    about = 0 if k is None else _about(mask)
-    if k is not None and about >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
-        return Selection(part, about, bitmap=part.live, mask=mask)
+    estimate = 0 if k is None else _estimate_true(mask)
+    if k is not None and estimate >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
+        return Selection(part, estimate, bitmap=part.live, mask=mask)
     n_rows = len(part.codes)
     if part.live is not None:
         bitmap = _native.narrow_bitmap(part.live, mask, n_rows)
@@ -108,8 +108,8 @@ def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     return _of_mask(part, mask) if listed is None else Selection(part, len(listed), listed=listed)
 
 
-def _about(mask: Mask) -> int:
-    """About how many are True; 0 if few."""
+def _estimate_true(mask: Mask) -> int:
+    """An estimate of how many are True, from a sample; 0 if few."""
     sample = mask[:: len(mask) // N_SAMPLED + 1]
     n_true = np.count_nonzero(sample)
     return int(n_true / len(sample) * len(mask)) if n_true > 1 else 0

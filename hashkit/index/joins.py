@@ -34,7 +34,7 @@ ROWS_PER_LOOKUP = 2**17
 """Rows of the left side that are looked up before a block is handed out, per thread."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairBlock:
     """Some of the pairs that a join found; at least one.
 
@@ -53,6 +53,9 @@ class PairBlock:
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.left)
+
+    def __repr__(self) -> str:
+        return f"<hashkit.PairBlock of {len(self):,} pairs>"
 
 
 def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:

@@ -18,7 +18,7 @@ Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
 def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -> Nearest:
     """The `k` nearest codes of each query out of what several shards answered.
 
-    Each shard must have been asked for at least `k`, or for all that it has; then the answer is the one that a single
+    Each shard must have searched for at least `k`, or for all that it has; then the answer is the one that a single
     index of all codes gives, bit for bit.
 
     Parameters
@@ -110,7 +110,7 @@ def _check_results(results: Any) -> Sequence[Any]:
     if not isinstance(results, Sequence) or isinstance(results, (str, bytes)):
         raise TypeError(f"results must be a sequence of one result for each shard, got {describe(results)}")
     if not results:
-        raise ValueError("results must not be empty: how many queries were asked would be unknown")
+        raise ValueError("results must not be empty: the number of queries would be unknown")
     return results
 
 

@@ -41,7 +41,7 @@ def k_nearest(
 
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
-    in each part, if somebody is `counting`; None is a scan (see :class:`QueryStats`).
+    in each part, with `counting`; None is a scan (see :class:`QueryStats`).
     """
     answers: list[tuple[Distances, Ids]] = []
     counts: list[Counts | None] = []
