@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -179,19 +178,6 @@ def check_random_state(random_state: Any, name: str = "random_state") -> np.rand
         f"{name} must be an int, a numpy.random.Generator, a numpy.random.RandomState or None, "
         f"got {describe(random_state)}"
     )
-
-
-@contextmanager
-def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Let an import that fails for want of another package name the extra of hashkit that brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "hashkit").partition(".")[0] == "hashkit":
-            raise
-        raise ModuleNotFoundError(
-            f"{what} needs {error.name}: pip install 'hashkit[{extra}]'", name=error.name, path=error.path
-        ) from error
 
 
 def check_n_threads(n_threads: int | None) -> int:

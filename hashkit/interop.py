@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import Codes, check_codes, check_n_bits, describe, needs_extra
+from hashkit.checks import Codes, check_codes, check_n_bits, describe
 from hashkit.codes import pack, unpack
+from hashkit.extras import needs_extra
 from hashkit.index.ids import Ids, check_ids
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # lazy top level, which looks names up in their homes.
 FLOORS = [
     ["_native"],
-    ["checks"],
+    ["checks", "extras"],
     ["codes", "cosines", "storage"],
     ["index", "networks", "training"],
     ["datasets", "hashers"],

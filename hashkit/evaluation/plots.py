@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import evaluation
-from hashkit.checks import needs_extra
 from hashkit.evaluation.comparison import Split, Trial
 from hashkit.evaluation.relevance import same_label
+from hashkit.extras import needs_extra
 from hashkit.index import Index
 
 N_SHOWN_QUERIES, N_SHOWN_RESULTS = 6, 12

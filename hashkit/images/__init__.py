@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from hashkit.checks import needs_extra
+from hashkit.extras import needs_extra
 
 # Public name -> the module that defines it. Loaded on first use: they need Pillow, of the extra `images`, and the
 # commands must not.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from hashkit.checks import needs_extra
+from hashkit.extras import needs_extra
 
 _HOMES = {
     "MissingShardsError": "dispatch",
