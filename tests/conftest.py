@@ -22,7 +22,7 @@ def pytest_addoption(parser):
         "--stateful-seconds",
         type=float,
         default=15,
-        help="how long random operations on an index run, over all kernels",
+        help="how long random operations on indexes and collections run, in all",
     )
 
 

@@ -50,6 +50,11 @@ class Life(Inputs):
             filters.ALLOWED_FOR_EACH = int(self.rng.choice([1, 16, 256]))
             filters.FEW_ROWS = float(self.rng.choice([1 / 256, 1 / 8]))
             tables.LEAST_CODES = int(self.rng.choice([1, 200, 2**15]))
+        self.operations = {
+            self.add: 5, self.remove: 4, self.replace: 3, self.query: 5, self.query_stats: 3, self.radius: 3,
+            self.pairs: 2, self.groups: 2, self.subset: 2, self.copy: 1, self.compact: 1, self.save: 1.5,
+            self.load: 1.5, self.merge: 1, self.look: 1, self.refused: 0.5,
+        }  # fmt: skip
         self.all = []  # pairs of an index and its model
         self.file = None  # the model of what was saved
 
@@ -344,24 +349,22 @@ class Life(Inputs):
                 index.subset(np.ones(len(model), bool))
         return model
 
+    def drop(self, place):
+        self.all.pop(place)
+
     def live(self, n_operations):
         """Do something at random so many times."""
-        operations = {
-            self.add: 5, self.remove: 4, self.replace: 3, self.query: 5, self.query_stats: 3, self.radius: 3,
-            self.pairs: 2, self.groups: 2, self.subset: 2, self.copy: 1, self.compact: 1, self.save: 1.5,
-            self.load: 1.5, self.merge: 1, self.look: 1, self.refused: 0.5,
-        }  # fmt: skip
-        chances = np.array(list(operations.values())) / sum(operations.values())
+        chances = np.array(list(self.operations.values())) / sum(self.operations.values())
         while not self.all:
             self.build()
-        for operation in self.rng.choice(list(operations), n_operations, p=chances):
+        for operation in self.rng.choice(list(self.operations), n_operations, p=chances):
             place = int(self.rng.integers(len(self.all)))
             index, model = self.all[place]
             after = operation(index, model)
             assert after is not None
             self.all[place] = index, after
             while len(self.all) > 4:  # the copies that are kept must not change with the others
-                self.all.pop(int(self.rng.integers(len(self.all))))
+                self.drop(int(self.rng.integers(len(self.all))))
             if self.rng.random() < 0.02:
                 self.build()
         for index, model in self.all:
@@ -397,12 +400,12 @@ def interrupted(work, seconds):
     return False, result
 
 
-def main(seconds, seed):
+def main(kind, seconds, seed):
     signal.signal(signal.SIGALRM, interrupt)
     counts, end = Counter(), time.monotonic() + seconds
     while time.monotonic() < end or not counts["lives"]:
         with tempfile.TemporaryDirectory() as folder:
-            life = Life(seed, folder, counts)
+            life = kind(seed, folder, counts)
             try:
                 life.live(int(life.rng.integers(10, 60)))
             except BaseException:
@@ -416,4 +419,4 @@ def main(seconds, seed):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(Life, float(sys.argv[1]), int(sys.argv[2]))

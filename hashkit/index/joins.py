@@ -8,8 +8,8 @@ by block. A block that turns out to have more pairs than fit is begun again with
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,7 +95,8 @@ def _row_pairs(
     n_partners = len(codes if others is None else others)
     find, full = _finder(codes, others, n_bits, radius, n_threads)
     n_rows, first = full, 0
-    with _progress_bar(len(codes), progress) as advance:
+    # A bar starts a thread, even if it shows nothing.
+    with tqdm(total=len(codes), unit=" codes") if progress else contextlib.nullcontext() as bar:
         while first < len(codes):
             last = min(first + n_rows, len(codes))
             found = find(first, last, MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners))
@@ -104,24 +105,11 @@ def _row_pairs(
                 continue
             if len(found[0]):
                 yield found
-            advance(last - first)
+            if bar is not None:
+                bar.update(last - first)
             first = last
             if len(found[0]) < MAX_PAIRS // 4:
                 n_rows = min(2 * n_rows, full)
-
-
-@contextmanager
-def _progress_bar(n_codes: int, shown: bool) -> Iterator[Callable[[int], object]]:
-    """A function to call with the number of codes that are done since the last time.
-
-    A bar of tqdm that is not shown still starts a thread, and an exception while it is made leaves a lock of the whole
-    process held: without `shown` there is no bar.
-    """
-    if not shown:
-        yield lambda n_done: None
-        return
-    with tqdm(total=n_codes, unit=" codes") as bar:
-        yield bar.update
 
 
 def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int) -> tuple[Finder, int]:
