@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/without_gil.hpp"
 #include "core/row_set.hpp"
 #include "kernels/kernel_table.hpp"
 #include "scan/linear_scan.hpp"
@@ -53,7 +54,7 @@ class MaskedRows {
   MaskedRows(const MaybeRows& bitmap, const MaybeMask& mask, size_t n_rows) : set_(view_row_set(bitmap, n_rows)) {
     if (!mask) return;
     if (bitmap) {
-      ranks_ = ranks_of(set_.bits, n_rows);
+      ranks_ = without_gil([&] { return ranks_of(set_.bits, n_rows); });
       set_.ranks = ranks_.data();
     }
     set_.mask = reinterpret_cast<const uint8_t*>(mask->data());

@@ -14,11 +14,7 @@ py::array_t<uint8_t> pack(const Array<Stored>& values, size_t n_threads, const s
   py::array_t<uint8_t> codes({n_rows, (n_bits + 7) / 8});
   const auto* from = reinterpret_cast<const Value*>(values.data());
   uint8_t* to = codes.mutable_data();
-  size_t first_nan = 0;
-  {
-    py::gil_scoped_release release;
-    first_nan = pack_rows(kernels, from, n_rows, n_bits, n_threads, to);
-  }
+  const auto first_nan = without_gil([&] { return pack_rows(kernels, from, n_rows, n_bits, n_threads, to); });
   if (first_nan != n_rows)
     throw py::value_error("values must be numbers, row " + std::to_string(first_nan) + " has NaN");
   return codes;
@@ -30,10 +26,7 @@ py::array_t<bool> unpack(const Array<uint8_t>& codes, size_t n_bits, size_t n_th
   py::array_t<bool> bits({n_rows, n_bits});
   const uint8_t* from = codes.data();
   auto* to = reinterpret_cast<uint8_t*>(bits.mutable_data());
-  {
-    py::gil_scoped_release release;
-    unpack_rows(from, n_rows, n_bits, n_threads, to);
-  }
+  without_gil([&] { unpack_rows(from, n_rows, n_bits, n_threads, to); });
   return bits;
 }
 
@@ -44,10 +37,7 @@ py::array_t<uint16_t> hamming_distances(const Array<uint8_t>& a, const Array<uin
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<uint16_t> distances({left.n_codes, right.n_codes});
   uint16_t* to = distances.mutable_data();
-  {
-    py::gil_scoped_release release;
-    all_distances(kernels, left, right, n_threads, to);
-  }
+  without_gil([&] { all_distances(kernels, left, right, n_threads, to); });
   return distances;
 }
 

@@ -2,7 +2,6 @@
 #include <tuple>
 
 #include "bindings/arrays.hpp"
-#include "bindings/interrupt.hpp"
 #include "join/bucket_join.hpp"
 #include "join/pair_join.hpp"
 #include "join/union_find.hpp"
@@ -32,11 +31,7 @@ std::optional<PairArrays> pairs_by_scan(const Array<uint8_t>& codes, size_t firs
                                         size_t n_threads, const std::string& isa) {
   const JoinRows rows = view_rows(codes, first, last, others);
   const KernelTable& kernels = kernels_named(isa);
-  std::optional<Pairs> found;
-  {
-    py::gil_scoped_release release;
-    found = scan_pairs(kernels, rows, radius, n_threads, max_pairs, SignalCheck());
-  }
+  auto found = without_gil([&] { return scan_pairs(kernels, rows, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
 }
 
@@ -49,11 +44,7 @@ std::optional<TableArrays> bucket_tables(const Array<uint8_t>& codes, size_t n_b
   const CodesView view = view_codes(codes);
   require_bits(view, n_bits);
   require(radius >= 0, "radius must be at least 0");
-  std::optional<BucketTables> made;
-  {
-    py::gil_scoped_release release;
-    made = make_bucket_tables(view, n_bits, n_left, radius, always, n_threads, SignalCheck());
-  }
+  auto made = without_gil([&] { return make_bucket_tables(view, n_bits, n_left, radius, always, n_threads); });
   if (!made) return std::nullopt;
   return TableArrays(to_array(std::move(made->codes)), to_array(std::move(made->rows)),
                      to_array(std::move(made->starts)));
@@ -90,11 +81,7 @@ std::optional<PairArrays> pairs_by_buckets(const Array<uint8_t>& codes, size_t f
   const BucketTablesView tables =
       view_tables(table_codes, table_rows, table_starts, rows.right.n_codes, n_bits, radius);
   const KernelTable& kernels = kernels_named(isa);
-  std::optional<Pairs> found;
-  {
-    py::gil_scoped_release release;
-    found = bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs, SignalCheck());
-  }
+  auto found = without_gil([&] { return bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
 }
 

@@ -23,10 +23,9 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   py::array_t<int64_t> rows({asked.n_codes, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  {
-    py::gil_scoped_release release;
+  without_gil([&] {
     scan_k_nearest(kernels, stored, rows_allowed.set(), asked, k, n_threads, to_distances, to_rows, limit_of);
-  }
+  });
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
@@ -36,11 +35,7 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queri
   require_same_width(stored, asked);
   const KernelTable& kernels = kernels_named(isa);
   const RowSet rows_allowed = view_row_set(allowed, stored.n_codes);
-  WithinRadius found;
-  {
-    py::gil_scoped_release release;
-    found = scan_within_radius(kernels, stored, rows_allowed, asked, radius, n_threads);
-  }
+  auto found = without_gil([&] { return scan_within_radius(kernels, stored, rows_allowed, asked, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));
 }

@@ -107,18 +107,3 @@ TEST(mih_tables_hold_every_row_once_under_its_key) {
     }
   }
 }
-
-TEST(mih_build_stops_when_interrupted) {
-  struct Stop {};
-  const Sets c(200'000, 1, 8, Data::kRandom);
-  int n_calls = 0;
-  bool stopped = false;
-  try {
-    build_tables(c.stored, 64, false, 1, [&] {
-      if (++n_calls == 3) throw Stop();
-    });
-  } catch (const Stop&) {
-    stopped = true;
-  }
-  CHECK(stopped && n_calls == 3);
-}
