@@ -74,6 +74,7 @@ void find_buckets(const Substrings& substrings, CodesView codes, size_t table, s
   parallel_for((codes.n_codes + kRowsPerTask - 1) / kRowsPerTask, n_threads, [&](size_t task) {
     const size_t last = std::min((task + 1) * kRowsPerTask, codes.n_codes);
     for (size_t row = task * kRowsPerTask; row < last; ++row) {
+      if (row % kRowsPerPoll == 0) poll_stop();
       buckets[row] = substrings.bucket_of(codes.row(row), table);
     }
   });
@@ -218,14 +219,18 @@ std::optional<BucketTables> make_bucket_tables(CodesView codes, size_t n_bits, s
   if (!always && costs.prefer_scan_at_best(substrings)) return std::nullopt;
   const size_t n_buckets = substrings.n_buckets();
   BucketTables tables{substrings, {}, {}, {}};
-  tables.starts.resize(n_tables * (n_buckets + 1));
+  tables.starts.resize(n_tables * (n_buckets + 1));  // not written yet, like the others
   tables.codes.resize(n_tables * n_codes * codes.n_bytes);
   tables.rows.resize(n_tables * n_codes);
   std::vector<uint32_t> buckets(n_codes);
   for (size_t t = 0; t < n_tables; ++t) {
     uint32_t* starts = tables.starts.data() + t * (n_buckets + 1);
     find_buckets(substrings, codes, t, n_threads, buckets);
-    for (uint32_t bucket : buckets) ++starts[bucket + 1];
+    in_chunks(n_buckets + 1, 64 * kRowsPerPoll,
+              [&](size_t first, size_t last) { std::fill(starts + first, starts + last, 0); });
+    in_chunks(n_codes, 8 * kRowsPerPoll, [&](size_t first, size_t last) {
+      for (size_t row = first; row < last; ++row) ++starts[buckets[row] + 1];
+    });
     costs.add_table(starts + 1, n_buckets);
     if (!always && costs.prefer_scan()) return std::nullopt;
     fill_table(codes, buckets, n_buckets, starts, tables.codes.data() + t * n_codes * codes.n_bytes,

@@ -10,7 +10,8 @@ namespace {
 
 constexpr size_t kPartitionBits = 9;  // streams that are written at once: their lines and pages stay at hand
 constexpr size_t kRowsPerBlock = 1u << 16;
-constexpr size_t kAhead = 16;  // rows, when codes are fetched by row
+constexpr size_t kRearrangedPerPoll = 1u << 10;  // codes; one of 4,096 bits takes up to 10 us
+constexpr size_t kAhead = 16;                    // rows, when codes are fetched by row
 constexpr size_t kSampleQueries = 256, kSampleCodes = 4096;
 
 struct Entry {
@@ -30,6 +31,7 @@ HugeArray<uint64_t> rearrange_all(const Substrings& substrings, CodesView codes,
   HugeArray<uint64_t> words(codes.n_codes * substrings.n_words());
   for_blocks(codes.n_codes, n_threads, [&](size_t, size_t first, size_t last) {
     for (size_t row = first; row < last; ++row) {
+      if (row % kRearrangedPerPoll == 0) poll_stop();
       substrings.rearrange(codes.row(row), &words[row * substrings.n_words()]);
     }
   });
@@ -80,6 +82,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
   auto n = static_cast<uint32_t>(begin);
   for (size_t key = 0; key < n_keys; ++key) n += std::exchange(offsets[key], n);
   for (size_t i = begin; i < end; ++i) {
+    if ((i - begin + 1) % kRowsPerPoll == 0) poll_stop();
     const uint32_t at = offsets[entries[i].key - first_key]++;
     table.rows[at] = entries[i].row;
     if (table.words.size() == 0) continue;
@@ -92,6 +95,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
 
 void mark_occupied(Table& table, size_t n_keys) {
   for (size_t word = 0; word < table.occupied.size(); ++word) {
+    if (word % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     uint64_t bits = 0;
     const size_t n = std::min<size_t>(64, n_keys - 64 * word);
     for (size_t bit = 0; bit < n; ++bit) {
@@ -132,6 +136,7 @@ void expect_distances(Tables& tables, const HugeArray<uint64_t>& words, size_t n
   std::vector<uint64_t> differ(n_words);
   uint64_t n_pairs = 0;
   for (size_t q = 0; q < n_queries; ++q) {
+    poll_stop();
     // Queries from between the codes, as far as there are any.
     const size_t query = (n * q + n / 2) / n_queries;
     for (size_t c = q % 4; c < n_codes; c += 4) {

@@ -16,7 +16,8 @@ int64_t coarse_now() noexcept {
 
 }  // namespace
 
-StoppableCall::StoppableCall() noexcept : outer_(current.call), outer_is_own_(current.is_own) {
+StoppableCall::StoppableCall(std::chrono::nanoseconds interval) noexcept
+    : interval_(interval.count()), outer_(current.call), outer_is_own_(current.is_own) {
   current = {this, true};
 }
 
@@ -28,7 +29,7 @@ void StoppableCall::poll() {
   const int64_t now = coarse_now();
   if (now < next_check_) return;
   const bool is_first = next_check_ == 0;
-  next_check_ = now + std::chrono::nanoseconds(kInterval).count();
+  next_check_ = now + interval_;
   if (is_first) return;
   try {
     check();

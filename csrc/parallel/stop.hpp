@@ -5,10 +5,13 @@
 // of their own, so that no function has to hand it on; without a StoppableCall, poll_stop() does nothing.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 
 namespace hashkit {
 
@@ -19,11 +22,11 @@ struct Stopped : std::exception {
 
 class StoppableCall {
  public:
-  // How often check() is called at most. A call shall end within 100 ms: a third of that is left to the loops between
+  // How often check() is called at most, unless another interval is given. A call shall end within 100 ms: a third of that is left to the loops between
   // two polls, and to threads that wait for a CPU.
   static constexpr std::chrono::milliseconds kInterval{30};
 
-  StoppableCall() noexcept;
+  explicit StoppableCall(std::chrono::nanoseconds interval = kInterval) noexcept;
   virtual ~StoppableCall();
   StoppableCall(const StoppableCall&) = delete;
   StoppableCall& operator=(const StoppableCall&) = delete;
@@ -41,6 +44,7 @@ class StoppableCall {
 
   void poll();
 
+  const int64_t interval_;  // nanoseconds
   StoppableCall* outer_;  // of a call that runs within this one's check, as a signal handler's may
   bool outer_is_own_;
   int64_t next_check_ = 0;  // nanoseconds; 0 before the first poll, so that a short call reads no clock
@@ -66,5 +70,35 @@ class JoinCall {
 };
 
 void poll_stop();
+
+// Calls work(first, last) for [0, n) in chunks, and poll_stop() between them.
+template <class Work>
+void in_chunks(size_t n, size_t chunk, const Work& work) {
+  for (size_t first = 0; first < n; first += chunk) {
+    if (first > 0) poll_stop();
+    work(first, std::min(first + chunk, n));
+  }
+}
+
+// Rows between two polls of a loop that does little for each: well below a millisecond.
+constexpr size_t kRowsPerPoll = 1 << 14;
+
+// `less` by reference, with a poll now and then: std::sort and its relatives stop in the middle. What they were sorting
+// is then in no order. Shorter ranges do not need it.
+constexpr std::ptrdiff_t kLeastPolled = 1 << 16;
+template <class Value>
+auto polling_less(size_t& n_compared) {
+  return [&n_compared](const Value& a, const Value& b) {
+    if (++n_compared % kRowsPerPoll == 0) poll_stop();
+    return a < b;
+  };
+}
+
+template <class Iterator>
+void stoppable_sort(Iterator first, Iterator last) {
+  if (last - first < kLeastPolled) return std::sort(first, last);
+  size_t n_compared = 0;
+  std::sort(first, last, polling_less<typename std::iterator_traits<Iterator>::value_type>(n_compared));
+}
 
 }  // namespace hashkit

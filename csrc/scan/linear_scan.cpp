@@ -135,6 +135,7 @@ std::vector<uint8_t> sample_codes(const Request& request) {
   if (request.k < kLeastGuessed || request.queries.n_codes < kLeastGuessing) return sample;
   sample.reserve(codes.n_codes / kSampleStep * codes.n_bytes);
   for (size_t row = kSampleStep - 1; row < codes.n_codes; row += kSampleStep) {
+    if (row / kSampleStep % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     if (request.allowed.has(row)) sample.insert(sample.end(), codes.row(row), codes.row(row + 1));
   }
   return sample;
@@ -242,6 +243,7 @@ void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t 
     for (size_t start = 0; start < b.n_codes; start += block) {
       const size_t n = std::min(block, b.n_codes - start);
       for (size_t i = task * step; i < last; ++i) {
+        poll_stop();
         kernels.distances(a.row(i), b.row(start), n, b.n_bytes, distances + i * b.n_codes + start);
       }
     }
