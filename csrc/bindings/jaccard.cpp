@@ -8,7 +8,7 @@
 namespace hashkit::bindings {
 namespace {
 
-py::tuple popcount_order(const Array<uint8_t>& codes, size_t n_threads, const std::string& isa) {
+py::tuple popcount_order(const Array<uint8_t>& codes, ThreadCount n_threads, const std::string& isa) {
   const CodesView view = view_codes(codes);
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<uint8_t> sorted({view.n_codes, view.n_bytes});
@@ -43,7 +43,7 @@ CodesView view_queries(const Array<uint8_t>& queries, const PopcountOrder& order
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                    const Array<uint8_t>& queries, size_t k, size_t n_threads, const MaybeRows& allowed,
+                    const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
                     const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView asked = view_queries(queries, order);
@@ -61,7 +61,7 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, c
 }
 
 py::tuple within_radius(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                        const Array<uint8_t>& queries, double radius, size_t n_threads, const MaybeRows& allowed,
+                        const Array<uint8_t>& queries, double radius, ThreadCount n_threads, const MaybeRows& allowed,
                         const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView asked = view_queries(queries, order);

@@ -57,7 +57,7 @@ auto view_parts(const py::list& parts, ViewPart view_part) {
   return std::make_pair(std::move(views), *n_queries);
 }
 
-py::tuple nearest_of(const py::list& parts, size_t k, size_t n_threads) {
+py::tuple nearest_of(const py::list& parts, size_t k, ThreadCount n_threads) {
   const auto viewed = view_parts(parts, view_nearest);
   const auto& views = viewed.first;
   const size_t n_queries = viewed.second;
@@ -72,7 +72,7 @@ py::tuple nearest_of(const py::list& parts, size_t k, size_t n_threads) {
   return py::make_tuple(std::move(distances), std::move(ids));
 }
 
-py::tuple all_of(const py::list& parts, size_t n_threads) {
+py::tuple all_of(const py::list& parts, ThreadCount n_threads) {
   const auto viewed = view_parts(parts, view_within_radius);
   const auto& views = viewed.first;
   const size_t n_queries = viewed.second;

@@ -7,7 +7,7 @@
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, size_t n_threads) {
+std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
   require(stored.n_codes >= 1 && stored.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
@@ -33,7 +33,7 @@ void write_counts(const std::vector<QueryStats>& stats, int64_t* to) {
 }
 
 py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
-                    size_t n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                    ThreadCount n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
                     std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
                     std::optional<size_t> n_allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
@@ -60,7 +60,7 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
 }
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
-                        size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
+                        ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   const Searched in = searched(tables, stored, asked, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
   auto found = without_gil([&] { return mih_within_radius(in, asked, radius, n_threads); });

@@ -1,4 +1,5 @@
 #include "bindings/arrays.hpp"
+#include "core/distinct.hpp"
 #include "core/gather.hpp"
 
 namespace hashkit::bindings {
@@ -39,7 +40,13 @@ std::optional<py::array_t<int64_t>> list(const Array<bool>& mask, size_t most) {
   return to_array(std::move(*rows));
 }
 
-py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, size_t n_threads) {
+py::tuple distinct(const Array<uint8_t>& codes) {
+  const CodesView view = view_codes(codes);
+  auto found = without_gil([&] { return find_distinct(view); });
+  return py::make_tuple(to_array(std::move(found.firsts)), to_array(std::move(found.places)));
+}
+
+py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, ThreadCount n_threads) {
   const CodesView from = view_codes(codes);
   const RowSet set = view_row_set(rows, from.n_codes);
   const size_t n_gathered = without_gil([&] { return count_rows(set, from.n_codes); });
@@ -56,6 +63,10 @@ py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, size_t
 void bind_parts(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   module.def("count_rows", &count, named("rows"), py::arg("n_rows"), "How many rows a bitmap has.");
+  module.def(
+      "distinct_codes", &distinct, named("codes"),
+      "(firsts int64, places int64): the first row of each different code, ascending, and for each code the place "
+      "of its first row among these.");
   module.def("find_ids", &find, named("ids"), named("wanted"),
              "The row of each wanted id among ascending ids, -1 where there is none.");
   module.def("list_rows", &list, named("mask"), py::arg("most"),

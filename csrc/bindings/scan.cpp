@@ -8,7 +8,7 @@ void require_same_width(CodesView codes, CodesView queries) {
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
 }
 
-py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
+py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, ThreadCount n_threads,
                     const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
                     const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
@@ -29,7 +29,7 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
-py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, size_t n_threads,
+py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, ThreadCount n_threads,
                         const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);

@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include "parallel/stop.hpp"
 
@@ -37,5 +39,23 @@ inline void flatten(int64_t* parents, size_t n_rows) {
     for (size_t row = first; row < last; ++row) parents[row] = parents[parents[row]];
   });
 }
+
+class Forest {
+ public:
+  // Every row alone.
+  explicit Forest(size_t n_rows) : parents_(n_rows) { std::iota(parents_.begin(), parents_.end(), int64_t{0}); }
+
+  size_t n_rows() const noexcept { return parents_.size(); }
+  // Rows must be in the forest.
+  void add(const int64_t* left, const int64_t* right, size_t n_pairs) { unite(parents_.data(), left, right, n_pairs); }
+  // The first row of each row's set.
+  std::vector<int64_t> firsts() {
+    flatten(parents_.data(), parents_.size());
+    return parents_;
+  }
+
+ private:
+  std::vector<int64_t> parents_;
+};
 
 }  // namespace hashkit

@@ -28,6 +28,9 @@ inline bool has_room_for_threads(size_t n_threads) noexcept {
   return room != MAP_FAILED && munmap(room, n_bytes) == 0;
 }
 
+// The most threads of a call: Linux runs no more CPUs on x86-64 (CONFIG_NR_CPUS).
+constexpr size_t kMaxThreads = 8192;
+
 // What the threads of one parallel_for share.
 class SharedTasks {
  public:

@@ -22,8 +22,8 @@ struct Stopped : std::exception {
 
 class StoppableCall {
  public:
-  // How often check() is called at most, unless another interval is given. A call shall end within 100 ms: a third of that is left to the loops between
-  // two polls, and to threads that wait for a CPU.
+  // How often check() is called at most, unless another interval is given. A call shall end within 100 ms: a third of
+  // that is left to the loops between two polls, and to threads that wait for a CPU.
   static constexpr std::chrono::milliseconds kInterval{30};
 
   explicit StoppableCall(std::chrono::nanoseconds interval = kInterval) noexcept;
@@ -45,7 +45,7 @@ class StoppableCall {
   void poll();
 
   const int64_t interval_;  // nanoseconds
-  StoppableCall* outer_;  // of a call that runs within this one's check, as a signal handler's may
+  StoppableCall* outer_;    // of a call that runs within this one's check, as a signal handler's may
   bool outer_is_own_;
   int64_t next_check_ = 0;  // nanoseconds; 0 before the first poll, so that a short call reads no clock
   std::atomic<bool> stopped_{false};

@@ -62,9 +62,7 @@ TEST(stop_needs_a_call) {
 TEST(stop_between_tasks) {
   for (size_t n_threads : {1, 2, 5}) {
     std::atomic<size_t> n_calls{0};
-    const auto work = [&] {
-      parallel_for(1'000'000, n_threads, [&](size_t) { ++n_calls; });
-    };
+    const auto work = [&] { parallel_for(1'000'000, n_threads, [&](size_t) { ++n_calls; }); };
     check_stops("parallel_for", work);
     CHECK(n_calls < 2'000'000, n_threads, " threads");
   }
@@ -135,9 +133,8 @@ TEST(stop_in_every_room) {
   std::vector<uint16_t> all_pairs(kQueries * kCodes);
   std::iota(ids.begin(), ids.end(), int64_t{0});
   for (size_t n_threads : {1, 3}) {
-    check_stops("k-NN", [&] {
-      scan_k_nearest(kernels, codes, {}, queries, 100, n_threads, distances.data(), found.data());
-    });
+    check_stops("k-NN",
+                [&] { scan_k_nearest(kernels, codes, {}, queries, 100, n_threads, distances.data(), found.data()); });
     check_stops("radius", [&] { scan_within_radius(kernels, codes, {}, queries, 30, n_threads); });
     check_stops("distances", [&] { all_distances(kernels, queries, codes, n_threads, all_pairs.data()); });
     check_stops("tables", [&] { build_tables(codes, 64, true, n_threads); });
@@ -145,13 +142,11 @@ TEST(stop_in_every_room) {
       mih_k_nearest(searched, queries, 2, n_threads, distances.data(), found.data(), nullptr, kNoMaximum, nullptr);
     });
     check_stops("mih radius", [&] { mih_within_radius(searched, queries, 5, n_threads); });
-    check_stops("popcounts", [&] {
-      sort_by_popcount(kernels, codes, n_threads, sorted.data(), starts.data(), rows.data());
-    });
+    check_stops("popcounts",
+                [&] { sort_by_popcount(kernels, codes, n_threads, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
-    check_stops("Jaccard", [&] {
-      jaccard_k_nearest(kernels, order, {}, queries, 10, n_threads, jaccard.data(), found.data());
-    });
+    check_stops("Jaccard",
+                [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, n_threads, jaccard.data(), found.data()); });
     check_stops("Jaccard radius", [&] { jaccard_within_radius(kernels, order, {}, queries, 0.5, n_threads); });
     check_stops("pairs", [&] { scan_pairs(kernels, {codes, 0, 5000, codes, true}, 3, n_threads, SIZE_MAX); });
     check_stops("join tables", [&] { make_bucket_tables(codes, 64, 0, 2, true, n_threads); });
