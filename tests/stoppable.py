@@ -46,7 +46,7 @@ def interrupt(work, rng, longest):
 
 def _searches(codes, n_queries, n_threads):
     n_codes, n_bytes = codes.shape
-    queries, few = codes[:n_queries], codes[:: n_codes // 20]
+    queries, few = codes[:n_queries], codes[:: n_codes // 20].copy()
     scan = hashkit.Index(codes, method="scan")
     part = np.ascontiguousarray(codes[:, :8])
     tables = hashkit.Index(part, method="mih")
