@@ -34,7 +34,7 @@ def seconds_to_interrupt(work, delay):
 
 
 def interrupt(work, rng, longest):
-    """Interrupt `work` at a random moment within so many seconds, sooner if it ends before; how long it took to stop."""
+    """Interrupt `work` at a random moment within so many seconds, sooner if it ends before: how long it took."""
     for _ in range(20):
         delay = rng.uniform(0.2, 1) * longest
         seconds = seconds_to_interrupt(work, delay)
@@ -73,7 +73,7 @@ def _searches(codes, n_queries, n_threads):
 
 
 def _conversions(codes, n_queries, n_threads):
-    n_codes, n_bytes = codes.shape
+    n_codes = len(codes)
     bits = hashkit.unpack(codes[: n_codes // 8])
     distances = np.zeros((4, n_codes), np.int32)
     nearest = [(distances, np.arange(4 * n_codes).reshape(4, n_codes) + i) for i in range(3)]
