@@ -144,23 +144,22 @@ TEST(stop_in_every_room) {
       mih_k_nearest(searched, queries, 2, n_threads, distances.data(), found.data(), nullptr, kNoMaximum, nullptr);
     });
     check_stops("mih radius", [&] { mih_within_radius(searched, queries, 5, n_threads); });
-    check_stops("popcounts",
-                [&] { sort_by_popcount(kernels, codes, n_threads, sorted.data(), starts.data(), rows.data()); });
+    check_stops("popcounts", [&] { sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
     check_stops("Jaccard",
                 [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, n_threads, jaccard.data(), found.data()); });
     check_stops("Jaccard radius", [&] { jaccard_within_radius(kernels, order, {}, queries, 0.5, n_threads); });
     check_stops("pairs", [&] { scan_pairs(kernels, {codes, 0, 5000, codes, true}, 3, n_threads, SIZE_MAX); });
-    check_stops("gather", [&] { gather_rows(codes, {all.data()}, n_threads, sorted.data(), rows.data()); });
-    check_stops("unpack", [&] { unpack_rows(codes.data, kCodes, 64, n_threads, spread.data()); });
-    check_stops("pack", [&] { pack_rows(kernels, spread.data(), kCodes, 64, n_threads, sorted.data()); });
+    check_stops("gather", [&] { gather_rows(codes, {all.data()}, 1, sorted.data(), rows.data()); });
+    check_stops("unpack", [&] { unpack_rows(codes.data, kCodes, 64, 1, spread.data()); });
+    check_stops("pack", [&] { pack_rows(kernels, spread.data(), kCodes, 64, 1, sorted.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
     check_stops("merge", [&] {
       const std::vector<int32_t> zeros(kCodes);
       std::vector<int32_t> merged(2 * kCodes);
       std::vector<int64_t> merged_ids(2 * kCodes);
       const NearestView part{zeros.data(), ids.data(), kCodes};
-      merge_nearest({part, part}, 1, 2 * kCodes, n_threads, merged.data(), merged_ids.data());
+      merge_nearest({part, part}, 1, 2 * kCodes, 1, merged.data(), merged_ids.data());
     });
   }
   check_stops("find_ids", [&] { find_ids(ids.data(), kCodes, ids.data(), kCodes, rows.data()); });
