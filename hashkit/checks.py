@@ -16,6 +16,8 @@ Codes = NDArray[np.uint8]
 
 MAX_BITS = 4096
 """The longest code, for hashers and for search."""
+MAX_THREADS = 8192
+"""The most CPUs that Linux runs on x86-64 (CONFIG_NR_CPUS)."""
 _BOOLS = (bool, np.bool_)
 
 
@@ -182,13 +184,15 @@ def check_random_state(random_state: Any, name: str = "random_state") -> np.rand
 
 def check_n_threads(n_threads: int | None) -> int:
     """The number of threads to use: `n_threads`, or every CPU that this process may use if it is None."""
-    if type(n_threads) is int and n_threads >= 1:
+    if type(n_threads) is int and 1 <= n_threads <= MAX_THREADS:
         return n_threads
     if n_threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not is_int(n_threads):
         raise TypeError(f"n_threads must be an int or None, got {describe(n_threads)}")
-    return check_int(n_threads, "n_threads", 1)
+    if check_int(n_threads, "n_threads", 1) > MAX_THREADS:
+        raise ValueError(f"n_threads must be at most {MAX_THREADS}, got {n_threads}")
+    return int(n_threads)
 
 
 def check_n_bits(n_bits: int, name: str = "n_bits") -> int:

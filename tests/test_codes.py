@@ -6,6 +6,7 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
+from isas import forced_isa
 
 import hashkit
 from hashkit import _native, codes
@@ -16,11 +17,10 @@ FLOATS = [np.float16, np.float32, np.float64]
 
 
 @pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Every instruction set in turn, chosen as a user would."""
-    monkeypatch.setenv("HASHKIT_ISA", request.param)
-    assert _native.default_isa() == request.param
-    return request.param
+def isa(request):
+    """Every instruction set in turn."""
+    with forced_isa(request.param):
+        yield request.param
 
 
 def bit_matrices(max_rows=20, max_bits=200):
@@ -33,8 +33,7 @@ def bit_matrices(max_rows=20, max_bits=200):
 @pytest.mark.parametrize("isa", ISAS)
 @given(bits=bit_matrices(), n_threads=st.integers(1, 3))
 def test_pack_is_packbits(isa, bits, n_threads):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HASHKIT_ISA", isa)
+    with forced_isa(isa):
         packed = hashkit.pack(bits, n_threads=n_threads)
     np.testing.assert_array_equal(packed, np.packbits(bits, axis=1))
     assert packed.dtype == np.uint8
@@ -269,23 +268,42 @@ def test_the_first_row_with_nan_is_named(dtype):
 # --- choice of the instruction set
 
 
-@pytest.mark.parametrize("name", ["avx9", "AVX2", " portable", "portable,avx2"])
-def test_unknown_instruction_sets_are_refused_on_first_use(monkeypatch, name):
+USE = "import numpy as np, hashkit; hashkit.pack(np.zeros((1, 8), np.float32)); print(hashkit._native.default_isa())"
+
+
+@pytest.mark.parametrize("name", ISAS)
+def test_the_environment_names_the_instruction_set(run_python, monkeypatch, name):
     monkeypatch.setenv("HASHKIT_ISA", name)
-    with pytest.raises(ValueError, match=f"HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, "):
-        hashkit.pack(np.zeros((1, 8), np.float32))
+    assert run_python(
+        f"{USE}; hashkit._native.force_isa(None); print(hashkit._native.default_isa())"
+    ).stdout.split() == [
+        name,
+        ISAS[-1],
+    ]
 
 
-def test_unsupported_instruction_sets_are_refused_on_first_use(monkeypatch):
+def test_the_environment_is_read_once(run_python, monkeypatch):
+    monkeypatch.setenv("HASHKIT_ISA", "portable")
+    done = run_python(f"import os; {USE}; os.environ['HASHKIT_ISA'] = 'avx9'; {USE}")
+    assert (done.stdout.split(), done.stderr) == (["portable"] * 2, "")
+
+
+@pytest.mark.parametrize("name", ["avx9", "AVX2", " portable", "portable,avx2"])
+def test_unknown_instruction_sets_are_refused_on_first_use(run_python, monkeypatch, name):
+    monkeypatch.setenv("HASHKIT_ISA", name)
+    error = run_python(USE).stderr
+    assert f"ValueError: HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, " in error
+
+
+def test_unsupported_instruction_sets_are_refused_on_first_use(run_python, monkeypatch):
     for name in {"popcnt", "neon", "avx2", "avx512bw", "avx512"} - set(ISAS):
         monkeypatch.setenv("HASHKIT_ISA", name)
-        with pytest.raises(ValueError, match=f"'{name}' is not supported by this machine, which runs portable"):
-            hashkit.hamming_distances(GOOD, GOOD)
+        assert f"'{name}' is not supported by this machine, which runs portable" in run_python(USE).stderr
 
 
-def test_the_most_preferred_instruction_set_is_the_default(monkeypatch):
-    monkeypatch.delenv("HASHKIT_ISA", raising=False)
-    assert _native.default_isa() == ISAS[-1]
+def test_the_most_preferred_instruction_set_is_the_default():
+    with forced_isa(None):
+        assert _native.default_isa() == ISAS[-1]
     assert ISAS[0] == "portable"
 
 

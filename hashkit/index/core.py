@@ -363,6 +363,8 @@ class Index:
         TypeError, ValueError
             If `q` is not packed codes of the index's length, `r` is not an int (or a float) of at least 0, `n_threads`
             is not a positive int, or `filter` is none.
+        MemoryError
+            If there is no memory for the answer; where it is large, an estimate tells before the search begins.
         """
         queries, state = self._check_queries(q), self._current()
         if state.metric == "jaccard":

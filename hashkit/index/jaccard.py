@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index.blocks import search_in_blocks
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.search import to_scan
@@ -36,6 +37,23 @@ def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: in
 
 def within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
     """The selected codes whose distance to each query, as float64, is at most `r`."""
+    return search_in_blocks(
+        lambda some: _within_radius(selections, some, r, n_threads),
+        _all_distances,
+        np.dtype(np.float64),
+        selections,
+        queries,
+        r,
+    )
+
+
+def _all_distances(queries: Codes, codes: Codes) -> Distances:
+    common = np.bitwise_count(queries[:, np.newaxis] & codes).sum(axis=2, dtype=np.int64)
+    either = np.bitwise_count(queries[:, np.newaxis] | codes).sum(axis=2, dtype=np.int64)
+    return np.where(either > 0, (either - common) / np.maximum(either, 1), 0.0)
+
+
+def _within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0), np.empty(0, np.int64))]
     for selection in selections:
         order, allowed, numbers = _in_order(selection, len(queries), n_threads)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index.blocks import search_in_blocks
 from hashkit.index.ids import Ids
 from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
@@ -97,6 +98,17 @@ def _nearest_in(
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     """The selected codes within distance `r` of each query."""
+    return search_in_blocks(
+        lambda some: _within_radius(selections, some, r, n_threads),
+        lambda some, codes: _native.hamming_distances(some, codes, 1),
+        np.dtype(np.int32),
+        selections,
+        queries,
+        r,
+    )
+
+
+def _within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
     for selection in selections:
         part, tables = selection.part, _tables_for(selection, len(queries))

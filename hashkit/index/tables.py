@@ -17,6 +17,8 @@ from hashkit.index.snapshot import Part, Snapshot
 METHODS = ("auto", "scan", "mih")
 LEAST_CODES = 2**15
 """So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
+MOST_CODES = 2**32 - 1
+"""Tables keep the numbers of rows in 32 bits."""
 MOST_BITS = 512
 """Beyond, neighbors are seldom near enough for tables, whose memory grows with the square of the length."""
 
@@ -44,7 +46,7 @@ class TablePolicy:
     def applies_to(self, part: Part, n_bits: int) -> bool:
         """Whether a part is to have tables."""
         if self.method == "auto":
-            return len(part.codes) >= LEAST_CODES and n_bits <= MOST_BITS
+            return LEAST_CODES <= len(part.codes) <= MOST_CODES and n_bits <= MOST_BITS
         return self.method == "mih" and len(part.codes) > 0
 
 
