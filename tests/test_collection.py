@@ -96,7 +96,7 @@ class Living(RuleBasedStateMachine):
     @rule()
     def compact(self):
         self.collection.compact()
-        assert self.collection._journal.n_changes == 0
+        assert self.collection._durable.journal.n_changes == 0
 
     @rule(sync=st.sampled_from(["always", "batch"]))
     def reopen(self, sync):
@@ -171,7 +171,7 @@ def test_large_changes_are_cut(collection, monkeypatch):
     monkeypatch.setattr("hashkit.storage.journal.ROWS_PER_CHANGE", 7)
     codes = random_codes(50)
     collection.add(codes, metadata=list(range(50)))
-    assert collection._journal.n_changes == 8
+    assert collection._durable.journal.n_changes == 8
     collection = reopened(collection)
     assert_holds(collection, dict(enumerate(codes)), dict(enumerate(range(50))))
     collection.close()
@@ -300,7 +300,13 @@ def test_damage_is_refused(tmp_path, collection):
         "UPDATE changes SET ids = substr(ids, 2)",
         "UPDATE changes SET kind = 'multiply'",
         "UPDATE changes SET kind = 'remove'",
-        "UPDATE facts SET value = 64 WHERE name = 'n_bits'",
+        "UPDATE state SET n_bits = 64",
+        "UPDATE state SET generation = 1",
+        "UPDATE changes SET number = number + 1",
+        "DELETE FROM changes",
+        "DELETE FROM state",
+        "INSERT INTO state SELECT 2, n_bits, generation, former, pending, last, writer, changes, n_notes, notes, checksum"
+        " FROM state",
         "DELETE FROM facts",
         "DROP TABLE facts",
     ],
@@ -328,9 +334,9 @@ def test_what_is_no_journal_is_refused(tmp_path):
 def test_a_newer_version_is_refused_with_a_sentence(tmp_path, collection):
     collection.close()
     with sqlite3.connect(tmp_path / "collection" / "journal.sqlite") as db:
-        db.execute("UPDATE facts SET value = 2 WHERE name = 'version'")
+        db.execute("UPDATE facts SET value = 3 WHERE name = 'version'")
     db.close()
-    with pytest.raises(FormatError, match="made by a newer hashkit: it has format version 2, this one reads 1"):
+    with pytest.raises(FormatError, match="made by a newer hashkit: it has format version 3, this one reads 2"):
         hashkit.Collection(tmp_path / "collection")
 
 
@@ -376,9 +382,9 @@ def test_a_child_may_search_but_not_change(collection):
 def test_a_journal_with_the_same_ids_added_twice_opens_and_the_last_counts(tmp_path, collection):
     """Older versions wrote such, when an interrupt came between the commit and the change in memory."""
     collection.add(random_codes(4, 1))
-    collection._journal.record("add", np.arange(6), random_codes(6, 2), None)
-    collection._journal.record("remove", np.array([5, 9]), np.empty((0, 3), np.uint8), None)
-    collection._journal.record("replace", np.array([9]), random_codes(1, 3), None)
+    collection._durable.journal.record("add", np.arange(6), random_codes(6, 2), None)
+    collection._durable.journal.record("remove", np.array([5, 9]), np.empty((0, 3), np.uint8), None)
+    collection._durable.journal.record("replace", np.array([9]), random_codes(1, 3), None)
     collection = reopened(collection)
     expected = {**dict(enumerate(random_codes(6, 2)[:5])), 9: random_codes(1, 3)[0]}
     assert_holds(collection, expected, {})
@@ -391,17 +397,44 @@ def test_nothing_that_is_not_its_own_is_deleted(tmp_path):
     with hashkit.Collection(folder, N_BITS) as collection:
         collection.add(random_codes(5))
         collection.compact()
-    names = ["index-photos.csv", "index-7.hashkit", "index-01.hashkit", ".hashkit-notes", ".hashkit-x.tmp"]
+    names = [
+        "index-photos.csv",
+        "index-2.hashkit",
+        "index-4.hashkit",
+        "index-01.hashkit",
+        ".hashkit-notes",
+        ".hashkit-x.tmp",
+    ]
     for name in names:
         (folder / name).write_text("mine")
     (folder / "index-dir").mkdir()
-    (folder / "index-2.hashkit").write_text("of a compaction that did not count")
     (folder / ".hashkit-0123456789abcdef.tmp").write_text("cut off")
-    with hashkit.Collection(folder) as collection:
-        assert len(collection) == 5
-    assert sorted(os.listdir(folder)) == sorted(
-        [*names, "index-dir", "index-1.hashkit", "journal.sqlite", "lock.sqlite"]
-    )
+    for number in (3, 5):  # others' numbers are passed over
+        with hashkit.Collection(folder) as collection:
+            assert len(collection) == 5
+            collection.compact()
+        own = [f"index-{number}.hashkit", "journal.sqlite", "lock.sqlite"]
+        assert sorted(os.listdir(folder)) == sorted([*names, *own, "index-dir"])
+    assert {(folder / name).read_text() for name in names} == {"mine"}
+
+
+@pytest.mark.parametrize("step", ["begin_generation", "forget_files"])
+def test_what_an_interrupted_compaction_left_is_deleted(tmp_path, monkeypatch, step):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with hashkit.Collection(tmp_path, N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"hashkit.storage.journal.Journal.{step}", interrupt)
+            collection.compact()
+        names = [name for name in os.listdir(tmp_path) if name.startswith("index")]
+        assert sorted(names) == ["index-1.hashkit", "index-2.hashkit"][step == "forget_files" :]
+    for _ in range(2):
+        with hashkit.Collection(tmp_path) as collection:
+            assert len(collection) == 5
+        assert len([name for name in os.listdir(tmp_path) if name.startswith("index")]) == 1
 
 
 @pytest.mark.parametrize("emptied", [False, True])

@@ -72,7 +72,7 @@ def interrupt_many(path, change, n_interrupts):
         broken = interrupted(work, rng.uniform(1e-5, longest))
         n_done += broken
         longest = longest * (0.97 if not broken else 1.03)
-        if collection._closed:
+        if collection._durable.closed:
             collection.close()
         else:
             found = contents(collection)  # memory, before anything else is changed

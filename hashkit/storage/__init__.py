@@ -27,6 +27,6 @@ folder deletes.
 """
 
 from hashkit.storage.header import FormatError
-from hashkit.storage.tensors import Path, TensorFile, open_tensors, read_tensors, write_tensors
+from hashkit.storage.tensors import Path, TensorFile, check_path, open_tensors, read_tensors, write_tensors
 
-__all__ = ["FormatError", "Path", "TensorFile", "open_tensors", "read_tensors", "write_tensors"]
+__all__ = ["FormatError", "Path", "TensorFile", "check_path", "open_tensors", "read_tensors", "write_tensors"]
