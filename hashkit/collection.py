@@ -15,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import Codes, check_n_bits
-from hashkit.index import Index, RadiusResult, growth
-from hashkit.index.durable import DurableState
+from hashkit.index import RadiusResult, growth
+from hashkit.index.durable import DurableState, make_anew, open_or_make
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.replay import read_state
 from hashkit.index.tables import TablePolicy
-from hashkit.storage import FormatError, Path, check_path
-from hashkit.storage.journal import ADD, REMOVE, REPLACE, SYNCS, EmptyJournalError, Journal
-from hashkit.storage.layout import JOURNAL, LOCK, generations, has_content, index_path, refuse_orphans
-from hashkit.storage.locks import WriterLock
+from hashkit.storage import Path, check_path
+from hashkit.storage.journal import ADD, REMOVE, REPLACE, SYNCS, Journal
+from hashkit.storage.layout import JOURNAL, generations, has_content, refuse_orphans
 from hashkit.storage.notes import to_json
 
 __all__ = ["Collection", "describe"]
@@ -94,7 +93,7 @@ class Collection:
         if n_bits is None and not has_content(os.path.join(self._folder, JOURNAL)):
             refuse_orphans(self._folder)
             raise ValueError(f"n_bits must be given to make a collection, there is none in {self._folder!r}")
-        self._durable = DurableState(self._folder, n_bits, sync, policy)
+        self._durable = DurableState(self._folder, lambda folder: open_or_make(folder, n_bits, sync), policy)
 
     @classmethod
     def recover(cls, path: Path) -> Collection:
@@ -116,19 +115,14 @@ class Collection:
             If the newest index file is damaged. Move it away to recover the one before.
         """
         folder = os.path.abspath(check_path(path, "path"))
-        numbers = generations(folder)
-        if not numbers:
+        if not generations(folder):
             raise ValueError(
                 f"path must be of a folder with an index file of a collection, there is none in {folder!r}"
             )
-        writer = WriterLock(os.path.join(folder, LOCK))
-        try:
-            _require_no_journal(folder)
-            n_bits = Index.load(index_path(folder, numbers[-1]), method="scan").n_bits
-            Journal.make(os.path.join(folder, JOURNAL), n_bits, numbers[-1])
-        finally:
-            writer.release()
-        return cls(folder)
+        collection = cls.__new__(cls)
+        collection._folder = folder
+        collection._durable = DurableState(folder, make_anew, TablePolicy())
+        return collection
 
     @property
     def n_bits(self) -> int:
@@ -331,23 +325,6 @@ def describe(path: Path) -> dict[str, Any]:
         }
     finally:
         journal.close()
-
-
-def _require_no_journal(folder: str) -> None:
-    """Raise a ValueError if there is a journal, whole or damaged, or what may be a part of one."""
-    path = os.path.join(folder, JOURNAL)
-    if has_content(f"{path}-wal"):
-        raise ValueError(
-            f"path must be of a collection without its journal, {path + '-wal'!r} is there: see to it first"
-        )
-    if has_content(path):
-        try:
-            Journal(path, None).close()
-        except EmptyJournalError:
-            return
-        except FormatError as error:
-            raise ValueError(f"{error}; to recover the codes of the index file alone, move it away first") from error
-        raise ValueError(f"path must be of a collection without its journal, {path!r} is there: open it")
 
 
 def _check_metadata(metadata: Sequence[Any], n_codes: int) -> list[str | None]:

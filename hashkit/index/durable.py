@@ -27,10 +27,12 @@ from hashkit.index.living import Living
 from hashkit.index.replay import read_state
 from hashkit.index.snapshot import Snapshot
 from hashkit.index.tables import TablePolicy
+from hashkit.storage import FormatError
 from hashkit.storage.journal import EmptyJournalError, Journal
 from hashkit.storage.layout import (
     JOURNAL,
     LOCK,
+    generations,
     has_content,
     index_path,
     next_generation,
@@ -49,11 +51,10 @@ class DurableState:
     ----------
     folder : str
         An absolute path.
-    n_bits : int or None
-        Length of the codes; needed to make a collection.
-    sync : str
-        When a change is flushed, a key of :data:`hashkit.storage.journal.SYNCS`.
+    open_journal : callable
+        Opens the journal in `folder` for writing, when the lock on that is held.
     policy : TablePolicy
+        Which parts get tables.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class DurableState:
     closed : bool
     """
 
-    def __init__(self, folder: str, n_bits: int | None, sync: str, policy: TablePolicy) -> None:
+    def __init__(self, folder: str, open_journal: Callable[[str], Journal], policy: TablePolicy) -> None:
         self.folder = folder
         self.closed = False
         self._process = os.getpid()
@@ -76,12 +77,10 @@ class DurableState:
         os.makedirs(folder, exist_ok=True)
         self._writer = WriterLock(os.path.join(folder, LOCK))
         try:
-            self._journal = _open_journal(folder, n_bits, sync)
+            self._journal = open_journal(folder)
             try:
                 self._writer.guard(self._journal.close_copy)
                 self.n_bits = self._journal.n_bits
-                if n_bits not in (None, self.n_bits):
-                    raise ValueError(f"n_bits must be {self.n_bits} for {folder!r}, got {n_bits}")
                 self._applied = self._journal.position()  # what memory holds
                 state, verify = read_state(folder, self._journal)
                 self.living = Living(state, policy, verify)
@@ -106,7 +105,6 @@ class DurableState:
             state, ids = change(self.living.current())
             self.living.prepare(state)
             if len(ids):
-                self._settled = False
                 record(self._journal, ids)
                 self._show(state)
             return ids
@@ -136,7 +134,10 @@ class DurableState:
             self._busy = True
             try:
                 self._settle()
-                return work()
+                self._settled = not changing
+                result = work()
+                self._settled = True
+                return result
             except BaseException:
                 self._settle()
                 raise
@@ -178,7 +179,6 @@ class DurableState:
         self._journal.begin_file(generation)
         path = index_path(self.folder, generation)
         files.save(state, path)
-        self._settled = False
         try:
             self._journal.begin_generation(generation)
         except BlockingIOError:  # the journal is another's now: it will not delete this file, which it does not know of
@@ -193,7 +193,6 @@ class DurableState:
         """Show a state that the journal holds. In this order, so that `_applied` never runs ahead of memory."""
         self.living.show(state, verify)
         self._applied = self._journal.position()
-        self._settled = True
 
     def _settle(self) -> None:
         """Let memory hold what the journal holds, if an exception has left that open."""
@@ -215,14 +214,41 @@ class DurableState:
             raise ValueError(f"{self.folder!r} has been closed")
 
 
-def _open_journal(folder: str, n_bits: int | None, sync: str) -> Journal:
+def open_or_make(folder: str, n_bits: int | None, sync: str) -> Journal:
     """The journal in `folder`, made if there is none and nothing that one must have belonged to."""
     path = os.path.join(folder, JOURNAL)
     if has_content(path):
         with contextlib.suppress(EmptyJournalError):
-            return Journal(path, sync)
+            return _of_length(Journal(path, sync), n_bits, folder)
     refuse_orphans(folder)
     if n_bits is None:
         raise ValueError(f"n_bits must be given to make a collection, there is none in {folder!r}")
     Journal.make(path, n_bits)
     return Journal(path, sync)
+
+
+def make_anew(folder: str) -> Journal:
+    """A new journal for the newest index file in `folder`, where the one that belonged to it is gone."""
+    path, numbers = os.path.join(folder, JOURNAL), generations(folder)
+    if not numbers:
+        raise ValueError(f"path must be of a folder with an index file of a collection, there is none in {folder!r}")
+    if has_content(f"{path}-wal"):
+        raise ValueError(f"path must be of a collection without its journal, {path + '-wal'!r} is there: move it away")
+    if has_content(path):
+        try:
+            Journal(path, None).close()
+        except EmptyJournalError:
+            pass
+        except FormatError as error:
+            raise ValueError(f"{error}; to recover the codes of the index file alone, move it away first") from error
+        else:
+            raise ValueError(f"path must be of a collection without its journal, {path!r} is there: open it")
+    Journal.make(path, Index.load(index_path(folder, numbers[-1]), method="scan").n_bits, numbers[-1])
+    return Journal(path, "always")
+
+
+def _of_length(journal: Journal, n_bits: int | None, folder: str) -> Journal:
+    if n_bits not in (None, journal.n_bits):
+        journal.close()
+        raise ValueError(f"n_bits must be {journal.n_bits} for {folder!r}, got {n_bits}")
+    return journal
