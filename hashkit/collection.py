@@ -92,7 +92,7 @@ class Collection:
         self._folder = os.path.abspath(check_path(path, "path"))
         if n_bits is None and not has_content(os.path.join(self._folder, JOURNAL)):
             refuse_orphans(self._folder)
-            raise ValueError(f"n_bits must be given to make a collection, there is none in {self._folder!r}")
+            raise ValueError(f"n_bits must be given to make a collection, there is none in {os.fspath(path)!r}")
         self._durable = DurableState(self._folder, lambda folder: open_or_make(folder, n_bits, sync), policy)
 
     @classmethod

@@ -53,6 +53,7 @@ Ids = NDArray[np.int64]
 
 VERSION = 2
 ROWS_PER_CHANGE = 1 << 20  # larger changes are cut: SQLite limits a row to 1 GB
+ROWS_AT_ONCE = 256
 MAX_BITS = 4096
 
 ADD, REMOVE, REPLACE = "add", "remove", "replace"
@@ -198,17 +199,28 @@ class Journal:
         """
         chain = 0
         with Explained(self._path, "read"):
-            rows = self._db.execute("SELECT kind, ids, codes, checksum, number FROM changes ORDER BY number")
-            for kind, group in itertools.groupby(rows, key=lambda row: row[0]):
+            for kind, group in itertools.groupby(self._rows(), key=lambda row: row[1]):
                 parts = []
-                for *row, number in group:
-                    parts.append(self._parse(*row))
-                    chain = _chained(chain, number, kind, row[3])
+                for number, _, ids, codes, checksum in group:
+                    parts.append(self._parse(kind, ids, codes, checksum))
+                    chain = _chained(chain, number, kind, checksum)
                 for some in [[part] for part in parts] if kind == REPLACE.encode() else [parts]:
-                    ids, codes = zip(*some, strict=True)
-                    yield kind.decode(errors="backslashreplace"), np.concatenate(ids), np.concatenate(codes)
+                    all_ids, all_codes = zip(*some, strict=True)
+                    yield kind.decode(errors="backslashreplace"), np.concatenate(all_ids), np.concatenate(all_codes)
             if self.version > 1 and chain != self._state().changes:
                 raise FormatError("its changes are not all there, or not in order")
+
+    def _rows(self) -> Iterator[Any]:
+        """The rows of changes in order, in pieces: a cursor that a traceback keeps would keep the database open."""
+        number = -1
+        while rows := self._db.execute(
+            "SELECT number, kind, ids, codes, checksum FROM changes WHERE number > ? ORDER BY number LIMIT ?",
+            (number, ROWS_AT_ONCE),
+        ).fetchall():
+            yield from rows
+            if not isinstance(rows[-1][0], int) or rows[-1][0] <= number:
+                raise FormatError("its changes are not in order")
+            number = rows[-1][0]
 
     def record(self, kind: str, ids: Ids, codes: Codes, metadata: Sequence[str | None] | None) -> None:
         """Write a change to disk, with the metadata that it brings; REMOVE also removes these.
@@ -337,7 +349,7 @@ class Journal:
             self._db.execute(statement)
         n_notes, total = notes.copy_unchecked(self._db, "metadata")
         chain = 0
-        for number, kind, checksum in self._db.execute("SELECT number, kind, checksum FROM changes ORDER BY number"):
+        for number, kind, _, _, checksum in self._rows():
             chain = _chained(chain, number, kind, checksum)
         self._db.execute("DROP TABLE metadata")
         self._db.execute("DELETE FROM facts WHERE name <> 'version'")

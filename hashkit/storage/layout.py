@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 
 from hashkit.storage.header import FormatError
 from hashkit.storage.journal import Journal
@@ -32,10 +33,11 @@ def index_path(folder: str, generation: int) -> str:
 def generations(folder: str) -> list[int]:
     """The numbers of the index files in `folder`, ascending; none if there is no folder."""
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+        names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(int(match[1]) for match in map(INDEX_NAME.fullmatch, names) if match)
+    numbers = sorted(int(match[1]) for match in map(INDEX_NAME.fullmatch, names) if match)
+    return [number for number in numbers if stat.S_ISREG(os.lstat(index_path(folder, number)).st_mode)]
 
 
 def has_content(path: str) -> bool:

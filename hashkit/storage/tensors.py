@@ -93,14 +93,14 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     OSError
         If the file cannot be written, saying why; what was at `path` before is still there.
     """
-    target = os.path.realpath(check_path(path, "path"))
+    target = check_path(path, "path")
     parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()})
     header = render_header(kind, parts, settings)
     try:
         _check_target(target)
         replace_file(target, [header, *(_bytes(array) for array in parts.values())])
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+        raise OSError(error.errno, f"cannot write {target!r}: {error.strerror or error}") from error
 
 
 def read_tensors(path: Path, kind: str, *, mmap: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -179,11 +179,9 @@ def _bytes(array: Array) -> memoryview:
 
 
 def _check_target(target: str) -> None:
-    folder = os.path.dirname(target)
+    folder = os.path.dirname(os.path.realpath(target))
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}")
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, "it is a directory")
 
 
 def _map_arrays(file: BufferedReader, entries: dict[str, Entry]) -> dict[str, Array]:
