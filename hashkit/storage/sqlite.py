@@ -103,7 +103,7 @@ class Explained:
     ) -> None:
         if isinstance(error, sqlite3.OperationalError) and str(error).startswith(SYSTEM_ERRORS):
             raise OSError(f"cannot {self._action} {self._path!r}: {error}") from error
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):  # that of a message which quotes damaged text
             raise FormatError(f"{self._path!r} is damaged or no journal of a collection: {error}") from error
         if isinstance(error, FormatError) and repr(self._path) not in str(error):
             raise FormatError(f"{self._path!r} is damaged: {error}") from error
