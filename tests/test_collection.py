@@ -1,8 +1,12 @@
 """A collection has, whenever it is opened, exactly the changes that were acknowledged."""
 
 import os
+import shutil
 import sqlite3
+import stat
 import threading
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import hashkit
 from hashkit import collection as collections
 from hashkit.storage import FormatError
+from hashkit.storage.journal import SCHEMAS
 
 N_BITS = 20
 
@@ -459,6 +464,114 @@ def test_an_index_file_without_its_journal_is_kept_and_can_be_recovered(tmp_path
         assert len(collection) == 6
     with pytest.raises(ValueError, match="there is none"):
         hashkit.Collection.recover(tmp_path)
+
+
+def test_the_command_recovers_a_folder(tmp_path, run_python):
+    with hashkit.Collection(tmp_path / "c", N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+    command = f"from hashkit.cli import main; import sys; sys.argv[1:] = ['recover', {str(tmp_path / 'c')!r}]; main()"
+    assert "open it" in run_python(command).stderr
+    (tmp_path / "c" / "journal.sqlite").unlink()
+    assert run_python(command).stdout.endswith("recovered 5 codes of 20 bits\n")
+    with hashkit.Collection(tmp_path / "c") as collection:
+        assert_holds(collection, dict(enumerate(random_codes(5))), {})
+
+
+def test_a_journal_of_version_1_with_doubles_opens_and_is_upgraded(tmp_path):
+    """As version 0.1.0 left it when an interrupt came between the commit and the change in memory."""
+    folder, path = tmp_path / "c", tmp_path / "c" / "journal.sqlite"
+    folder.mkdir()
+    first, second = random_codes(4, 1), random_codes(4, 2)
+    db = sqlite3.connect(path)
+    for statement in SCHEMAS[1].values():
+        db.execute(statement)
+    db.executemany("INSERT INTO facts VALUES (?, ?)", [("version", 1), ("n_bits", N_BITS), ("generation", 0)])
+    for kind, ids, codes in (
+        ("add", [0, 1, 2, 3], first),
+        ("add", [0, 1, 2, 3], second),
+        ("remove", [3, 9], first[:0]),
+    ):
+        blobs = np.array(ids, np.int64).tobytes(), codes.tobytes()
+        checksum = zlib.crc32(blobs[1], zlib.crc32(blobs[0]))
+        db.execute("INSERT INTO changes (kind, ids, codes, checksum) VALUES (?, ?, ?, ?)", (kind, *blobs, checksum))
+    db.execute("INSERT INTO metadata VALUES (1, '\"note\"')")
+    db.commit()
+    db.close()
+    assert collections.describe(folder) == {
+        "version": 1, "n_bits": N_BITS, "n_codes": 3, "n_changes": 3, "n_metadata": 1,
+    }  # fmt: skip
+    for _ in range(2):
+        with hashkit.Collection(folder) as collection:
+            assert_holds(collection, dict(enumerate(second[:3])), {1: "note"})
+    assert collections.describe(folder)["version"] == 2
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name, value FROM facts").fetchall() == [("version", 2)]
+    db.close()
+
+
+@pytest.mark.parametrize("note", ["{", "'text", b"\xff", "NaN]"])
+def test_a_damaged_note_of_version_1_is_refused(tmp_path, note):
+    shutil.copytree(Path(__file__).parent / "data" / "v1" / "collection", tmp_path / "c")
+    with sqlite3.connect(tmp_path / "c" / "journal.sqlite") as db:
+        db.execute("UPDATE metadata SET value = CAST(? AS TEXT) WHERE id = (SELECT min(id) FROM metadata)", (note,))
+    db.close()
+    for use in (collections.describe, hashkit.Collection):
+        with pytest.raises(FormatError, match=r"journal\.sqlite' is damaged: a note is no JSON"):
+            use(tmp_path / "c")
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_its_files_have_the_rights_that_the_umask_leaves(tmp_path, run_python, umask):
+    script = f"""
+import os, numpy as np, hashkit
+os.umask({umask})
+with hashkit.Collection({str(tmp_path / "c")!r}, 8) as collection:
+    collection.add(np.zeros((3, 1), np.uint8))
+    collection.compact()
+    collection.save({str(tmp_path / "index")!r})
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    files = [tmp_path / "index", *(tmp_path / "c").iterdir()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o666 & ~umask}
+
+
+def test_what_describe_says_at_every_step_of_its_life(tmp_path):
+    codes = np.random.default_rng(0).integers(0, 256, (33_010, 4), np.uint8)
+
+    def parts(collection):
+        described = collection.describe()
+        assert (described["n_codes"], described["n_bits"]) == (len(collection), 32)
+        assert (described["memory"] > 0) == any(part["method"] == "mih" for part in described["parts"])
+        return [(part["n_codes"], part["n_removed"], part["method"]) for part in described["parts"]]
+
+    with hashkit.Collection(tmp_path, 32) as collection:
+        assert parts(collection) == [(0, 0, "scan")]
+        collection.add(codes[:10])
+        assert parts(collection) == [(10, 0, "scan")]
+        collection.add(codes[10:])
+        assert parts(collection) == [(33_010, 0, "mih")]
+        collection.remove([5, 6])
+        assert parts(collection) == [(33_010, 2, "mih")]
+        collection.compact()
+        assert parts(collection) == [(33_008, 0, "mih")]
+    assert parts(collection) == [(33_008, 0, "mih")]  # closed
+    with hashkit.Collection(tmp_path) as collection:
+        assert parts(collection) == [(33_008, 0, "scan")]
+        collection.query(codes[:1], 1)
+        assert parts(collection) == [(33_008, 0, "mih")]
+        collection.add(codes[:5])
+        assert parts(collection) == [(33_008, 0, "mih"), (5, 0, "scan")]
+        collection.compact()
+        assert parts(collection) == [(33_013, 0, "mih")]
+
+
+@pytest.mark.parametrize("use", [lambda p: hashkit.Collection(p, 8), hashkit.Collection.recover, collections.describe])
+def test_a_path_of_bytes_is_refused(tmp_path, use):
+    with pytest.raises(TypeError, match="path must be a str or a path of str, got bytes"):
+        use(os.fsencode(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("method", ["auto", "scan", "mih"])

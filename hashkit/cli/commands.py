@@ -205,6 +205,12 @@ def describe_file(path: Path | None) -> str:
     )
 
 
+def recover_folder(path: Path) -> str:
+    """Make a new journal for the newest index file of a collection, and say what it holds."""
+    with collection.Collection.recover(path) as recovered:
+        return f"{path}: recovered {len(recovered):,} codes of {recovered.n_bits} bits"
+
+
 def _plain(value: Any) -> str:
     return ", ".join(f"{k}={v}" for k, v in sorted(value.items())) if isinstance(value, dict) else f"{value}"
 
