@@ -92,6 +92,22 @@ def test_a_flipped_byte_of_the_lock_file_is_refused_or_harmless(folder, rng):
     assert contents(folder) == expected
 
 
+def test_a_flipped_byte_of_a_hasher_is_refused_or_harmless(memory_folder, rng, long_run):
+    features = rng.standard_normal((50, 6)).astype(np.float32)
+    hasher, path = hashkit.fit(features, n_bits=4, method="itq", random_state=0), memory_folder / "hasher"
+    hasher.save(path)
+    expected, n_refused, data = hasher.encode(features), 0, path.read_bytes()
+    copies = list(damaged_bytes(data, rng, long_run))
+    for what, damaged in copies:
+        path.write_bytes(damaged)
+        try:
+            np.testing.assert_array_equal(hashkit.load(path).encode(features), expected, what)
+        except FormatError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            n_refused += 1
+    assert n_refused > len(copies) - 130  # blanks behind the header
+
+
 def sqlite_file(folder):
     path = folder / "some.sqlite"
     with sqlite3.connect(path) as db:

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from hashkit.storage.header import FormatError
 
 MAX_OBJECTS = 32  # more than any database of hashkit's has tables
+READ_ONLY = "attempt to write a readonly database"
 SYSTEM_ERRORS = (
-    "attempt to write a readonly database",
     "database is locked",
     "database or disk is full",
     "disk I/O error",
@@ -101,12 +101,17 @@ class Explained:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, sqlite3.OperationalError) and str(error).startswith(SYSTEM_ERRORS):
+        if isinstance(error, sqlite3.OperationalError) and self._is_of_the_system(str(error)):
             raise OSError(f"cannot {self._action} {self._path!r}: {error}") from error
         if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):  # that of a message which quotes damaged text
             raise FormatError(f"{self._path!r} is damaged or no journal of a collection: {error}") from error
         if isinstance(error, FormatError) and repr(self._path) not in str(error):
             raise FormatError(f"{self._path!r} is damaged: {error}") from error
+
+    def _is_of_the_system(self, message: str) -> bool:
+        if message.startswith(READ_ONLY):  # SQLite says so, too, if it takes the file for one of a newer format
+            return not os.access(self._path, os.W_OK) or not os.access(os.path.dirname(self._path) or ".", os.W_OK)
+        return message.startswith(SYSTEM_ERRORS)
 
 
 class Transaction:
