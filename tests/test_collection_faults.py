@@ -2,10 +2,11 @@
 
 import os
 import resource
+import signal
 
 import numpy as np
 import pytest
-from children import kill_in_the_middle, run_in_child
+from children import SECONDS_TO_LIVE, kill_in_the_middle, run_in_child
 
 import hashkit
 
@@ -114,6 +115,7 @@ def test_full_disks(memory_folder, rng, long_run):
 
     def fill():
         nonlocal number
+        signal.alarm(0 if long_run else SECONDS_TO_LIVE)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         for trial, limit in enumerate(limits):
             failed = 0
