@@ -1,8 +1,10 @@
 """Fixtures for the whole suite."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -38,6 +40,17 @@ def _away_from_the_checkout(tmp_path_factory):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def memory_folder(tmp_path):
+    """A folder in memory where the system has one: thousands of flushes to disk take no time there."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hashkit-tests-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

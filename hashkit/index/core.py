@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -27,6 +25,7 @@ from hashkit.index import files, growth, jaccard, joins, search
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.joins import PairBlock
+from hashkit.index.living import Living
 from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
 from hashkit.index.tables import TablePolicy, describe_parts, make_tables
@@ -102,11 +101,11 @@ class Index:
         self._begin(make_tables(replace(built, metric=metric), policy, check_n_threads(None)), policy)
 
     def _begin(self, state: Snapshot, policy: TablePolicy, verify: Callable[[], None] | None = None) -> None:
-        self._state = state
-        self._policy = policy  # which parts get tables
-        self._verify = verify  # to be called before what `state` contains is used for the first time
-        # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
-        self._locks: dict[int, threading.Lock] = {}
+        self._living = Living(state, policy, verify)
+
+    @property
+    def _state(self) -> Snapshot:
+        return self._living.state
 
     @classmethod
     def load(
@@ -161,7 +160,7 @@ class Index:
         OSError
             If the file cannot be written, saying why; what was at `path` before is still there.
         """
-        files.save(self._compacted(), path)
+        files.save(self._living.compact(), path)
 
     @property
     def n_bits(self) -> int:
@@ -516,7 +515,7 @@ class Index:
         state = self._current()
         chosen = growth.subset(state, select(state, filter))
         index = Index.__new__(Index)
-        index._begin(make_tables(chosen, self._policy, check_n_threads(None)), self._policy)
+        index._begin(self._living.prepare(chosen), self._living.policy)
         return index
 
     def add(self, codes: Codes, ids: Ids | None = None) -> Ids:
@@ -545,7 +544,7 @@ class Index:
         Takes a time that grows with `codes`; now and then, as they accumulate, they are folded into the codes that
         were there before, which takes as long as building that part of the index.
         """
-        return self._change(lambda state: growth.add(state, codes, ids))
+        return self._living.change(lambda state: growth.add(state, codes, ids))
 
     def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
         """Remove the codes of `ids`. No other code's id changes.
@@ -561,7 +560,7 @@ class Index:
         TypeError, ValueError
             If they are not ids, or not in the index; names them, and the index is then unchanged.
         """
-        self._change(lambda state: growth.remove(state, ids, missing))
+        self._living.change(lambda state: growth.remove(state, ids, missing))
 
     def replace(self, codes: Codes, ids: Ids) -> None:
         """Give new codes to `ids`, in one step.
@@ -578,45 +577,21 @@ class Index:
         TypeError, ValueError
             If they are not codes and ids as described; the index is then unchanged.
         """
-        self._change(lambda state: growth.replace_codes(state, codes, ids))
+        self._living.change(lambda state: growth.replace_codes(state, codes, ids))
 
     def compact(self) -> None:
         """Fold in all that was added and removed: the state in which searches are fastest and memory is least."""
-        self._compacted()
-
-    def _compacted(self) -> Snapshot:
-        with self._lock():
-            self._state = make_tables(growth.compact(self._current()), self._policy, check_n_threads(None))
-            return self._state
+        self._living.compact()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"state": self._current(), "policy": self._policy}
+        return {"state": self._current(), "policy": self._living.policy}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self._begin(make_tables(saved["state"], saved["policy"], check_n_threads(None)), saved["policy"])
 
     def _current(self) -> Snapshot:
         """What the index holds at this moment, its contents verified."""
-        verify = self._verify
-        if verify is not None:
-            verify()
-            self._verify = None
-        return self._state
-
-    def _prepared(self, state: Snapshot) -> Snapshot:
-        """`state` with the tables that this index is to have."""
-        return make_tables(state, self._policy, check_n_threads(None))
-
-    def _change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]]) -> Ids:
-        """Go over to the state that `change` makes."""
-        with self._lock():
-            state, ids = change(self._current())
-            self._state = self._prepared(state)
-        return ids
-
-    def _lock(self) -> threading.Lock:
-        """What a change holds."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        return self._living.current()
 
     def _query_within(
         self, queries: Codes, k: int, limits: NDArray[np.int32], n_threads: int | None
@@ -637,3 +612,10 @@ class Index:
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
         return check_codes(queries, "q", self.n_bits)
+
+
+def index_over(living: Living) -> Index:
+    """An index that shows what `living` holds, whoever changes that."""
+    index = Index.__new__(Index)
+    index._living = living
+    return index
