@@ -16,8 +16,8 @@ std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool c
   return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads, SignalCheck()));
 }
 
-Searched searched(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
-                  const std::string& isa) {
+IndexedCodes view_indexed(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
+                          const std::string& isa) {
   require(codes.n_codes == tables.n_codes && codes.n_bytes == tables.n_bytes, "codes must be those of the tables");
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
   return {kernels_named(isa), tables, codes, allowed, n_allowed};
@@ -38,24 +38,25 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
                     size_t n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
                     std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
                     std::optional<size_t> n_allowed, const std::string& isa) {
-  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
-  const Searched in = searched(tables, stored, asked, rows_allowed.set(), n_allowed.value_or(stored.n_codes), isa);
-  require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
+  const IndexedCodes in =
+      view_indexed(tables, stored, query_view, rows_allowed.set(), n_allowed.value_or(stored.n_codes), isa);
+  require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == query_view.n_codes),
           "limits must have one entry for each query");
-  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == asked.n_codes &&
+  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == query_view.n_codes &&
                       counts->shape(1) == kCounts),
           "counts must have five columns and a row for each query");
   require(k <= std::min(in.n_allowed, stored.n_codes), "k must not exceed the number of allowed codes");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  py::array_t<int32_t> distances({asked.n_codes, k});
-  py::array_t<int64_t> rows({asked.n_codes, k});
+  py::array_t<int32_t> distances({query_view.n_codes, k});
+  py::array_t<int64_t> rows({query_view.n_codes, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  std::vector<QueryStats> stats(counts ? asked.n_codes : 0);
+  std::vector<QueryStats> stats(counts ? query_view.n_codes : 0);
   {
     py::gil_scoped_release release;
-    mih_k_nearest(in, asked, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
+    mih_k_nearest(in, query_view, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
                   counts ? stats.data() : nullptr);
   }
   if (counts) write_counts(stats, counts->mutable_data());
@@ -64,12 +65,13 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
                         size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
-  const CodesView stored = view_codes(codes), asked = view_codes(queries);
-  const Searched in = searched(tables, stored, asked, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
+  const CodesView stored = view_codes(codes), query_view = view_codes(queries);
+  const IndexedCodes in =
+      view_indexed(tables, stored, query_view, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
   WithinRadius found;
   {
     py::gil_scoped_release release;
-    found = mih_within_radius(in, asked, radius, n_threads);
+    found = mih_within_radius(in, query_view, radius, n_threads);
   }
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));

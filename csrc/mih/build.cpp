@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kPartitionBits = 9;        // streams that are written at once: their lines and pages stay at hand
 constexpr size_t kRowsPerBlock = 1u << 16;  // between two looks at an interrupt
-constexpr size_t kAhead = 16;               // rows, when codes are fetched by row
+constexpr size_t kPrefetchedEntries = 16;   // rows, when codes are fetched by row
 constexpr size_t kSampleQueries = 256, kSampleCodes = 4096;
 
 struct Entry {
@@ -87,7 +87,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
     const uint32_t at = offsets[entries[i].key - first_key]++;
     table.rows[at] = entries[i].row;
     if (table.words.size() == 0) continue;
-    __builtin_prefetch(&words[entries[std::min(i + kAhead, end - 1)].row * n_words]);
+    __builtin_prefetch(&words[entries[std::min(i + kPrefetchedEntries, end - 1)].row * n_words]);
     std::memcpy(&table.words[at * n_words], &words[entries[i].row * n_words], n_words * sizeof(uint64_t));
   }
   std::memmove(offsets + 1, offsets, (n_keys - 1) * sizeof *offsets);  // where a bucket ends the next one begins

@@ -49,7 +49,7 @@ constexpr double kMemoryWord = 0.25;
 
 }  // namespace
 
-double Costs::of_ring(size_t n_keys, double n_codes) const noexcept {
+double Costs::of_shell(size_t n_keys, double n_codes) const noexcept {
   const auto keys = static_cast<double>(n_keys);
   return keys * key + std::min(keys, n_codes) * bucket + n_codes * code;
 }
@@ -67,14 +67,14 @@ Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
           n * (tiled ? speed.tiled + speed.tiled_word * words : alone_word * words)};
 }
 
-size_t n_keys_of_ring(size_t width, size_t ring) {
-  return ring <= width ? kBinomials[width][ring] : 0;
+size_t n_keys_of_shell(size_t width, size_t shell) {
+  return shell <= width ? kBinomials[width][shell] : 0;
 }
 
-double expected_next(const Table& table, size_t ring, double n_before) {
-  if (ring == 0) return table.expected[0];
+double expected_next(const Table& table, size_t shell, double n_before) {
+  if (shell == 0) return table.expected[0];
   // One code more or less on both sides says nothing yet.
-  return (n_before + 1) / (table.expected[ring - 1] + 1) * table.expected[ring];
+  return (n_before + 1) / (table.expected[shell - 1] + 1) * table.expected[shell];
 }
 
 double expected_within(const Tables& tables, int distance) {
@@ -93,19 +93,19 @@ int expected_distance(const Tables& tables, double n_codes) {
 }
 
 double cost_of_radius(const Tables& tables, const Costs& costs, int radius) {
-  std::vector<size_t> ring(tables.tables.size());
+  std::vector<size_t> shell(tables.tables.size());
   const auto next = [&](size_t j) {
     const size_t width = tables.substrings[j].width;
-    if (ring[j] > width) return std::numeric_limits<double>::infinity();
-    return costs.of_ring(n_keys_of_ring(width, ring[j]), tables.tables[j].expected[ring[j]]);
+    if (shell[j] > width) return std::numeric_limits<double>::infinity();
+    return costs.of_shell(n_keys_of_shell(width, shell[j]), tables.tables[j].expected[shell[j]]);
   };
   std::vector<double> cost;
-  for (size_t j = 0; j < ring.size(); ++j) cost.push_back(next(j));
+  for (size_t j = 0; j < shell.size(); ++j) cost.push_back(next(j));
   double sum = 0;
   for (int step = 0; step <= radius && sum <= costs.scan; ++step) {
     const auto cheapest = static_cast<size_t>(std::min_element(cost.begin(), cost.end()) - cost.begin());
     sum += cost[cheapest];
-    ++ring[cheapest];
+    ++shell[cheapest];
     cost[cheapest] = next(cheapest);
   }
   return sum;

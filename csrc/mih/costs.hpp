@@ -20,19 +20,19 @@ struct Costs {
   double trial() const noexcept { return 0.11 * scan + 15'000; }
   double most() const noexcept { return scan + trial(); }
 
-  // Looking up the codes of a table whose substring is `ring` bits from a query's, if about so many are there.
-  double of_ring(size_t n_keys, double n_codes) const noexcept;
+  // Looking up the codes of a table whose substring is `shell` bits from a query's, if about so many are there.
+  double of_shell(size_t n_keys, double n_codes) const noexcept;
 };
 
 // With `tiled`, scanning is as fast as it is for many queries at once.
 Costs costs_of(Isa isa, const Tables& tables, bool tiled);
 
-// How many keys are `ring` bits from a key of `width` bits.
-size_t n_keys_of_ring(size_t width, size_t ring);
+// How many keys are `shell` bits from a key of `width` bits.
+size_t n_keys_of_shell(size_t width, size_t shell);
 
-// The estimated number of codes at distance `ring` of a table's substring, given how many were at ring - 1. What a
+// The estimated number of codes at distance `shell` of a table's substring, given how many were at shell - 1. What a
 // query finds near it says how crowded it is further on.
-double expected_next(const Table& table, size_t ring, double n_before);
+double expected_next(const Table& table, size_t shell, double n_before);
 
 // About how many codes are within a distance.
 double expected_within(const Tables& tables, int distance);
