@@ -4,16 +4,19 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/interrupt.hpp"
+#include "mih/costs.hpp"
 
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, size_t n_threads) {
+std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, size_t n_threads,
+                              const std::string& isa) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
+  const KernelTable& kernels = kernels_named(isa);
   require(stored.n_codes >= 1 && stored.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
   py::gil_scoped_release release;
-  return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads, SignalCheck()));
+  return std::make_shared<Tables>(build_tables(kernels, stored, n_bits, compact, n_threads, SignalCheck()));
 }
 
 IndexedCodes view_indexed(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
@@ -92,6 +95,17 @@ py::dict describe(const Tables& tables) {
   result["substring_of_bit"] = substring_of;
   result["compact"] = tables.compact;
   result["memory"] = tables.memory();
+  const Costs& alone = tables.survey.alone;
+  py::dict costs, shares;
+  costs["key"] = alone.key;
+  costs["bucket"] = alone.bucket;
+  costs["code"] = alone.code;
+  costs["scan"] = alone.scan;
+  costs["trial"] = alone.trial;
+  for (size_t k : {1, 10, 100})
+    shares[py::int_(k)] = outlook_of(tables, alone, k, static_cast<int>(8 * tables.n_bytes)).share;
+  result["nanoseconds"] = costs;
+  result["share_by_tables"] = shares;
   return result;
 }
 
@@ -101,7 +115,7 @@ void bind_mih(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   py::class_<Tables, std::shared_ptr<Tables>>(module, "Tables", "The tables of multi-index hashing over some codes.");
   module.def("build_tables", &build, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
-             "Tables of these codes, which are not kept.");
+             py::arg("isa") = "", "Tables of these codes, which are not kept.");
   module.def("describe_tables", &describe, py::arg("tables"), "Widths, bits and memory of tables.");
   module.def(
       "mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <utility>
 
+#include "mih/survey.hpp"
 #include "mih/tables.hpp"
 #include "parallel/parallel_for.hpp"
 
@@ -176,13 +177,15 @@ size_t Tables::memory() const noexcept {
   return n;
 }
 
-Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads, const Interrupt& interrupt) {
-  Tables tables{codes.n_codes, codes.n_bytes, Substrings(codes, n_bits), {}, compact, {}};
+Tables build_tables(const KernelTable& kernels, CodesView codes, size_t n_bits, bool compact, size_t n_threads,
+                    const Interrupt& interrupt) {
+  Tables tables{codes.n_codes, codes.n_bytes, Substrings(codes, n_bits), {}, compact, {}, {}};
   const HugeArray<uint64_t> words = rearrange_all(tables.substrings, codes, n_threads, interrupt);
   for (const Substring& field : tables.substrings.fields()) {
     tables.tables.push_back(build_table(field, words, tables.substrings.n_words(), compact, n_threads, interrupt));
   }
   expect_distances(tables, words, n_bits);
+  tables.survey = survey_tables(kernels, tables, codes, n_threads);
   return tables;
 }
 

@@ -102,13 +102,13 @@ void Probing::expect_next(Probe::TableState& state, size_t table, double n_found
 // What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
 // more than scanning now, it goes on.
 double Probing::allowance(const Probe& probe) const {
-  if (!probe.collector_.bounded()) return costs_.trial();
+  if (!probe.collector_.bounded()) return costs_.open_trial;
   std::vector<Probe::TableState> states = probe.states_;
   double sum = probe.spent_;
   for (int step = probe.visited_radius(); step < probe.collector_.limit(); ++step) {
     const size_t j = cheapest(states);
     sum += states[j].next_cost;
-    if (sum > costs_.most()) return costs_.trial();
+    if (sum > costs_.most()) return costs_.trial;
     ++states[j].n_shells;
     expect_next(states[j], j, states[j].n_next);
   }
@@ -144,7 +144,7 @@ void Probing::plan(Probe& probe) {
   const int n_needed = probe.collector_.limit() - probe.visited_radius();
   const int n_first = std::min(static_cast<int>(probe.states_.size()), n_needed);
   const int n_wanted = probe.n_steps_ == 0 ? n_first : probe.collector_.bounded() ? n_needed : 1;
-  double allowance = costs_.trial(), planned = probe.spent_;
+  double allowance = costs_.trial, planned = probe.spent_;
   size_t n_keys = 0;
   double n_codes = 0;
   for (int n = 0; n < n_wanted && n_keys < kKeysPerRound && n_codes < kCodesPerRound; ++n) {

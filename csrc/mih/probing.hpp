@@ -48,6 +48,8 @@ class Probe {
   // `query` and `collector` are kept; max_candidates as for mih_k_nearest.
   Probe(const Tables& tables, const uint8_t* query, Collector& collector, int64_t max_candidates);
 
+  double spent() const noexcept { return spent_; }  // the estimated cost of what was done
+
   QueryStats stats;
 
  private:

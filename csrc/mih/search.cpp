@@ -10,7 +10,11 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kQueriesPerGroup = 16;      // queries probed together, so that their cache misses overlap
+constexpr size_t kQueriesPerGroup = 16;  // queries probed together, so that their cache misses overlap
+// Where probing pays for so large a share of the queries, a query may spend this share of a scan more on finding k
+// codes. If it was in vain for all others, this adds (1 - kMostByTables) * kOpenTrial, a sixteenth of a scan, to the
+// mean.
+constexpr double kMostByTables = 0.75, kOpenTrial = 0.25;
 constexpr double kFoundCost = 50;            // nanoseconds that a scan takes for a code that it finds within a radius
 constexpr size_t kQueriesPerProbeTask = 32;  // a thread does not pay for fewer
 
@@ -143,14 +147,24 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
   if (k == 0 || queries.n_codes == 0) return;
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
   const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
-  const Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
-  const Costs costs = costs_of(in.kernels.isa, in.tables, tiled);
+  Costs alone_costs = costs_of(in.kernels.isa, in.tables, false), costs = costs_of(in.kernels.isa, in.tables, tiled);
+  if (max_candidates != kNoMaximum) {  // what is found then depends on the costs: they must be the same in every run
+    alone_costs = costs = estimate_costs(in.kernels.isa, in.tables, tiled);
+    alone_costs.trial = costs.trial = alone_costs.open_trial = costs.open_trial = trial_of(costs.scan, true);
+  }
   const double n_within = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
-  int goal = expected_distance(in.tables, n_within);
-  if (limits != nullptr) goal = std::min<int>(goal, *std::max_element(limits, limits + queries.n_codes));
-  if (max_candidates == kNoMaximum && cost_of_radius(in.tables, costs, goal) > costs.scan) {
+  const int limit =
+      limits == nullptr ? n_bits : std::clamp(*std::max_element(limits, limits + queries.n_codes), 0, n_bits);
+  const int goal = std::min(expected_distance(in.tables, n_within), limit);
+  const Outlook outlook = outlook_of(in.tables, costs, static_cast<size_t>(n_within), limit);
+  const bool scan_at_once = outlook.mean_cost > costs.scan || cost_of_radius(in.tables, costs, goal) > costs.scan;
+  if (max_candidates == kNoMaximum && scan_at_once) {
     mark_scanned(stats, queries.n_codes);
     return scan_k_nearest(in.kernels, in.codes, in.allowed, queries, k, n_threads, distances, rows, limits);
+  }
+  if (max_candidates == kNoMaximum && outlook.share >= kMostByTables) {
+    alone_costs.open_trial += kOpenTrial * alone_costs.scan;
+    costs.open_trial += kOpenTrial * costs.scan;
   }
   std::vector<int32_t> reached(queries.n_codes);
   std::vector<char> needs_scan(queries.n_codes);

@@ -34,7 +34,7 @@ void check_probing_to_the_end(const IndexedCodes& in, CodesView queries, int rad
    private:
     int radius_;
   };
-  const Costs free_costs{0, 0, 0, 1};
+  const Costs free_costs{0, 0, 0, 1, 0, 0};
   Probing probing(in.kernels, in.tables, in.codes, in.allowed, free_costs);
   std::vector<All> collectors(queries.n_codes, All(radius));
   std::vector<Probe> group;
@@ -68,7 +68,8 @@ TEST(mih_finds_what_a_scan_finds) {
         const RowSet all{}, some{bits.data()}, masked{nullptr, mask.data()},
             fewer{bits.data(), mask.data(), ranks.data()};
         for (bool compact : {false, true}) {
-          const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2, [] {});
+          const Tables tables =
+              build_tables(kernel_table(reference::tested_isas().back()), c.stored, 8 * n_bytes, compact, 2, [] {});
           for (Isa isa : reference::tested_isas()) {
             for (RowSet allowed : {all, some, masked, fewer}) {
               size_t n_allowed = 0;
@@ -86,7 +87,7 @@ TEST(mih_finds_what_a_scan_finds) {
 
 TEST(mih_tables_hold_every_row_once_under_its_key) {
   const Sets c(5000, 1, 8, Data::kRandom);
-  const Tables tables = build_tables(c.stored, 64, false, 3, [] {});
+  const Tables tables = build_tables(kernel_table(reference::tested_isas().back()), c.stored, 64, false, 3, [] {});
   std::vector<uint64_t> words(tables.substrings.n_words());
   for (size_t j = 0; j < tables.tables.size(); ++j) {
     const Table& table = tables.tables[j];
@@ -114,7 +115,7 @@ TEST(mih_build_stops_when_interrupted) {
   int n_calls = 0;
   bool stopped = false;
   try {
-    build_tables(c.stored, 64, false, 1, [&] {
+    build_tables(kernel_table(reference::tested_isas().back()), c.stored, 64, false, 1, [&] {
       if (++n_calls == 3) throw Stop();
     });
   } catch (const Stop&) {
