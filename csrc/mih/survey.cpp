@@ -22,7 +22,10 @@ constexpr size_t kRowsScannedTiled = 1 << 16;  // the same: tiles are in the L1 
 constexpr size_t kNeighborsTimed = 10;
 // How far the timed queries probe: so far that this is estimated to cost these shares of a scan.
 constexpr double kShortShare = 0.1, kLongShare = 0.5;
-// A measurement that is disturbed is not believed beyond these multiples of the estimate.
+// Multiples of the estimates within which measurements are used. Of the later steps a cold measurement says too much
+// where a search stays in the tables: twice the estimate holds single queries of 300,000 real codes to 1.08 times the
+// scan; the estimate itself lets them take 1.36 times, and four times the estimate sends a tenth of the queries for 100
+// neighbors in clustered codes to a scan.
 constexpr double kLeastFactor = 0.5, kMostFactor = 16, kMostLaterFactor = 2;
 
 // Never full, so that a query goes on until it has spent what it may.
