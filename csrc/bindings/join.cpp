@@ -40,8 +40,8 @@ std::optional<PairArrays> pairs_by_scan(const Array<uint8_t>& codes, size_t firs
   return to_arrays(std::move(found));
 }
 
-std::optional<std::shared_ptr<JoinTables>> build_join_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left, int radius,
-                                              size_t n_threads, bool always) {
+std::optional<std::shared_ptr<JoinTables>> build_join_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left,
+                                                             int radius, size_t n_threads, bool always) {
   const CodesView view = view_codes(codes);
   require((n_bits + 7) / 8 == view.n_bytes, "codes must have n_bits");
   require(radius >= 0, "radius must be at least 0");

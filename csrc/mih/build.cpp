@@ -9,8 +9,9 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kPartitionBits = 9;        // streams that are written at once: their lines and pages stay at hand
-constexpr size_t kRowsPerBlock = 1u << 16;  // between two looks at an interrupt
+constexpr size_t kPartitionBits =
+    9;  // streams written at once: few enough that their lines and pages stay in the caches
+constexpr size_t kRowsPerBlock = 1u << 16;  // between two checks for an interrupt
 constexpr size_t kPrefetchedEntries = 16;   // rows, when codes are fetched by row
 constexpr size_t kSampleQueries = 256, kSampleCodes = 4096;
 

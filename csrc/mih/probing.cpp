@@ -8,12 +8,12 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap: a query plans no further ahead
-constexpr double kCodesPerRound = 64;  // what they hold may make more needless
+constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap; a query plans no further ahead
+constexpr double kCodesPerRound = 64;  // codes found in them may make further keys needless
 constexpr size_t kFirstCompare = 64;
-constexpr size_t kCodesPerCompare = 2048;  // codes that are compared between two looks at the limit
-constexpr size_t kPrefetchedKeys = 16;     // loads that are asked for ahead
-constexpr size_t kPrefetchedLines = 3;     // of a bucket: the processor asks for more by itself
+constexpr size_t kCodesPerCompare = 2048;  // codes that are compared before the limit is read again
+constexpr size_t kPrefetchedKeys = 16;     // keys whose loads are prefetched
+constexpr size_t kPrefetchedLines = 3;     // of a bucket: the processor prefetches the rest
 
 using Counts = std::array<uint8_t, 2048>;
 
@@ -70,8 +70,8 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
       hits_(room_for_hits(kCodesPerCompare)),
       words_(tables.substrings.n_words()) {}
 
-// What the first shell of a table holds, which is a single bucket: their sizes differ widely where codes are crowded,
-// and the smallest are looked up first. As many tables are asked as a query may need.
+// The size of the first shell of each table, which is a single bucket: sizes differ widely where codes are crowded, and
+// the smallest are looked up first. Only as many tables are read as a query may need.
 void Probing::begin(std::vector<Probe>& group) {
   const auto n_needed_tables = [&](const Probe& probe) {
     return std::min(tables_.tables.size(), static_cast<size_t>(probe.collector_.limit() + 1));
@@ -175,9 +175,9 @@ void Probing::add_step(Probe& probe, size_t table, double allowance) {
   ++probe.n_steps_;
 }
 
-// Those keys of a shell that have a bucket go to the end of keys_. A word of `occupied` answers for 64 keys that differ
-// in their last six bits only: of those, the ones that are as far away as is left for these bits are picked at once,
-// which is a third of the loads and takes a third of the time of asking for every key of the shell.
+// Those keys of a shell that have a bucket go to the end of keys_. A word of `occupied` has the bits of 64 keys that
+// differ in their last six bits only: of those, the ones that are as far away as is left for these bits are picked at
+// once, which is a third of the loads and takes a third of the time of looking up every key of the shell.
 size_t Probing::find_keys(const Probe& probe, size_t table, size_t shell) {
   const Substring& field = tables_.substrings[table];
   const Table& buckets = tables_.tables[table];
@@ -208,7 +208,7 @@ size_t Probing::find_keys(const Probe& probe, size_t table, size_t shell) {
 }
 
 // Where the buckets of a step lie. False if comparing so many codes would cost more than the query may spend: then it
-// is handed over to a scan.
+// falls back to a scan.
 bool Probing::find_runs(const Step& step) {
   Probe& probe = *step.probe;
   if (probe.stats.scanned) return false;

@@ -1,15 +1,15 @@
-// How a group of queries goes through the tables, shell by shell.
+// Probing: a group of queries looks up the tables, shell by shell.
 //
 // Pigeonhole, in its general form: when of every table j all keys within distance a_j of the query's have been looked
-// up (a_j = -1: none), a code that has not been met differs from the query in more than a_j bits of every substring, so
-// in at least the sum of a_j + 1 bits. Each step, one more shell of one table, adds one to this sum, whichever table it
-// is: the cheapest is taken. A search ends when everything within its limit has been met.
+// up (a_j = -1: none), a code that has not been found differs from the query in more than a_j bits of every substring,
+// so in at least the sum of a_j + 1 bits. Each step, one more shell of one table, adds one to this sum, whichever table
+// it is: the cheapest is taken. A search ends when everything within its limit has been found.
 //
-// A code is met in every table in which it is near enough, and counts in the first: it is passed over where another
-// substring's distance says that an earlier step met it. That takes no memory and no marks.
+// A code is found in every table in which it is near enough, and counts in the first: it is skipped where the distance
+// of another substring shows that an earlier step found it. That needs no memory and no marks.
 //
-// Queries of a group go together, a few steps each in a round: so the loads of many are under way at once. A query that
-// has spent its allowance is handed over to a scan.
+// The queries of a group advance together, a few steps each in a round, so that the loads of many overlap. A query that
+// has spent its allowance falls back to a scan.
 #pragma once
 
 #include <cstddef>
@@ -24,25 +24,25 @@
 
 namespace hashkit {
 
-// What a search is for; asked and told by Probing.
+// Takes the codes that Probing finds for a query, and sets the limit within which it searches.
 class Collector {
  public:
   virtual ~Collector() = default;
   virtual int limit() const noexcept = 0;     // the largest distance that matters at this moment
-  virtual bool bounded() const noexcept = 0;  // whether that limit is more than a guess
+  virtual bool bounded() const noexcept = 0;  // whether that limit is final or can only shrink
   virtual void push(int64_t row, int distance) = 0;
 };
 
 // What was done for a query.
 struct QueryStats {
-  int64_t probes = 0;      // keys that were asked for
+  int64_t probes = 0;      // keys that were looked up
   int64_t candidates = 0;  // codes that were compared
-  int32_t radius = -1;     // every code within this distance has been met in the tables
+  int32_t radius = -1;     // every code within this distance has been found in the tables
   bool scanned = false;    // finished by a scan
   bool exact = true;       // the answer is proven to be right
 };
 
-// One query on its way.
+// The state of one query.
 class Probe {
  public:
   // `query` and `collector` are kept; max_candidates as for mih_k_nearest.
@@ -55,7 +55,7 @@ class Probe {
  private:
   friend class Probing;
 
-  // A table as this query finds it.
+  // The query's progress in one table.
   struct TableState {
     size_t n_shells = 0;   // shells that have been looked up
     double n_next = 0;     // codes in its next shell: known for the first, for the others about how many
@@ -80,7 +80,7 @@ class Probing {
   // `codes` are those of the tables.
   Probing(const KernelTable& kernels, const Tables& tables, CodesView codes, RowSet allowed, const Costs& costs);
 
-  // Takes the queries to their ends. Those with stats.scanned are left to a scan, from wherever they are.
+  // Probes until every query has ended. Those with stats.scanned need a scan.
   void run(std::vector<Probe>& group);
 
  private:

@@ -13,7 +13,7 @@
 
 namespace hashkit {
 
-// Codes, tables of them, and which rows count: n_allowed of them.
+// Codes, their tables, and the rows that may be found: n_allowed of them.
 struct IndexedCodes {
   const KernelTable& kernels;
   const Tables& tables;
