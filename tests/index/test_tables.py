@@ -238,7 +238,10 @@ def test_bits_that_always_agree_go_to_different_substrings(rng):
 def test_copies_have_their_own_tables(rng):
     index = hashkit.Index(rng.integers(0, 256, (40_000, 8), dtype=np.uint8))
     twin = pickle.loads(pickle.dumps(index))
-    assert twin.describe() == index.describe()
+    described = [one.describe() for one in (twin, index)]
+    for one in described:  # what was measured differs from run to run
+        del one["parts"][0]["nanoseconds"], one["parts"][0]["share_by_tables"]
+    assert described[0] == described[1]
     twin.remove(0)
     assert len(index) == 40_000
 
