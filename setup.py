@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 
 ParallelCompile("HASHKIT_BUILD_JOBS", default=os.cpu_count() or 1).install()
 
-warnings = ["-Wall", "-Wextra", "-Werror"] if os.environ.get("HASHKIT_WERROR") else []
+warnings = ["-Wall", "-Wextra", "-Wswitch-enum", "-Werror"] if os.environ.get("HASHKIT_WERROR") else []
 
 native = Pybind11Extension(
     "hashkit._native",

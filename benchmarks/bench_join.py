@@ -43,7 +43,7 @@ def workload(kind, n_bits, n_codes):
 @pytest.fixture
 def scan_only(monkeypatch):
     """A function that lets joins find no tables."""
-    return lambda: monkeypatch.setattr(joins._native, "bucket_tables", lambda *_: None)
+    return lambda: monkeypatch.setattr(joins._native, "build_join_tables", lambda *_: None)
 
 
 def seconds(work):
@@ -134,6 +134,6 @@ def test_equal_codes_cost_no_more_than_a_scan(full, scan_only, hold):
 def test_tables(case, hold):
     kind, n_bits, n_codes, radius, _ = case
     codes, _ = workload(kind, n_bits, n_codes)
-    tables = _native.bucket_tables(codes, n_bits, 0, radius, 1)
-    size = sum(array.nbytes for array in tables) / n_codes
+    tables = _native.build_join_tables(codes, n_bits, 0, radius, 1)
+    size = _native.describe_join_tables(tables)["memory"] / n_codes
     hold(f"tables of {kind}, {n_codes:,} x {n_bits} bits, r = {radius}", size, None, "bytes per code")

@@ -33,6 +33,7 @@ FEWEST_AND_MOST = {False: (10_000, 100_000), True: (1_000_000, 100_000_000)}
 BUILD_SECONDS_OF_MOST = 20
 CALL_SECONDS = 4e-6
 WORSE_THAN_SCAN = 1.15
+FLIPPED = 0.04  # share of the bits of a repeated code
 
 
 def pytest_generate_tests(metafunc):
@@ -162,6 +163,70 @@ def test_never_worse_than_a_scan(uniform, full, note):
         note(f"uniform {len(codes):,} x {uniform[0]}, k = {k}: {tables / scanning:.2f} x the scan's time")
         if full:
             assert tables <= WORSE_THAN_SCAN * scanning + 20e-6
+
+
+def far_codes(n_bits, n_codes, path):
+    """Codes whose neighbors are far, and queries like them: of embeddings, repeated with noise, or in their manner."""
+    rng = np.random.default_rng(7)
+    if path:
+        (vectors,) = np.load(path).values()
+        bits = vectors[:, :n_bits] > 0
+    else:  # signs of a few hundred directions that vary together
+        factors = rng.standard_normal((20_000, 48)) @ rng.standard_normal((48, n_bits))
+        bits = factors + 4 * rng.standard_normal((20_000, n_bits)) > 0
+    rng.shuffle(bits)
+    stored = bits[60:]
+    repeated = stored[rng.integers(0, len(stored), n_codes - len(stored))]
+    repeated ^= rng.random(repeated.shape) < FLIPPED
+    return np.packbits(np.concatenate([stored, repeated]), axis=1), np.packbits(bits[:60], axis=1)
+
+
+def cloud_codes(n_bits, n_codes):
+    """One half in a tight cloud, the other uniform; queries of both halves."""
+    rng = np.random.default_rng(7)
+    codes = rng.integers(0, 256, (n_codes, n_bits // 8), np.uint8)
+    bits = np.unpackbits(codes[:1], axis=1) ^ (rng.random((n_codes // 2 + 30, n_bits)) < 0.05)
+    cloud = np.packbits(bits.astype(np.uint8), axis=1)
+    codes[: n_codes // 2] = cloud[30:]
+    return rng.permutation(codes), np.concatenate([cloud[:30], rng.integers(0, 256, (30, n_bits // 8), np.uint8)])
+
+
+def times_scan(tables, codes, queries, k, isa):
+    """Time of single queries by tables as a multiple of the scan's: in turn, the best of seven for each query."""
+    best = np.full((2, len(queries)), np.inf)
+    for turn in range(7):
+        for i, query in enumerate(queries[:, None]):
+            for way in (0, 1) if turn % 2 else (1, 0):
+                started = time.perf_counter()
+                if way:
+                    _native.mih_k_nearest(tables, codes, query, k, 1, isa=isa)
+                else:
+                    _native.scan_k_nearest(codes, query, k, 1, isa=isa)
+                best[way, i] = min(best[way, i], time.perf_counter() - started)
+    return best[1].sum() / best[0].sum()
+
+
+@pytest.mark.parametrize("isa", _native.supported_isas())
+@pytest.mark.parametrize("n_bits", [128, 256, 384])
+@pytest.mark.parametrize("kind", ["far", "cloud"])
+def test_single_queries_are_never_much_worse_than_a_scan(kind, n_bits, isa, full, note, pytestconfig):
+    n_codes = 300_000 if full else 40_000
+    codes, queries = (
+        far_codes(n_bits, n_codes, pytestconfig.getoption("--vectors") if full else None)
+        if kind == "far"
+        else cloud_codes(n_bits, n_codes)
+    )
+    tables = _native.build_tables(codes, n_bits, False, 1, isa=isa)
+    missed = {}
+    for k in KS:
+        found = _native.mih_k_nearest(tables, codes, queries, k, 1, isa=isa)
+        for a, b in zip(found, _native.scan_k_nearest(codes, queries, k, 1, isa=isa), strict=True):
+            np.testing.assert_array_equal(a, b)
+        ratio = times_scan(tables, codes, queries if full else queries[:5], k, isa)
+        note(f"{kind} {n_codes:,} x {n_bits}, {isa}, single queries, k = {k}: {ratio:.2f} x the scan's time")
+        if ratio > WORSE_THAN_SCAN:
+            missed[k] = ratio
+    assert not (full and missed)
 
 
 def test_one_query_per_call(full, note):

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <tuple>
 
 #include "bindings/arrays.hpp"
@@ -10,7 +11,6 @@ namespace hashkit::bindings {
 namespace {
 
 using PairArrays = std::tuple<py::array_t<int64_t>, py::array_t<int64_t>, py::array_t<int32_t>>;
-using TableArrays = std::tuple<py::array_t<uint8_t>, py::array_t<uint32_t>, py::array_t<uint32_t>>;
 
 std::optional<PairArrays> to_arrays(std::optional<Pairs>&& found) {
   if (!found) return std::nullopt;
@@ -35,54 +35,36 @@ std::optional<PairArrays> pairs_by_scan(const Array<uint8_t>& codes, size_t firs
   return to_arrays(std::move(found));
 }
 
-void require_bits(CodesView codes, size_t n_bits) {
-  require((n_bits + 7) / 8 == codes.n_bytes, "codes must have n_bits");
-}
-
-std::optional<TableArrays> bucket_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left, int radius,
-                                         ThreadCount n_threads, bool always) {
+std::optional<std::shared_ptr<JoinTables>> build_join_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left,
+                                                             int radius, ThreadCount n_threads, bool always) {
   const CodesView view = view_codes(codes);
-  require_bits(view, n_bits);
+  require((n_bits + 7) / 8 == view.n_bytes, "codes must have n_bits");
   require(radius >= 0, "radius must be at least 0");
-  auto made = without_gil([&] { return make_bucket_tables(view, n_bits, n_left, radius, always, n_threads); });
+  auto made = without_gil([&] { return make_join_tables(view, n_bits, n_left, radius, always, n_threads); });
   if (!made) return std::nullopt;
-  return TableArrays(to_array(std::move(made->codes)), to_array(std::move(made->rows)),
-                     to_array(std::move(made->starts)));
-}
-
-// Tables of `bucket_tables` for n_codes codes. They come from no file: their contents are not looked at.
-BucketTablesView view_tables(const Array<uint8_t>& codes, const Array<uint32_t>& rows, const Array<uint32_t>& starts,
-                             size_t n_codes, size_t n_bits, int radius) {
-  require(radius >= 0 && static_cast<size_t>(radius) < std::min(kMaxJoinTables, n_bits),
-          "radius must be that of the tables");
-  const size_t n_tables = static_cast<size_t>(radius) + 1, n_bytes = (n_bits + 7) / 8;
-  const auto n_starts = static_cast<size_t>(starts.size()) / n_tables;
-  unsigned bucket_bits = 1;
-  while (bucket_bits < 32 && (size_t{1} << bucket_bits) + 1 < n_starts) ++bucket_bits;
-  const Substrings substrings(n_bits, n_tables, bucket_bits);
-  require(static_cast<size_t>(rows.size()) == n_tables * n_codes &&
-              static_cast<size_t>(codes.size()) == n_tables * n_codes * n_bytes &&
-              static_cast<size_t>(starts.size()) == n_tables * (substrings.n_buckets() + 1),
-          "tables must be those of the codes and the radius");
-  for (size_t t = 0; t < n_tables; ++t) {
-    const uint32_t* of_table = starts.data() + t * n_starts;
-    require(of_table[0] == 0 && of_table[n_starts - 1] == n_codes, "tables must be those of the codes");
-  }
-  return {substrings, n_codes, codes.data(), rows.data(), starts.data()};
+  return std::make_shared<JoinTables>(*std::move(made));
 }
 
 std::optional<PairArrays> pairs_by_buckets(const Array<uint8_t>& codes, size_t first, size_t last,
-                                           const std::optional<Array<uint8_t>>& others,
-                                           const Array<uint8_t>& table_codes, const Array<uint32_t>& table_rows,
-                                           const Array<uint32_t>& table_starts, size_t n_bits, int radius,
-                                           size_t max_pairs, ThreadCount n_threads, const std::string& isa) {
+                                           const std::optional<Array<uint8_t>>& others, const JoinTables& tables,
+                                           int radius, size_t max_pairs, ThreadCount n_threads,
+                                           const std::string& isa) {
   const JoinRows rows = view_rows(codes, first, last, others);
-  require_bits(rows.left, n_bits);
-  const BucketTablesView tables =
-      view_tables(table_codes, table_rows, table_starts, rows.right.n_codes, n_bits, radius);
+  require(rows.right.n_codes == tables.n_codes && rows.right.n_bytes == (tables.n_bits + 7) / 8,
+          "tables must be those of the codes");
+  require(radius >= 0 && static_cast<size_t>(radius) < tables.substrings.n_tables(),
+          "radius must be below the number of tables");
   const KernelTable& kernels = kernels_named(isa);
   auto found = without_gil([&] { return bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
+}
+
+py::dict describe_join_tables(const JoinTables& tables) {
+  py::dict result;
+  result["n_tables"] = tables.substrings.n_tables();
+  result["n_buckets"] = tables.substrings.n_buckets();
+  result["memory"] = tables.memory();
+  return result;
 }
 
 bool are_rows(const Array<int64_t>& rows, size_t n_rows) {
@@ -115,16 +97,15 @@ void bind_join(py::module_& module) {
              "(left int64, right int64, distances int32) of the pairs within the inclusive radius of rows [first, "
              "last) and those of others, by (left, right); without others, of the codes behind each. None if there "
              "are more than max_pairs.");
-  module.def("bucket_tables", &bucket_tables, named("codes"), py::arg("n_bits"), py::arg("n_left"), py::arg("radius"),
-             py::arg("n_threads"), py::arg("always") = false,
-             "(codes uint8, rows uint32, starts uint32) of radius + 1 tables, for joins of n_left codes with these, or "
-             "of these with themselves if n_left is 0; None if there can be none, or if scan_pairs is faster and "
-             "`always` is not "
-             "set.");
+  py::class_<JoinTables, std::shared_ptr<JoinTables>>(module, "JoinTables", "Tables of some codes for joins.");
+  module.def("build_join_tables", &build_join_tables, named("codes"), py::arg("n_bits"), py::arg("n_left"),
+             py::arg("radius"), py::arg("n_threads"), py::arg("always") = false,
+             "radius + 1 tables of these codes, for joins of n_left codes with them, or of them with themselves if "
+             "n_left is 0. None if there can be none, or if scan_pairs is faster and `always` is not set.");
+  module.def("describe_join_tables", &describe_join_tables, py::arg("tables"), "Tables, buckets and memory.");
   module.def("bucket_pairs", &pairs_by_buckets, named("codes"), py::arg("first"), py::arg("last"), named("others"),
-             named("table_codes"), named("table_rows"), named("table_starts"), py::arg("n_bits"), py::arg("radius"),
-             py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
-             "What scan_pairs gives, from the tables of others, or of the codes without others.");
+             py::arg("tables"), py::arg("radius"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
+             "The result of scan_pairs, from the tables of others, or of the codes without others.");
   py::class_<Forest>(module, "Forest", "Sets of rows that grow together; not for several threads at once.")
       .def(py::init<size_t>(), py::arg("n_rows"))
       .def("unite", &unite_pairs, named("left"), named("right"), "Makes one set of those of left[i] and right[i].")

@@ -3,19 +3,23 @@
 #include <algorithm>
 
 #include "bindings/arrays.hpp"
+#include "mih/costs.hpp"
 
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads) {
+std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads,
+                              const std::string& isa) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
+  const KernelTable& kernels = kernels_named(isa);
   require(stored.n_codes >= 1 && stored.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
-  return without_gil([&] { return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads)); });
+  return without_gil(
+      [&] { return std::make_shared<Tables>(build_tables(kernels, stored, n_bits, compact, n_threads)); });
 }
 
-Searched searched(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
-                  const std::string& isa) {
+IndexedCodes view_indexed(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
+                          const std::string& isa) {
   require(codes.n_codes == tables.n_codes && codes.n_bytes == tables.n_bytes, "codes must be those of the tables");
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
   return {kernels_named(isa), tables, codes, allowed, n_allowed};
@@ -36,23 +40,24 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
                     ThreadCount n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
                     std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
                     std::optional<size_t> n_allowed, const std::string& isa) {
-  const CodesView stored = view_codes(codes), asked = view_codes(queries);
+  const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
-  const Searched in = searched(tables, stored, asked, rows_allowed.set(), n_allowed.value_or(stored.n_codes), isa);
-  require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == asked.n_codes),
+  const IndexedCodes in =
+      view_indexed(tables, stored, query_view, rows_allowed.set(), n_allowed.value_or(stored.n_codes), isa);
+  require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == query_view.n_codes),
           "limits must have one entry for each query");
-  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == asked.n_codes &&
+  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == query_view.n_codes &&
                       counts->shape(1) == kCounts),
           "counts must have five columns and a row for each query");
   require(k <= std::min(in.n_allowed, stored.n_codes), "k must not exceed the number of allowed codes");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  py::array_t<int32_t> distances({asked.n_codes, k});
-  py::array_t<int64_t> rows({asked.n_codes, k});
+  py::array_t<int32_t> distances({query_view.n_codes, k});
+  py::array_t<int64_t> rows({query_view.n_codes, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  std::vector<QueryStats> stats(counts ? asked.n_codes : 0);
+  std::vector<QueryStats> stats(counts ? query_view.n_codes : 0);
   without_gil([&] {
-    mih_k_nearest(in, asked, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
+    mih_k_nearest(in, query_view, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
                   counts ? stats.data() : nullptr);
   });
   if (counts) write_counts(stats, counts->mutable_data());
@@ -61,9 +66,10 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
                         ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
-  const CodesView stored = view_codes(codes), asked = view_codes(queries);
-  const Searched in = searched(tables, stored, asked, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
-  auto found = without_gil([&] { return mih_within_radius(in, asked, radius, n_threads); });
+  const CodesView stored = view_codes(codes), query_view = view_codes(queries);
+  const IndexedCodes in =
+      view_indexed(tables, stored, query_view, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
+  auto found = without_gil([&] { return mih_within_radius(in, query_view, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));
 }
@@ -83,6 +89,17 @@ py::dict describe(const Tables& tables) {
   result["substring_of_bit"] = substring_of;
   result["compact"] = tables.compact;
   result["memory"] = tables.memory();
+  const Costs& alone = tables.survey.alone;
+  py::dict costs, shares;
+  costs["key"] = alone.key;
+  costs["bucket"] = alone.bucket;
+  costs["code"] = alone.code;
+  costs["scan"] = alone.scan;
+  costs["trial"] = alone.trial;
+  for (size_t k : {1, 10, 100})
+    shares[py::int_(k)] = outlook_of(tables, alone, k, static_cast<int>(8 * tables.n_bytes)).share;
+  result["nanoseconds"] = costs;
+  result["share_by_tables"] = shares;
   return result;
 }
 
@@ -92,7 +109,7 @@ void bind_mih(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   py::class_<Tables, std::shared_ptr<Tables>>(module, "Tables", "The tables of multi-index hashing over some codes.");
   module.def("build_tables", &build, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
-             "Tables of these codes, which are not kept.");
+             py::arg("isa") = "", "Tables of these codes, which are not kept.");
   module.def("describe_tables", &describe, py::arg("tables"), "Widths, bits and memory of tables.");
   module.def(
       "mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),

@@ -11,12 +11,13 @@ namespace {
 
 constexpr Isa kAll[] = {Isa::kPortable, Isa::kPopcnt, Isa::kNeon, Isa::kAvx2, Isa::kAvx512bw, Isa::kAvx512};
 
+// No default: a new instruction set without a case here is an error (-Wswitch).
 bool supported(Isa isa) {
   switch (isa) {
     case Isa::kPortable:
       return true;
 #if defined(HASHKIT_X86)
-    // __builtin_cpu_supports also asks the operating system whether it saves the wide registers.
+    // __builtin_cpu_supports also tests whether the operating system saves the wide registers.
     case Isa::kPopcnt:
       return __builtin_cpu_supports("popcnt");
     case Isa::kAvx2:
@@ -26,14 +27,22 @@ bool supported(Isa isa) {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("popcnt");
     case Isa::kAvx512:
       return supported(Isa::kAvx512bw) && __builtin_cpu_supports("avx512vpopcntdq");
+#else
+    case Isa::kPopcnt:
+    case Isa::kAvx2:
+    case Isa::kAvx512bw:
+    case Isa::kAvx512:
+      return false;
 #endif
 #if defined(HASHKIT_ARM64)
     case Isa::kNeon:  // part of the 64-bit ARM baseline
       return true;
-#endif
-    default:
+#else
+    case Isa::kNeon:
       return false;
+#endif
   }
+  return false;
 }
 
 std::string join_names(const std::vector<Isa>& isas) {

@@ -1,4 +1,4 @@
-// The instruction sets that hashkit has kernels for, and which of them this machine runs.
+// The instruction sets that hashkit has kernels for, and which of these this machine runs.
 #pragma once
 
 #include <string>

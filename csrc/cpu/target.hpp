@@ -22,7 +22,7 @@
 #  define HASHKIT_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-// GCC 12 takes the deliberately undefined operands in its own AVX-512 headers for a mistake of ours (GCC bug 105593).
+// GCC 12 warns of the deliberately undefined operands in its own AVX-512 headers (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #  define HASHKIT_QUIET_INTRINSICS HASHKIT_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
 #else

@@ -11,7 +11,7 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kBytesPerThread = size_t{8} << 20;  // codes that make it worth to share one query
+constexpr size_t kSweptBytesPerThread = size_t{8} << 20;  // codes that make it worth to share one query
 constexpr size_t kNearShare = 128;  // one of so many segments, to either side, is every query's own first look
 
 // Distances and rows as one number, in whose order (distance, row) is: h / sum, in 2^-kKeyBits rounded down. Fractions
@@ -178,7 +178,7 @@ uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& orde
                            size_t k, size_t n_threads, double* distances, int64_t* rows) {
   if (k == 0 || queries.n_codes == 0) return 0;
   const std::vector<AskedCode> asked = sort_queries(kernels, queries);
-  const size_t worth = std::min(n_threads, order.codes.n_codes * queries.n_bytes / kBytesPerThread);
+  const size_t worth = std::min(n_threads, order.codes.n_codes * queries.n_bytes / kSweptBytesPerThread);
   std::atomic<uint64_t> n_compared{0};
   if (queries.n_codes < n_threads && worth > 1) {
     for (const AskedCode& one : asked) {

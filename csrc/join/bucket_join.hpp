@@ -1,6 +1,6 @@
-// All pairs of codes within a small radius of each other, by buckets: if codes are cut into radius + 1 substrings, two
-// within the radius have at least one of these in common. So every code is compared with those only that share a bucket
-// with it in one of radius + 1 tables.
+// All pairs of codes within a small radius of each other, by tables: if codes are cut into radius + 1 substrings, two
+// codes within the radius agree in at least one of them. So each code is compared only with the codes that share a
+// bucket with it in one of radius + 1 tables.
 #pragma once
 
 #include <cstddef>
@@ -16,11 +16,11 @@ namespace hashkit {
 
 constexpr size_t kMaxJoinTables = 16;
 
-// Where codes are cut, and which bucket of 2^bucket_bits a substring belongs to.
-class Substrings {
+// Cuts codes into substrings of consecutive bits, and hashes each to one of 2^bucket_bits buckets.
+class HashedSubstrings {
  public:
   // n_tables <= kMaxJoinTables and n_bits; bucket_bits <= 32.
-  Substrings(size_t n_bits, size_t n_tables, unsigned bucket_bits);
+  HashedSubstrings(size_t n_bits, size_t n_tables, unsigned bucket_bits);
 
   size_t n_tables() const noexcept { return n_tables_; }
   size_t n_buckets() const noexcept { return size_t{1} << bucket_bits_; }
@@ -33,30 +33,26 @@ class Substrings {
   uint32_t cuts_[kMaxJoinTables + 1];  // substring t is bits [cuts_[t], cuts_[t + 1])
 };
 
-// For each table all codes in the order of (bucket, row): their bytes, their rows, and where each bucket starts.
-struct BucketTables {
-  Substrings substrings;
+// For each table all codes in the order of (bucket, row): their bytes, their rows, and where each bucket starts. The
+// tables serve a join within a radius below their number.
+struct JoinTables {
+  HashedSubstrings substrings;
+  size_t n_codes;
+  size_t n_bits;
   HugeVector<uint8_t> codes;
   HugeVector<uint32_t> rows;
   HugeVector<uint32_t> starts;  // 2^bucket_bits + 1 for each table
+
+  size_t memory() const noexcept;  // bytes
 };
 
-struct BucketTablesView {
-  Substrings substrings;
-  size_t n_codes;
-  const uint8_t* codes;
-  const uint32_t* rows;
-  const uint32_t* starts;
-};
+// Tables for joins of n_left codes with `codes`, or of `codes` with themselves if n_left is 0. Nothing if a scan costs
+// less: too few codes, too large a radius, or too many codes that share buckets. `always` ignores the costs.
+std::optional<JoinTables> make_join_tables(CodesView codes, size_t n_bits, size_t n_left, int radius, bool always,
+                                           size_t n_threads);
 
-// Tables for joins of n_left codes with `codes`, or of these with themselves if n_left is 0; nothing if a scan costs
-// less, whether for lack of codes, for too large a radius, or because too many of them share buckets. With `always` the
-// costs do not matter.
-std::optional<BucketTables> make_bucket_tables(CodesView codes, size_t n_bits, size_t n_left, int radius, bool always,
-                                               size_t n_threads);
-
-// As scan_pairs. rows.right are the codes that the tables were made of.
-std::optional<Pairs> bucket_pairs(const KernelTable& kernels, const JoinRows& rows, const BucketTablesView& tables,
+// As scan_pairs, for a radius below the number of tables. rows.right are the codes that the tables were made of.
+std::optional<Pairs> bucket_pairs(const KernelTable& kernels, const JoinRows& rows, const JoinTables& tables,
                                   int radius, size_t n_threads, size_t max_pairs);
 
 }  // namespace hashkit

@@ -3,24 +3,24 @@
 #include <algorithm>
 
 #include "core/scan_loops.hpp"
-#include "join/met_pairs.hpp"
+#include "join/found_pairs.hpp"
 
 namespace hashkit {
 namespace {
 
-constexpr size_t kComparedPerThread = 4'000'000;  // pairs compared; fewer are not worth a thread
+constexpr size_t kPairsPerThread = 4'000'000;  // pairs compared; a thread does not pay for fewer
 
 struct PairVisitor {
   size_t first;  // the task's first left row
   bool later_only;
   int radius;
-  MetPairs& pairs;
+  FoundPairs& found;
 
-  bool go_on() { return pairs.go_on(); }
+  bool go_on() { return found.go_on(); }
   int limit(size_t) const noexcept { return radius; }
   void push(size_t q, size_t row, int distance) {
     if (later_only && row <= q) return;
-    pairs.met.push_back({static_cast<int64_t>(row), static_cast<uint32_t>(q - first), distance});
+    found.pairs.push_back({static_cast<int64_t>(row), static_cast<uint32_t>(q - first), distance});
   }
 };
 
@@ -29,12 +29,12 @@ struct PairVisitor {
 std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads,
                                 size_t max_pairs) {
   const size_t n_partners = rows.right.n_codes - (rows.later_only ? rows.first : 0);
-  n_threads = std::min(n_threads, 1 + (rows.last - rows.first) * n_partners / kComparedPerThread);
-  const auto meet = [&](size_t first, size_t last, MetPairs& pairs) {
-    PairVisitor visitor{first, rows.later_only, radius, pairs};
+  n_threads = std::min(n_threads, 1 + (rows.last - rows.first) * n_partners / kPairsPerThread);
+  const auto find = [&](size_t first, size_t last, FoundPairs& found) {
+    PairVisitor visitor{first, rows.later_only, radius, found};
     scan_queries(kernels, rows.right, rows.later_only ? first + 1 : 0, rows.left, first, last, visitor);
   };
-  return meet_pairs(rows.first, rows.last, n_threads, max_pairs, meet);
+  return find_pairs(rows.first, rows.last, n_threads, max_pairs, find);
 }
 
 }  // namespace hashkit

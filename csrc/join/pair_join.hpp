@@ -18,8 +18,8 @@ struct Pairs {
   std::vector<int32_t> distances;
 };
 
-// The rows whose partners are looked for: [first, last) of `left`. With later_only `right` is the same set, and a
-// row's partners are the rows behind it, so that over all rows each pair is met once.
+// The rows to find partners for: [first, last) of `left`. With later_only, `right` is the same set and a row's partners
+// are the rows after it, so that each pair is found once over all rows.
 struct JoinRows {
   CodesView left;
   size_t first;
@@ -28,8 +28,8 @@ struct JoinRows {
   bool later_only;
 };
 
-// Every pair within the radius; nothing if there are more than max_pairs, which ends the search early. Takes memory
-// for max_pairs, and for those of one tile of codes, however many pairs there are.
+// Every pair within the radius; nothing if there are more than max_pairs, which ends the search early. The memory is
+// that of max_pairs pairs and of one tile's pairs, however many there are.
 std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads,
                                 size_t max_pairs);
 

@@ -26,6 +26,7 @@ HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
 #  include "kernels/scalar_kernels.inl"
 #  include "kernels/bit_slices.inl"
 #  include "kernels/scalar_pack.inl"
+#  include "kernels/base_table.inl"
 
 // Bits set in every byte, by look-up of its two nibbles (Mula, Kurz, Lemire 2018).
 HASHKIT_ALWAYS_INLINE __m256i count_bytes(__m256i v) noexcept {
@@ -147,8 +148,8 @@ HASHKIT_ALWAYS_INLINE void store_bits(__m256i bytes, uint8_t* code) noexcept {
   std::memcpy(code, &bits, sizeof bits);
 }
 
-// Where 16 values are > 0, 16 bits each, in the order that packs leaves them in. NaN is looked for in the same pass,
-// two vectors by one comparison: what it tells is whether either has it.
+// Where 16 values are > 0, 16 bits each, in the order that packs leaves them in. NaN is found in the same pass:
+// one comparison of two vectors finds a NaN in either.
 HASHKIT_ALWAYS_INLINE __m256i positive(const float* values, __m256& nan) noexcept {
   const __m256 a = _mm256_loadu_ps(values), b = _mm256_loadu_ps(values + 8), zero = _mm256_setzero_ps();
   nan = _mm256_or_ps(nan, _mm256_cmp_ps(a, b, _CMP_UNORD_Q));
@@ -198,12 +199,21 @@ bool pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
   return false;
 }
 
+constexpr KernelTable make_table() noexcept {
+  KernelTable table = base_table(Isa::kAvx2);
+  table.distances = distances_rows;
+  table.scan = scan_rows;
+  table.pack_float32 = pack_float32;
+  table.pack_float16 = pack_float16;
+  table.pack_bytes = pack_bytes;
+  return table;
+}
+
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kAvx2, distances_rows, scan_rows,    scan_runs, scan_listed_runs,
-                         tile_codes, tile_bytes,     query_bytes,  fill_tile, fill_query,
-                         scan_tile,  pack_float32,   pack_float16, pack_bytes};
+constexpr KernelTable kTable = make_table();
+static_assert(is_complete(kTable));
 
 }  // namespace hashkit::avx2
 HASHKIT_TARGET_END

@@ -1,4 +1,4 @@
-// What both forms of AVX-512 share, for the inside of their namespaces. The includer defines
+// The kernels that both forms of AVX-512 share, for the inside of their namespaces. The includer defines
 //   count_words(__m512i)  the bits set in every 64-bit word
 // and popcount64(uint64_t), and has opened the target region and included what that needs.
 
@@ -17,6 +17,7 @@ HASHKIT_ALWAYS_INLINE bool all_bits(Vec v) noexcept {
 #include "kernels/scalar_kernels.inl"
 #include "kernels/bit_slices.inl"
 #include "kernels/scalar_pack.inl"
+#include "kernels/base_table.inl"
 
 // Sums of neighboring words: of a in even places, of b in odd ones.
 HASHKIT_ALWAYS_INLINE __m512i add_pairs(__m512i a, __m512i b) noexcept {
@@ -27,7 +28,8 @@ HASHKIT_ALWAYS_INLINE __m512i add_quarters(__m512i a, __m512i b) noexcept {
   return _mm512_add_epi64(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
 }
 
-// Distances of eight codes of kWords words to one query: every vector of them meets the query in the same places.
+// Distances of eight codes of kWords words to one query: every vector of them is compared with the same words of the
+// query.
 template <size_t kWords>
 struct EightOfWords {
   static constexpr size_t kPatterns = kWords == 3 ? 3 : 1;
@@ -184,7 +186,7 @@ HASHKIT_ALWAYS_INLINE void store_bits(uint64_t bits, uint8_t* code, size_t n_byt
   std::memcpy(code, &bits, n_bytes);
 }
 
-// NaN is looked for in the same pass, two vectors by one comparison: what it tells is whether either has it.
+// NaN is found in the same pass: one comparison of two vectors finds a NaN in either.
 bool pack_float32(const float* values, size_t n_bits, uint8_t* code) noexcept {
   const __m512 zero = _mm512_setzero_ps();
   unsigned nan = 0;
@@ -226,4 +228,14 @@ bool pack_bytes(const uint8_t* values, size_t n_bits, uint8_t* code) noexcept {
   }
   pack_from(values, i, n_bits, code);
   return false;
+}
+
+constexpr KernelTable wide_table(Isa isa) noexcept {
+  KernelTable table = base_table(isa);
+  table.distances = distances_rows;
+  table.scan = scan_rows;
+  table.pack_float32 = pack_float32;
+  table.pack_float16 = pack_float16;
+  table.pack_bytes = pack_bytes;
+  return table;
 }

@@ -31,9 +31,8 @@ HASHKIT_ALWAYS_INLINE __m512i count_words(__m512i v) noexcept {
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kAvx512bw, distances_rows, scan_rows,    scan_runs, scan_listed_runs,
-                         tile_codes,     tile_bytes,     query_bytes,  fill_tile, fill_query,
-                         scan_tile,      pack_float32,   pack_float16, pack_bytes};
+constexpr KernelTable kTable = wide_table(Isa::kAvx512bw);
+static_assert(is_complete(kTable));
 
 }  // namespace hashkit::avx512bw
 HASHKIT_TARGET_END

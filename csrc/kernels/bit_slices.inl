@@ -2,7 +2,7 @@
 // includer defines Vec, a vector of 64-bit words (GCC's and clang's vector extension), and its own add_bits and
 // all_bits where it has instructions for them.
 //
-// A tile is codes turned by 90 degrees: plane i has bit i of one code per bit of the vector (256 codes with AVX2), and
+// A tile holds codes transposed: plane i has bit i of one code per bit of the vector (256 codes with AVX2), and
 // distances are summed by full adders on planes, in binary, plane 0 of the sum its ones, plane 1 its twos, ... The
 // exclusive or with the query is not done at all: for every three planes the tile holds what their first full adder
 // gives, sum and carry, for each of the eight values of the query's three bits (the sum has only two forms), and the
@@ -10,8 +10,8 @@
 // instructions for 256 codes, where xor and a population count need three instructions for each word.
 //
 // The comparison costs nothing: the sum starts at 2^n_planes - 1 - limit, so that it passes 2^n_planes, for good, just
-// where the distance exceeds the limit. That plane is looked at after every word. The distances of the few codes that
-// are left are counted anew, from the codes themselves: so the planes of the sum need not be stored for them. Measured
+// where the distance exceeds the limit. That plane is tested after every word. The distances of the few codes that
+// remain are computed again from the codes themselves, so the planes of the sum are not stored. Measured
 // on Zen 3 (AVX2), 1,000,000 codes of 64 bits, per query: 540 us by POPCNT in rows, 128 us by 4-bit table look-ups on
 // planes of nibbles, 87 us so.
 
@@ -146,8 +146,8 @@ struct Picks {
 
 // Adds the inputs of adder kIndex of a level to that level's plane and returns the carries, weight 2^(kLevel + 1).
 // Level 0 adds the 22 sums, two by two; level 1 the 21 carries of the tile and the 11 of level 0; every other level
-// the carries of the one below. Depth first, so that the planes and what waits at each level stay in 16 registers; and
-// what is known last goes in last, which shortens the chain from level to level (8 % of the time).
+// the carries of the one below. Depth first, so that the planes and the pending carries of each level stay in 16
+// registers; the input that is ready last goes in last, which shortens the chain from level to level (8 % of the time).
 template <size_t kLevel, size_t kIndex>
 HASHKIT_ALWAYS_INLINE Vec add_level(const Picks& picks, Vec (&sums)[kLevels]) noexcept {
   Vec carry;
@@ -166,20 +166,21 @@ HASHKIT_ALWAYS_INLINE Vec add_level(const Picks& picks, Vec (&sums)[kLevels]) no
   return carry;
 }
 
-// One query, as it meets the blocks of a tile.
-struct Asked {
+// A prepared query.
+struct TileQuery {
   const uint16_t* offsets;
   const uint64_t* words;
   size_t number;
   int limit;
 };
 
-// Hits among the codes of a block that are left, one bit each, in rows before n_codes; `codes` are those of the tile.
-__attribute__((noinline)) size_t write_left(Vec left, const uint64_t* codes, size_t n_words, const Asked& query,
-                                            size_t first_row, size_t n_codes, Hit* hits) noexcept {
+// Hits among the remaining codes of a block, one bit each, in rows before n_codes; `codes` are those of the tile.
+__attribute__((noinline)) size_t write_remaining(Vec remaining, const uint64_t* codes, size_t n_words,
+                                                 const TileQuery& query, size_t first_row, size_t n_codes,
+                                                 Hit* hits) noexcept {
   size_t n_hits = 0;
   for (size_t lane = 0; lane < kVecWords; ++lane) {
-    for (uint64_t bits = left[lane]; bits != 0; bits &= bits - 1) {
+    for (uint64_t bits = remaining[lane]; bits != 0; bits &= bits - 1) {
       const size_t row = first_row + 64 * lane + static_cast<size_t>(__builtin_ctzll(bits));
       if (row >= n_codes) return n_hits;
       uint64_t distance = 0;
@@ -193,7 +194,7 @@ __attribute__((noinline)) size_t write_left(Vec left, const uint64_t* codes, siz
 
 // One query over a tile. kWords = 0 stands for any number of words; n_high counts the planes from 64 on.
 template <size_t kWords>
-HASHKIT_ALWAYS_INLINE size_t scan_blocks(const Asked& query, const uint8_t* planes, const uint64_t* codes,
+HASHKIT_ALWAYS_INLINE size_t scan_blocks(const TileQuery& query, const uint8_t* planes, const uint64_t* codes,
                                          size_t n_codes, size_t n_words, size_t n_high, Hit* hits) noexcept {
   const int most = static_cast<int>(64 * n_words), limit = query.limit < -1     ? -1
                                                            : query.limit > most ? most
@@ -219,7 +220,7 @@ HASHKIT_ALWAYS_INLINE size_t scan_blocks(const Asked& query, const uint8_t* plan
       }
       if (all_bits(high[n_high - 1])) break;  // every distance exceeds the limit
       if (w + 1 == n_words) {
-        n_hits += write_left(~high[n_high - 1], codes, n_words, query, row, n_codes, hits + n_hits);
+        n_hits += write_remaining(~high[n_high - 1], codes, n_words, query, row, n_codes, hits + n_hits);
       }
     }
   }
@@ -235,8 +236,9 @@ size_t scan_tile(const uint8_t* prepared, size_t n_queries, const uint8_t* tile,
   size_t n_hits = 0;
   for (size_t q = 0; q < n_queries; ++q) {
     const uint8_t* own = prepared + q * query_bytes(n_bytes);
-    const Asked query{reinterpret_cast<const uint16_t*>(own),
-                      reinterpret_cast<const uint64_t*>(own + n_words * kWordOffsets * sizeof(uint16_t)), q, limits[q]};
+    const TileQuery query{reinterpret_cast<const uint16_t*>(own),
+                          reinterpret_cast<const uint64_t*>(own + n_words * kWordOffsets * sizeof(uint16_t)), q,
+                          limits[q]};
     Hit* to = hits + n_hits;
     switch (n_words) {
       case 1:

@@ -1,5 +1,8 @@
 #include "kernels/kernel_table.hpp"
 
+#include <stdexcept>
+#include <string>
+
 #include "cpu/target.hpp"
 
 namespace hashkit {
@@ -27,8 +30,11 @@ extern const KernelTable kTable;
 }
 #endif
 
+// No default: a new instruction set without a case here is an error (-Wswitch).
 const KernelTable& kernel_table(Isa isa) {
   switch (isa) {
+    case Isa::kPortable:
+      return portable::kTable;
 #if defined(HASHKIT_X86)
     case Isa::kPopcnt:
       return popcnt::kTable;
@@ -38,14 +44,22 @@ const KernelTable& kernel_table(Isa isa) {
       return avx512bw::kTable;
     case Isa::kAvx512:
       return avx512::kTable;
+#else
+    case Isa::kPopcnt:
+    case Isa::kAvx2:
+    case Isa::kAvx512bw:
+    case Isa::kAvx512:
+      break;
 #endif
 #if defined(HASHKIT_ARM64)
     case Isa::kNeon:
       return neon::kTable;
+#else
+    case Isa::kNeon:
+      break;
 #endif
-    default:
-      return portable::kTable;
   }
+  throw std::invalid_argument(std::string("no kernels for ") + isa_name(isa) + " on this architecture");
 }
 
 }  // namespace hashkit

@@ -1,6 +1,6 @@
-// What an instruction set offers: one table of function pointers.
+// The kernels of an instruction set: one table of function pointers.
 //
-// All kernels take packed codes in rows of n_bytes (most significant bit first, padding bits zero), allocate
+// All kernels take packed codes in rows of n_bytes (most significant bit first, padding bits zero). They allocate
 // nothing, throw nothing, and read and write exactly the bytes that their arguments describe, never past the end.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace hashkit {
 
-// A code that a scan let through: its row and its query, counted from the first of the call, and its distance.
+// A code within a scan's limit: its row and its query, counted from the first of the call, and its distance.
 struct Hit {
   uint32_t row;
   uint16_t query;
@@ -44,14 +44,14 @@ struct KernelTable {
   size_t (*scan_listed_runs)(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
                              size_t n_runs, size_t n_bytes, int limit, Hit* hits);
 
-  // The same for many queries over a tile: codes rearranged once, by fill_tile, for many queries to pass over while
-  // they lie in the nearest cache. Tiles and prepared queries are 64-byte aligned.
+  // The same for many queries over a tile: codes that fill_tile rearranges once, so that many queries pass over them
+  // while they are in the L1 cache. Tiles and prepared queries are 64-byte aligned.
   size_t (*tile_codes)(size_t n_bytes);   // codes in a full tile, <= kMaxTileCodes
   size_t (*tile_bytes)(size_t n_bytes);   // memory of a full tile
   size_t (*query_bytes)(size_t n_bytes);  // memory of a prepared query
   void (*fill_tile)(const uint8_t* codes, size_t n_codes, size_t n_bytes, uint8_t* tile);
   void (*fill_query)(const uint8_t* query, size_t n_bytes, uint8_t* prepared);
-  // Hits stand in the order of (query, row). `hits` has room for n_queries * n_codes.
+  // Hits are in the order of (query, row). `hits` has room for n_queries * n_codes.
   size_t (*scan_tile)(const uint8_t* prepared, size_t n_queries, const uint8_t* tile, size_t n_codes, size_t n_bytes,
                       const int* limits, Hit* hits);
 
@@ -61,7 +61,15 @@ struct KernelTable {
   bool (*pack_bytes)(const uint8_t* values, size_t n_bits, uint8_t* code);     // bit = 1 where the byte is not 0
 };
 
-// The table of an instruction set that this machine runs (see supported_isas).
+// Whether a table has every function.
+constexpr bool is_complete(const KernelTable& t) noexcept {
+  static_assert(sizeof(KernelTable) == 14 * sizeof(void*), "a function that is added to the table is checked here too");
+  return t.distances && t.scan && t.scan_runs && t.scan_listed_runs && t.tile_codes && t.tile_bytes && t.query_bytes &&
+         t.fill_tile && t.fill_query && t.scan_tile && t.pack_float32 && t.pack_float16 && t.pack_bytes;
+}
+
+// The table of an instruction set that this machine runs (see supported_isas). Throws std::invalid_argument for one of
+// another architecture.
 const KernelTable& kernel_table(Isa isa);
 
 }  // namespace hashkit

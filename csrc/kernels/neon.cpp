@@ -28,13 +28,13 @@ HASHKIT_ALWAYS_INLINE Vec add_bits(Vec a, Vec b, Vec c, Vec& carry) noexcept {
 #  include "kernels/scalar_kernels.inl"
 #  include "kernels/bit_slices.inl"
 #  include "kernels/scalar_pack.inl"
+#  include "kernels/base_table.inl"
 
 }  // namespace
 
 extern const KernelTable kTable;
-const KernelTable kTable{Isa::kNeon, distances,   scan,           scan_runs,    scan_listed_runs,
-                         tile_codes, tile_bytes,  query_bytes,    fill_tile,    fill_query,
-                         scan_tile,  pack<float>, pack<uint16_t>, pack<uint8_t>};
+constexpr KernelTable kTable = base_table(Isa::kNeon);
+static_assert(is_complete(kTable));
 
 }  // namespace hashkit::neon
 #endif

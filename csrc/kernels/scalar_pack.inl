@@ -1,10 +1,10 @@
-// Packing one value at a time, for the inside of an instruction set's namespace: the whole kernel where there is
-// nothing better, the last few bits of a row elsewhere.
+// Packing one value at a time, for the inside of an instruction set's namespace: the whole kernel of the
+// scalar instruction sets, the last few bits of a row elsewhere.
 
 HASHKIT_ALWAYS_INLINE bool is_set(float value) noexcept {
   return value > 0.0f;
 }
-// IEEE binary16: positive and not zero, up to infinity (0x7C00); what lies above is NaN or negative.
+// IEEE binary16: positive and not zero, up to infinity (0x7C00); values above are NaN or negative.
 HASHKIT_ALWAYS_INLINE bool is_set(uint16_t half_bits) noexcept {
   return half_bits > 0 && half_bits <= 0x7C00;
 }
@@ -12,7 +12,7 @@ HASHKIT_ALWAYS_INLINE bool is_set(uint8_t byte) noexcept {
   return byte != 0;
 }
 
-// Whether any of n <= 4,096 values is not a number. Sums rather than a way out: these loops become vectors.
+// Whether any of n <= 4,096 values is not a number. Sums instead of an early return, so that the loops are vectorized.
 HASHKIT_ALWAYS_INLINE bool has_nan(const float* values, size_t n) noexcept {
   int n_nan = 0;
   for (size_t i = 0; i < n; ++i) n_nan += values[i] != values[i];
@@ -38,7 +38,7 @@ HASHKIT_ALWAYS_INLINE void pack_from(const Value* values, size_t first_bit, size
   }
 }
 
-// A whole code so.
+// A whole code.
 template <class Value>
 bool pack(const Value* values, size_t n_bits, uint8_t* code) noexcept {
   pack_from(values, 0, n_bits, code);

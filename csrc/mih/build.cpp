@@ -2,16 +2,17 @@
 #include <cstring>
 #include <utility>
 
+#include "mih/survey.hpp"
 #include "mih/tables.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
 namespace {
 
-constexpr size_t kPartitionBits = 9;  // streams that are written at once: their lines and pages stay at hand
+constexpr size_t kPartitionBits = 9;  // streams written at once: few enough that their lines and pages stay in cache
 constexpr size_t kRowsPerBlock = 1u << 16;
 constexpr size_t kRearrangedPerPoll = 1u << 10;  // codes; one of 4,096 bits takes up to 10 us
-constexpr size_t kAhead = 16;                    // rows, when codes are fetched by row
+constexpr size_t kPrefetchedEntries = 16;        // rows, when codes are fetched by row
 constexpr size_t kSampleQueries = 256, kSampleCodes = 4096;
 
 struct Entry {
@@ -86,7 +87,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
     const uint32_t at = offsets[entries[i].key - first_key]++;
     table.rows[at] = entries[i].row;
     if (table.words.size() == 0) continue;
-    __builtin_prefetch(&words[entries[std::min(i + kAhead, end - 1)].row * n_words]);
+    __builtin_prefetch(&words[entries[std::min(i + kPrefetchedEntries, end - 1)].row * n_words]);
     std::memcpy(&table.words[at * n_words], &words[entries[i].row * n_words], n_words * sizeof(uint64_t));
   }
   std::memmove(offsets + 1, offsets, (n_keys - 1) * sizeof *offsets);  // where a bucket ends the next one begins
@@ -175,13 +176,14 @@ size_t Tables::memory() const noexcept {
   return n;
 }
 
-Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads) {
-  Tables tables{codes.n_codes, codes.n_bytes, Substrings(codes, n_bits), {}, compact, {}};
+Tables build_tables(const KernelTable& kernels, CodesView codes, size_t n_bits, bool compact, size_t n_threads) {
+  Tables tables{codes.n_codes, codes.n_bytes, Substrings(codes, n_bits), {}, compact, {}, {}};
   const HugeArray<uint64_t> words = rearrange_all(tables.substrings, codes, n_threads);
   for (const Substring& field : tables.substrings.fields()) {
     tables.tables.push_back(build_table(field, words, tables.substrings.n_words(), compact, n_threads));
   }
   expect_distances(tables, words, n_bits);
+  tables.survey = survey_tables(kernels, tables, codes, n_threads);
   return tables;
 }
 

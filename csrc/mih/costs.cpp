@@ -47,14 +47,46 @@ ScanSpeed scan_speed(Isa isa) {
 // A word that one query reads from memory, not from a cache.
 constexpr double kMemoryWord = 0.25;
 
+// The shells of all tables for a mean query, the cheapest next.
+class ShellsByCost {
+ public:
+  ShellsByCost(const Tables& tables, const Costs& costs)
+      : tables_(tables), costs_(costs), shell_(tables.tables.size()), cost_(tables.tables.size()) {
+    for (size_t j = 0; j < shell_.size(); ++j) cost_[j] = cost(j);
+  }
+  double next() {
+    const auto cheapest = static_cast<size_t>(std::min_element(cost_.begin(), cost_.end()) - cost_.begin());
+    const double least = cost_[cheapest];
+    ++shell_[cheapest];
+    cost_[cheapest] = cost(cheapest);
+    return least;
+  }
+
+ private:
+  double cost(size_t j) const {
+    const size_t width = tables_.substrings[j].width;
+    if (shell_[j] > width) return std::numeric_limits<double>::infinity();
+    return costs_.of_shell(n_keys_of_shell(width, shell_[j]), tables_.tables[j].expected[shell_[j]]);
+  }
+
+  const Tables& tables_;
+  const Costs& costs_;
+  std::vector<size_t> shell_;
+  std::vector<double> cost_;
+};
+
 }  // namespace
 
-double Costs::of_ring(size_t n_keys, double n_codes) const noexcept {
+double Costs::of_shell(size_t n_keys, double n_codes) const noexcept {
   const auto keys = static_cast<double>(n_keys);
   return keys * key + std::min(keys, n_codes) * bucket + n_codes * code;
 }
 
-Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
+double trial_of(double scan, bool tiled) noexcept {
+  return tiled ? 0.11 * scan + 15'000 : std::max(0.08 * scan, 5'000.0);
+}
+
+Costs estimate_costs(Isa isa, const Tables& tables, bool tiled) {
   const ScanSpeed speed = scan_speed(isa);
   const auto n = static_cast<double>(tables.n_codes), words = static_cast<double>((tables.n_bytes + 7) / 8);
   // Rows that are looked up lie anywhere; beyond the caches a load takes longer.
@@ -63,18 +95,24 @@ Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
   const double count = isa == Isa::kPortable ? 4 : 0.8;
   const bool codes_beyond_cache = n * words * sizeof(uint64_t) > (size_t{24} << 20);
   const double alone_word = codes_beyond_cache ? std::max(speed.alone_word, kMemoryWord) : speed.alone_word;
-  return {1.5, load, 1.2 + count * words + (tables.compact ? load : 0),
-          n * (tiled ? speed.tiled + speed.tiled_word * words : alone_word * words)};
+  const double scan = n * (tiled ? speed.tiled + speed.tiled_word * words : alone_word * words);
+  return {
+      1.5, load, 1.2 + count * words + (tables.compact ? load : 0), scan, trial_of(scan, tiled), trial_of(scan, tiled)};
 }
 
-size_t n_keys_of_ring(size_t width, size_t ring) {
-  return ring <= width ? kBinomials[width][ring] : 0;
+Costs costs_of(Isa isa, const Tables& tables, bool tiled) {
+  if (isa != tables.survey.isa || tables.survey.alone.scan == 0) return estimate_costs(isa, tables, tiled);
+  return tiled ? tables.survey.tiled : tables.survey.alone;
 }
 
-double expected_next(const Table& table, size_t ring, double n_before) {
-  if (ring == 0) return table.expected[0];
+size_t n_keys_of_shell(size_t width, size_t shell) {
+  return shell <= width ? kBinomials[width][shell] : 0;
+}
+
+double expected_next(const Table& table, size_t shell, double n_before) {
+  if (shell == 0) return table.expected[0];
   // One code more or less on both sides says nothing yet.
-  return (n_before + 1) / (table.expected[ring - 1] + 1) * table.expected[ring];
+  return (n_before + 1) / (table.expected[shell - 1] + 1) * table.expected[shell];
 }
 
 double expected_within(const Tables& tables, int distance) {
@@ -93,22 +131,42 @@ int expected_distance(const Tables& tables, double n_codes) {
 }
 
 double cost_of_radius(const Tables& tables, const Costs& costs, int radius) {
-  std::vector<size_t> ring(tables.tables.size());
-  const auto next = [&](size_t j) {
-    const size_t width = tables.substrings[j].width;
-    if (ring[j] > width) return std::numeric_limits<double>::infinity();
-    return costs.of_ring(n_keys_of_ring(width, ring[j]), tables.tables[j].expected[ring[j]]);
-  };
-  std::vector<double> cost;
-  for (size_t j = 0; j < ring.size(); ++j) cost.push_back(next(j));
+  ShellsByCost shells(tables, costs);
   double sum = 0;
-  for (int step = 0; step <= radius && sum <= costs.scan; ++step) {
-    const auto cheapest = static_cast<size_t>(std::min_element(cost.begin(), cost.end()) - cost.begin());
-    sum += cost[cheapest];
-    ++ring[cheapest];
-    cost[cheapest] = next(cheapest);
-  }
+  for (int step = 0; step <= radius && sum <= costs.scan; ++step) sum += shells.next();
   return sum;
+}
+
+std::vector<double> costs_by_radius(const Tables& tables, const Costs& costs, double most) {
+  ShellsByCost shells(tables, costs);
+  std::vector<double> sums;
+  for (double sum = shells.next(); sum < most; sum += shells.next()) sums.push_back(sum);
+  return sums;
+}
+
+namespace {
+
+// The distance of the k-th neighbor of a sampled code; beyond those that were found, that of the last, which is less.
+size_t neighbor_distance(const Survey& survey, size_t query, size_t k) {
+  const size_t number = std::min(std::max<size_t>(k, 1), survey.n_neighbors) - 1;
+  return static_cast<size_t>(survey.neighbors[query * survey.n_neighbors + number]);
+}
+
+}  // namespace
+
+Outlook outlook_of(const Tables& tables, const Costs& costs, size_t k, int limit) {
+  const Survey& survey = tables.survey;
+  if (survey.n_neighbors == 0) return {1, 0};
+  const std::vector<double> by_radius = costs_by_radius(tables, costs, costs.scan);
+  const size_t n = survey.neighbors.size() / survey.n_neighbors;
+  size_t n_by_tables = 0;
+  double sum = 0;
+  for (size_t q = 0; q < n; ++q) {
+    const size_t distance = std::min(neighbor_distance(survey, q, k), static_cast<size_t>(limit));
+    n_by_tables += distance < by_radius.size() ? 1 : 0;
+    sum += distance < by_radius.size() ? by_radius[distance] : costs.most();
+  }
+  return {static_cast<double>(n_by_tables) / static_cast<double>(n), sum / static_cast<double>(n)};
 }
 
 }  // namespace hashkit

@@ -1,46 +1,45 @@
-// What steps of a search cost, in nanoseconds: so that no query is worse off than with a scan.
+// The cost model of multi-index hashing: it decides whether a search goes on in the tables or falls back to a scan.
 #pragma once
 
 #include <cstddef>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
+#include "mih/step_costs.hpp"
 #include "mih/tables.hpp"
 
 namespace hashkit {
 
-struct Costs {
-  double key;     // to ask whether a key has a bucket
-  double bucket;  // to fetch a bucket that is not empty
-  double code;    // to compare a code of a bucket
-  double scan;    // to compare all codes by scanning
+// Estimates; with `tiled`, scanning is as fast as it is for many queries at once.
+Costs estimate_costs(Isa isa, const Tables& tables, bool tiled);
 
-  // What a query may spend on probing before it is known whether that will do: with the scan that it may take then it
-  // costs at most 1.15 times the scan, and 20 us, even if these estimates are a third too low.
-  double trial() const noexcept { return 0.11 * scan + 15'000; }
-  double most() const noexcept { return scan + trial(); }
-
-  // Looking up the codes of a table whose substring is `ring` bits from a query's, if about so many are there.
-  double of_ring(size_t n_keys, double n_codes) const noexcept;
-};
-
-// With `tiled`, scanning is as fast as it is for many queries at once.
+// The costs measured when the tables were built, or estimates if they were measured with another instruction set.
 Costs costs_of(Isa isa, const Tables& tables, bool tiled);
 
-// How many keys are `ring` bits from a key of `width` bits.
-size_t n_keys_of_ring(size_t width, size_t ring);
+// How many keys are `shell` bits from a key of `width` bits.
+size_t n_keys_of_shell(size_t width, size_t shell);
 
-// The estimated number of codes at distance `ring` of a table's substring, given how many were at ring - 1. What a
-// query finds near it says how crowded it is further on.
-double expected_next(const Table& table, size_t ring, double n_before);
+// The estimated number of codes in a shell of a table, given how many were in the shell before: a query with many codes
+// near it is expected to have many further on.
+double expected_next(const Table& table, size_t shell, double n_before);
 
-// About how many codes are within a distance.
+// The estimated number of codes within a distance.
 double expected_within(const Tables& tables, int distance);
 
-// The distance within which about so many codes are expected.
+// The distance within which n_codes codes are expected.
 int expected_distance(const Tables& tables, double n_codes);
 
-// The cost, for a mean query, of having met every code within a distance.
+// The cost, for a mean query, of finding every code within a distance by probing.
 double cost_of_radius(const Tables& tables, const Costs& costs, int radius);
+
+// By radius: the same, as far as it is below `most`.
+std::vector<double> costs_by_radius(const Tables& tables, const Costs& costs, double most);
+
+// What the survey foresees for queries that are like the sampled codes, for their k nearest within `limit`.
+struct Outlook {
+  double share;      // of the queries for which probing costs less than a scan
+  double mean_cost;  // of probing, and of a scan for the other queries after their trial
+};
+Outlook outlook_of(const Tables& tables, const Costs& costs, size_t k, int limit);
 
 }  // namespace hashkit

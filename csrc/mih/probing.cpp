@@ -10,12 +10,12 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap: a query plans no further ahead
-constexpr double kCodesPerRound = 64;  // what they hold may make more needless
-constexpr size_t kFirstHits = 64;
-constexpr size_t kHitsPerCall = 2048;  // codes that are compared between two looks at the limit
-constexpr size_t kAhead = 16;          // loads that are asked for ahead
-constexpr size_t kLinesAhead = 3;      // of a bucket: the processor asks for more by itself
+constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap; a query plans no further ahead
+constexpr double kCodesPerRound = 64;  // codes found in them may make further keys needless
+constexpr size_t kFirstCompare = 64;
+constexpr size_t kCodesPerCompare = 2048;  // codes that are compared before the limit is read again
+constexpr size_t kPrefetchedKeys = 16;     // keys whose loads are prefetched
+constexpr size_t kPrefetchedLines = 3;     // of a bucket: the processor prefetches the rest
 
 using Counts = std::array<uint8_t, 2048>;
 
@@ -43,11 +43,11 @@ constexpr Nearby make_nearby() {
 }
 constexpr Nearby kAtDistance = make_nearby();
 
-template <class Fronts>
-size_t cheapest(const Fronts& fronts) noexcept {
+template <class States>
+size_t cheapest(const States& states) noexcept {
   size_t best = 0;
-  for (size_t j = 1; j < fronts.size(); ++j) {
-    if (fronts[j].next_cost < fronts[best].next_cost) best = j;
+  for (size_t j = 1; j < states.size(); ++j) {
+    if (states[j].next_cost < states[best].next_cost) best = j;
   }
   return best;
 }
@@ -59,7 +59,7 @@ Probe::Probe(const Tables& tables, const uint8_t* query, Collector& collector, i
       collector_(collector),
       max_candidates_(max_candidates),
       words_(tables.substrings.n_words()),
-      fronts_(tables.tables.size()) {
+      states_(tables.tables.size()) {
   tables.substrings.rearrange(query, words_.data());
 }
 
@@ -69,50 +69,50 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
       codes_(codes),
       allowed_(allowed),
       costs_(costs),
-      hits_(room_for_hits(kHitsPerCall)),
+      hits_(room_for_hits(kCodesPerCompare)),
       words_(tables.substrings.n_words()) {}
 
-// What the first ring of a table holds, which is a single bucket: their sizes differ widely where codes are crowded,
-// and the smallest are looked up first. As many tables are asked as a query may need.
+// The size of the first shell of each table, which is a single bucket: sizes differ widely where codes are crowded, and
+// the smallest are looked up first. Only as many tables are read as a query may need.
 void Probing::begin(std::vector<Probe>& group) {
-  const auto n_asked = [&](const Probe& probe) {
+  const auto n_needed_tables = [&](const Probe& probe) {
     return std::min(tables_.tables.size(), static_cast<size_t>(probe.collector_.limit() + 1));
   };
   const auto bucket = [&](const Probe& probe, size_t j) {
     return &tables_.tables[j].offsets[tables_.substrings[j].key_of(probe.words_.data())];
   };
   for (const Probe& probe : group) {
-    for (size_t j = 0; j < n_asked(probe); ++j) __builtin_prefetch(bucket(probe, j));
+    for (size_t j = 0; j < n_needed_tables(probe); ++j) __builtin_prefetch(bucket(probe, j));
   }
   for (Probe& probe : group) {
     for (size_t j = 0; j < tables_.tables.size(); ++j) {
       const uint32_t* ends = bucket(probe, j);
-      const double n_codes = j < n_asked(probe) ? ends[1] - ends[0] : tables_.tables[j].expected[0];
-      probe.fronts_[j] = {0, n_codes, costs_.of_ring(1, n_codes)};
+      const double n_codes = j < n_needed_tables(probe) ? ends[1] - ends[0] : tables_.tables[j].expected[0];
+      probe.states_[j] = {0, n_codes, costs_.of_shell(1, n_codes)};
     }
   }
 }
 
-// After a ring of a table that has been looked up and held so many codes: what to expect of the next.
-void Probing::expect_next(Probe::Front& front, size_t table, double n_found) const {
+// After a shell of a table that has been looked up and held so many codes: what to expect of the next.
+void Probing::expect_next(Probe::TableState& state, size_t table, double n_found) const {
   const size_t width = tables_.substrings[table].width;
-  front.n_next = front.n_rings > width ? 0 : expected_next(tables_.tables[table], front.n_rings, n_found);
-  front.next_cost = front.n_rings > width ? std::numeric_limits<double>::infinity()
-                                          : costs_.of_ring(n_keys_of_ring(width, front.n_rings), front.n_next);
+  state.n_next = state.n_shells > width ? 0 : expected_next(tables_.tables[table], state.n_shells, n_found);
+  state.next_cost = state.n_shells > width ? std::numeric_limits<double>::infinity()
+                                           : costs_.of_shell(n_keys_of_shell(width, state.n_shells), state.n_next);
 }
 
 // What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
 // more than scanning now, it goes on.
 double Probing::allowance(const Probe& probe) const {
-  if (!probe.collector_.bounded()) return costs_.trial();
-  std::vector<Probe::Front> fronts = probe.fronts_;
+  if (!probe.collector_.bounded()) return costs_.open_trial;
+  std::vector<Probe::TableState> states = probe.states_;
   double sum = probe.spent_;
-  for (int step = probe.seen(); step < probe.collector_.limit(); ++step) {
-    const size_t j = cheapest(fronts);
-    sum += fronts[j].next_cost;
-    if (sum > costs_.most()) return costs_.trial();
-    ++fronts[j].n_rings;
-    expect_next(fronts[j], j, fronts[j].n_next);
+  for (int step = probe.visited_radius(); step < probe.collector_.limit(); ++step) {
+    const size_t j = cheapest(states);
+    sum += states[j].next_cost;
+    if (sum > costs_.most()) return costs_.trial;
+    ++states[j].n_shells;
+    expect_next(states[j], j, states[j].n_next);
   }
   return costs_.most();
 }
@@ -121,7 +121,7 @@ void Probing::run(std::vector<Probe>& group) {
   begin(group);
   for (;;) {
     steps_.clear();
-    rings_.clear();
+    shells_.clear();
     n_keys_ = 0;
     for (Probe& probe : group) {
       if (!probe.is_done()) plan(probe);
@@ -137,54 +137,54 @@ void Probing::run(std::vector<Probe>& group) {
     for (const Step& step : steps_) look_up(step);
   }
   for (Probe& probe : group) {
-    probe.stats.radius = probe.seen();
-    probe.stats.exact = probe.stats.scanned || probe.collector_.limit() <= probe.seen();
+    probe.stats.radius = probe.visited_radius();
+    probe.stats.exact = probe.stats.scanned || probe.collector_.limit() <= probe.visited_radius();
   }
 }
 
 // The next steps of a query. At first one for each table: with fewer there is seldom an end in sight.
 void Probing::plan(Probe& probe) {
-  const int n_needed = probe.collector_.limit() - probe.seen();
-  const int n_first = std::min(static_cast<int>(probe.fronts_.size()), n_needed);
+  const int n_needed = probe.collector_.limit() - probe.visited_radius();
+  const int n_first = std::min(static_cast<int>(probe.states_.size()), n_needed);
   const int n_wanted = probe.n_steps_ == 0 ? n_first : probe.collector_.bounded() ? n_needed : 1;
-  double allowance = costs_.trial(), planned = probe.spent_;
+  double allowance = costs_.trial, planned = probe.spent_;
   size_t n_keys = 0;
   double n_codes = 0;
   for (int n = 0; n < n_wanted && n_keys < kKeysPerRound && n_codes < kCodesPerRound; ++n) {
-    const size_t table = cheapest(probe.fronts_);
-    n_codes += probe.fronts_[table].n_next;
-    planned += probe.fronts_[table].next_cost;
+    const size_t table = cheapest(probe.states_);
+    n_codes += probe.states_[table].n_next;
+    planned += probe.states_[table].next_cost;
     if (planned > allowance && n == 0) allowance = this->allowance(probe);
     if (planned > allowance) {
       probe.stats.scanned = probe.finished_ = n == 0;
       return;
     }
-    n_keys += n_keys_of_ring(tables_.substrings[table].width, probe.fronts_[table].n_rings);
+    n_keys += n_keys_of_shell(tables_.substrings[table].width, probe.states_[table].n_shells);
     add_step(probe, table, allowance);
   }
 }
 
 void Probing::add_step(Probe& probe, size_t table, double allowance) {
-  Probe::Front& front = probe.fronts_[table];
-  const size_t first_key = n_keys_, rings_before = rings_.size();
-  for (const Probe::Front& each : probe.fronts_) rings_.push_back(static_cast<uint8_t>(each.n_rings));
-  n_keys_ += find_keys(probe, table, front.n_rings);
-  steps_.push_back({&probe, table, front.n_rings, allowance, first_key, n_keys_ - first_key, rings_before});
-  const size_t width = tables_.substrings[table].width, n_asked = n_keys_of_ring(width, front.n_rings);
-  probe.stats.probes += static_cast<int64_t>(n_asked);
-  probe.spent_ += costs_.of_ring(n_asked, 0);
-  ++front.n_rings;
-  expect_next(front, table, front.n_next);
+  Probe::TableState& state = probe.states_[table];
+  const size_t first_key = n_keys_, shells_before = shells_.size();
+  for (const Probe::TableState& each : probe.states_) shells_.push_back(static_cast<uint8_t>(each.n_shells));
+  n_keys_ += find_keys(probe, table, state.n_shells);
+  steps_.push_back({&probe, table, state.n_shells, allowance, first_key, n_keys_ - first_key, shells_before});
+  const size_t width = tables_.substrings[table].width, n_needed_tables = n_keys_of_shell(width, state.n_shells);
+  probe.stats.probes += static_cast<int64_t>(n_needed_tables);
+  probe.spent_ += costs_.of_shell(n_needed_tables, 0);
+  ++state.n_shells;
+  expect_next(state, table, state.n_next);
   ++probe.n_steps_;
 }
 
-// Those keys of a ring that have a bucket go to the end of keys_. A word of `occupied` answers for 64 keys that differ
-// in their last six bits only: of those, the ones that are as far away as is left for these bits are picked at once,
-// which is a third of the loads and takes a third of the time of asking for every key of the ring.
-size_t Probing::find_keys(const Probe& probe, size_t table, size_t ring) {
+// Those keys of a shell that have a bucket go to the end of keys_. A word of `occupied` has the bits of 64 keys that
+// differ in their last six bits only: of those, the ones that are as far away as is left for these bits are picked at
+// once, which is a third of the loads and takes a third of the time of looking up every key of the shell.
+size_t Probing::find_keys(const Probe& probe, size_t table, size_t shell) {
   const Substring& field = tables_.substrings[table];
   const Table& buckets = tables_.tables[table];
-  const size_t room = n_keys_ + n_keys_of_ring(field.width, ring);
+  const size_t room = n_keys_ + n_keys_of_shell(field.width, shell);
   if (keys_.size() < room) {
     keys_.resize(2 * room);
     runs_.resize(2 * room);
@@ -193,8 +193,8 @@ size_t Probing::find_keys(const Probe& probe, size_t table, size_t ring) {
   const uint32_t center = field.key_of(probe.words_.data()), high = center / 64;
   const size_t high_width = field.width > 6 ? field.width - 6 : 0;
   size_t n = 0;
-  for (size_t ones = ring > 6 ? ring - 6 : 0; ones <= std::min(ring, high_width); ++ones) {
-    const uint64_t near = kAtDistance[center % 64][ring - ones];
+  for (size_t ones = shell > 6 ? shell - 6 : 0; ones <= std::min(shell, high_width); ++ones) {
+    const uint64_t near = kAtDistance[center % 64][shell - ones];
     // All numbers of `high_width` bits with so many ones, ascending (Gosper).
     for (uint64_t mask = (uint64_t{1} << ones) - 1; mask >> high_width == 0;) {
       const uint32_t word = high ^ static_cast<uint32_t>(mask);
@@ -206,12 +206,12 @@ size_t Probing::find_keys(const Probe& probe, size_t table, size_t ring) {
       mask = ((next ^ mask) >> 2 >> __builtin_ctzll(lowest)) | next;
     }
   }
-  for (size_t i = 0; i < std::min(n, 4 * kAhead); ++i) __builtin_prefetch(&buckets.offsets[keys[i]]);
+  for (size_t i = 0; i < std::min(n, 4 * kPrefetchedKeys); ++i) __builtin_prefetch(&buckets.offsets[keys[i]]);
   return n;
 }
 
 // Where the buckets of a step lie. False if comparing so many codes would cost more than the query may spend: then it
-// is handed over to a scan.
+// falls back to a scan.
 bool Probing::find_runs(const Step& step) {
   Probe& probe = *step.probe;
   if (probe.stats.scanned) return false;
@@ -221,23 +221,23 @@ bool Probing::find_runs(const Step& step) {
   const size_t n_words = tables_.substrings.n_words();
   size_t n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
-    if (i + 4 * kAhead < step.n_keys) __builtin_prefetch(&table.offsets[keys[i + 4 * kAhead]]);
+    if (i + 4 * kPrefetchedKeys < step.n_keys) __builtin_prefetch(&table.offsets[keys[i + 4 * kPrefetchedKeys]]);
     runs[i] = {table.offsets[keys[i]], table.offsets[keys[i] + 1]};
     n_codes += runs[i].end - runs[i].begin;
-    if (i >= kAhead) continue;
+    if (i >= kPrefetchedKeys) continue;
     if (tables_.compact) {
       __builtin_prefetch(&table.rows[runs[i].begin]);
     } else {
       const uint64_t* words = &table.words[runs[i].begin * n_words];
-      for (size_t line = 0; line < kLinesAhead; ++line) __builtin_prefetch(words + 8 * line);
+      for (size_t line = 0; line < kPrefetchedLines; ++line) __builtin_prefetch(words + 8 * line);
     }
   }
   probe.spent_ += static_cast<double>(step.n_keys) * costs_.bucket + static_cast<double>(n_codes) * costs_.code;
-  Probe::Front& front = probe.fronts_[step.table];
-  if (front.n_rings == step.ring + 1) {  // what was a guess is known now
-    expect_next(front, step.table, static_cast<double>(n_codes));
+  Probe::TableState& state = probe.states_[step.table];
+  if (state.n_shells == step.shell + 1) {  // what was a guess is known now
+    expect_next(state, step.table, static_cast<double>(n_codes));
   }
-  if (probe.spent_ > step.allowance && n_codes > kHitsPerCall && probe.spent_ > allowance(probe)) {
+  if (probe.spent_ > step.allowance && n_codes > kCodesPerCompare && probe.spent_ > allowance(probe)) {
     probe.stats.scanned = probe.finished_ = true;
     return false;
   }
@@ -250,7 +250,7 @@ void Probing::look_up(const Step& step) {
   if (probe.stats.scanned) return;
   CodeRun* runs = runs_.data() + step.first_key;
   // As long as there is no limit everything passes: the first codes are to give one, and more of them a better one.
-  size_t most = probe.collector_.bounded() ? kHitsPerCall : kFirstHits;
+  size_t most = probe.collector_.bounded() ? kCodesPerCompare : kFirstCompare;
   size_t first = 0, n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
     while (n_codes + (runs[i].end - runs[i].begin) > most) {
@@ -261,7 +261,7 @@ void Probing::look_up(const Step& step) {
       runs[i] = {runs[i].end, end};
       first = i;
       n_codes = 0;
-      if (probe.collector_.bounded()) most = std::min(4 * most, kHitsPerCall);
+      if (probe.collector_.bounded()) most = std::min(4 * most, kCodesPerCompare);
     }
     n_codes += runs[i].end - runs[i].begin;
   }
@@ -281,7 +281,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
       const size_t row = hits_[i].row;
       if (!allowed_.has(row)) continue;
       tables_.substrings.rearrange(codes_.row(row), words_.data());
-      if (!met_before(step, words_.data())) probe.collector_.push(static_cast<int64_t>(row), hits_[i].distance);
+      if (!found_earlier(step, words_.data())) probe.collector_.push(static_cast<int64_t>(row), hits_[i].distance);
     }
     return;
   }
@@ -290,7 +290,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
                                            n_words * sizeof(uint64_t), limit, hits_.get());
   size_t n_new = 0;
   for (size_t i = 0; i < n_hits; ++i) {
-    if (met_before(step, &table.words[hits_[i].row * n_words])) continue;
+    if (found_earlier(step, &table.words[hits_[i].row * n_words])) continue;
     hits_[n_new++] = hits_[i];
     __builtin_prefetch(&table.rows[hits_[i].row]);
   }
@@ -300,13 +300,13 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
   }
 }
 
-bool Probing::met_before(const Step& step, const uint64_t* words) const noexcept {
+bool Probing::found_earlier(const Step& step, const uint64_t* words) const noexcept {
   const uint64_t* query = step.probe->words_.data();
-  const uint8_t* rings = rings_.data() + step.rings_before;
+  const uint8_t* shells = shells_.data() + step.shells_before;
   for (size_t j = 0; j < tables_.substrings.size(); ++j) {
     const Substring& field = tables_.substrings[j];
-    // In the step's own table it is as far away as the ring.
-    if (j != step.table && rings[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < rings[j])
+    // In the step's own table it is as far away as the shell.
+    if (j != step.table && shells[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < shells[j])
       return true;
   }
   return false;

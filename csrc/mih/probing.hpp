@@ -1,15 +1,15 @@
-// How a group of queries goes through the tables, ring by ring.
+// Probing: a group of queries looks up the tables, shell by shell.
 //
 // Pigeonhole, in its general form: when of every table j all keys within distance a_j of the query's have been looked
-// up (a_j = -1: none), a code that has not been met differs from the query in more than a_j bits of every substring, so
-// in at least the sum of a_j + 1 bits. Each step, one more ring of one table, adds one to this sum, whichever table it
-// is: the cheapest is taken. A search ends when everything within its limit has been met.
+// up (a_j = -1: none), a code that has not been found differs from the query in more than a_j bits of every substring,
+// so in at least the sum of a_j + 1 bits. Each step, one more shell of one table, adds one to this sum, whichever table
+// it is: the cheapest is taken. A search ends when everything within its limit has been found.
 //
-// A code is met in every table in which it is near enough, and counts in the first: it is passed over where another
-// substring's distance says that an earlier step met it. That takes no memory and no marks.
+// A code is found in every table in which it is near enough, and counts in the first: it is skipped where the distance
+// of another substring shows that an earlier step found it. That needs no memory and no marks.
 //
-// Queries of a group go together, a few steps each in a round: so the loads of many are under way at once. A query that
-// has spent its allowance is handed over to a scan.
+// The queries of a group advance together, a few steps each in a round, so that the loads of many overlap. A query that
+// has spent its allowance falls back to a scan.
 #pragma once
 
 #include <cstddef>
@@ -24,50 +24,52 @@
 
 namespace hashkit {
 
-// What a search is for; asked and told by Probing.
+// Takes the codes that Probing finds for a query, and sets the limit within which it searches.
 class Collector {
  public:
   virtual ~Collector() = default;
   virtual int limit() const noexcept = 0;     // the largest distance that matters at this moment
-  virtual bool bounded() const noexcept = 0;  // whether that limit is more than a guess
+  virtual bool bounded() const noexcept = 0;  // whether that limit is final or can only shrink
   virtual void push(int64_t row, int distance) = 0;
 };
 
 // What was done for a query.
 struct QueryStats {
-  int64_t probes = 0;      // keys that were asked for
+  int64_t probes = 0;      // keys that were looked up
   int64_t candidates = 0;  // codes that were compared
-  int32_t radius = -1;     // every code within this distance has been met in the tables
+  int32_t radius = -1;     // every code within this distance has been found in the tables
   bool scanned = false;    // finished by a scan
   bool exact = true;       // the answer is proven to be right
 };
 
-// One query on its way.
+// The state of one query.
 class Probe {
  public:
   // `query` and `collector` are kept; max_candidates as for mih_k_nearest.
   Probe(const Tables& tables, const uint8_t* query, Collector& collector, int64_t max_candidates);
+
+  double spent() const noexcept { return spent_; }  // the estimated cost of what was done
 
   QueryStats stats;
 
  private:
   friend class Probing;
 
-  // A table as this query finds it.
-  struct Front {
-    size_t n_rings = 0;    // rings that have been looked up
-    double n_next = 0;     // codes in its next ring: known for the first, for the others about how many
+  // The query's progress in one table.
+  struct TableState {
+    size_t n_shells = 0;   // shells that have been looked up
+    double n_next = 0;     // codes in its next shell: known for the first, for the others about how many
     double next_cost = 0;  // of looking that up
   };
 
-  int seen() const noexcept { return n_steps_ - 1; }
-  bool is_done() const noexcept { return finished_ || collector_.limit() <= seen(); }
+  int visited_radius() const noexcept { return n_steps_ - 1; }
+  bool is_done() const noexcept { return finished_ || collector_.limit() <= visited_radius(); }
 
   const uint8_t* query_;
   Collector& collector_;
   int64_t max_candidates_;
   std::vector<uint64_t> words_;
-  std::vector<Front> fronts_;  // by table
+  std::vector<TableState> states_;  // by table
   int n_steps_ = 0;
   double spent_ = 0;
   bool finished_ = false;
@@ -78,29 +80,29 @@ class Probing {
   // `codes` are those of the tables.
   Probing(const KernelTable& kernels, const Tables& tables, CodesView codes, RowSet allowed, const Costs& costs);
 
-  // Takes the queries to their ends. Those with stats.scanned are left to a scan, from wherever they are.
+  // Probes until every query has ended. Those with stats.scanned need a scan.
   void run(std::vector<Probe>& group);
 
  private:
   struct Step {
     Probe* probe;
     size_t table;
-    size_t ring;
+    size_t shell;
     double allowance;
     size_t first_key, n_keys;  // in keys_ and runs_: those that have a bucket
-    size_t rings_before;       // in rings_: of every table the rings looked up when the step began
+    size_t shells_before;      // in shells_: of every table the shells looked up when the step began
   };
 
   void begin(std::vector<Probe>& group);
   void plan(Probe& probe);
   void add_step(Probe& probe, size_t table, double allowance);
-  size_t find_keys(const Probe& probe, size_t table, size_t ring);
+  size_t find_keys(const Probe& probe, size_t table, size_t shell);
   bool find_runs(const Step& step);
   void look_up(const Step& step);
   double allowance(const Probe& probe) const;
-  void expect_next(Probe::Front& front, size_t table, double n_found) const;
+  void expect_next(Probe::TableState& state, size_t table, double n_found) const;
   void compare(const Step& step, const CodeRun* runs, size_t n_runs);
-  bool met_before(const Step& step, const uint64_t* words) const noexcept;
+  bool found_earlier(const Step& step, const uint64_t* words) const noexcept;
 
   const KernelTable& kernels_;
   const Tables& tables_;
@@ -108,7 +110,7 @@ class Probing {
   RowSet allowed_;
   Costs costs_;
   std::vector<Step> steps_;  // of this round
-  std::vector<uint8_t> rings_;
+  std::vector<uint8_t> shells_;
   std::vector<uint32_t> keys_;
   std::vector<CodeRun> runs_;
   size_t n_keys_ = 0;  // how many of keys_ and runs_ are in use

@@ -10,9 +10,13 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kGroup = 16;           // queries whose loads overlap
-constexpr double kFound = 50;           // nanoseconds that a scan takes for a code that it finds within a radius
-constexpr size_t kQueriesPerTask = 32;  // fewer are not worth a thread
+constexpr size_t kQueriesPerGroup = 16;  // queries probed together, so that their cache misses overlap
+// Where probing pays for so large a share of the queries, a query may spend this share of a scan more on finding k
+// codes. If it was in vain for all others, this adds (1 - kMostByTables) * kOpenTrial, a sixteenth of a scan, to the
+// mean.
+constexpr double kMostByTables = 0.75, kOpenTrial = 0.25;
+constexpr double kFoundCost = 50;            // nanoseconds that a scan takes for a code that it finds within a radius
+constexpr size_t kQueriesPerProbeTask = 32;  // a thread does not pay for fewer
 
 class Nearest final : public Collector {
  public:
@@ -65,23 +69,23 @@ class Within final : public Collector {
   std::vector<Neighbor> found_;
 };
 
-// Takes queries through the tables, group by group: make(q) makes a query's collector, finish(q, collector, stats) is
-// told when it is through.
-template <class Of, class Make, class Finish>
-void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end_of_all, const Costs& costs,
+// Probes the tables for queries [begin, end_of_all), group by group. make(q) makes a query's collector;
+// finish(q, collector, stats) is called when its probing has ended.
+template <class CollectorType, class Make, class Finish>
+void probe_range(const IndexedCodes& in, CodesView queries, size_t begin, size_t end_of_all, const Costs& costs,
                  size_t n_threads, int64_t max_candidates, const Make& make, const Finish& finish) {
-  const size_t n_tasks = (end_of_all - begin + kQueriesPerTask - 1) / kQueriesPerTask;
+  const size_t n_tasks = (end_of_all - begin + kQueriesPerProbeTask - 1) / kQueriesPerProbeTask;
   parallel_for(n_tasks, n_threads, [&](size_t task) {
     Probing probing(in.kernels, in.tables, in.codes, in.allowed, costs);
-    const size_t end = std::min(begin + (task + 1) * kQueriesPerTask, end_of_all);
-    std::vector<Of> collectors;
+    const size_t end = std::min(begin + (task + 1) * kQueriesPerProbeTask, end_of_all);
+    std::vector<CollectorType> collectors;
     std::vector<Probe> group;
-    for (size_t first = begin + task * kQueriesPerTask; first < end; first += kGroup) {
-      const size_t last = std::min(first + kGroup, end);
+    for (size_t first = begin + task * kQueriesPerProbeTask; first < end; first += kQueriesPerGroup) {
+      const size_t last = std::min(first + kQueriesPerGroup, end);
       collectors.clear();
       group.clear();
-      collectors.reserve(kGroup);
-      group.reserve(kGroup);
+      collectors.reserve(kQueriesPerGroup);
+      group.reserve(kQueriesPerGroup);
       for (size_t q = first; q < last; ++q) {
         collectors.push_back(make(q));
         group.emplace_back(in.tables, queries.row(q), collectors.back(), max_candidates);
@@ -92,21 +96,21 @@ void probe_range(const Searched& in, CodesView queries, size_t begin, size_t end
   });
 }
 
-// The same for all queries. The first of them tell how many there will be to scan: where so few that they are scanned
-// one by one, which alone_costs are for, probing may cost the others more before they are handed over.
-template <class Of, class Make, class Finish>
-void probe_all(const Searched& in, CodesView queries, const Costs& costs, const Costs& alone_costs, size_t n_threads,
-               int64_t max_candidates, const Make& make, const Finish& finish) {
-  const size_t n_first = std::min(queries.n_codes, kGroup);
+// The same for all queries. The first group estimates how many queries will fall back to a scan. If they are so few
+// that they are scanned one by one, the rest are probed with alone_costs, which allow more probing before the fallback.
+template <class CollectorType, class Make, class Finish>
+void probe_all(const IndexedCodes& in, CodesView queries, const Costs& costs, const Costs& alone_costs,
+               size_t n_threads, int64_t max_candidates, const Make& make, const Finish& finish) {
+  const size_t n_first = std::min(queries.n_codes, kQueriesPerGroup);
   size_t n_scanned = 0;
-  const auto count = [&](size_t q, Of& collector, const QueryStats& stats) {
+  const auto count = [&](size_t q, CollectorType& collector, const QueryStats& stats) {
     n_scanned += stats.scanned ? 1 : 0;
     finish(q, collector, stats);
   };
-  probe_range<Of>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
+  probe_range<CollectorType>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
   const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.kernels.isa, in.codes.n_bytes) * n_first;
-  probe_range<Of>(in, queries, n_first, queries.n_codes, few ? alone_costs : costs, n_threads, max_candidates, make,
-                  finish);
+  probe_range<CollectorType>(in, queries, n_first, queries.n_codes, few ? alone_costs : costs, n_threads,
+                             max_candidates, make, finish);
 }
 
 void mark_scanned(QueryStats* stats, size_t n_queries) {
@@ -114,50 +118,56 @@ void mark_scanned(QueryStats* stats, size_t n_queries) {
   for (size_t q = 0; q < n_queries; ++q) stats[q].scanned = true;
 }
 
-// Queries that gave up, with the limits that they had come to.
-struct Handed {
-  std::vector<size_t> queries;
-  std::vector<int32_t> limits;
-};
-
-void scan_handed(const Searched& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
-                 const std::vector<int32_t>& limits, const std::vector<char>& is_handed) {
-  Handed handed;
+// Scans for the queries whose probing ended early, within the limits that it had reached.
+void scan_fallback(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
+                   int64_t* rows, const std::vector<int32_t>& limits, const std::vector<char>& needs_scan) {
+  std::vector<size_t> numbers;
+  std::vector<int32_t> fallback_limits;
   for (size_t q = 0; q < queries.n_codes; ++q) {
-    if (!is_handed[q]) continue;
-    handed.queries.push_back(q);
-    handed.limits.push_back(limits[q]);
+    if (!needs_scan[q]) continue;
+    numbers.push_back(q);
+    fallback_limits.push_back(limits[q]);
   }
-  if (handed.queries.empty()) return;
-  const GatheredCodes asked(queries, handed.queries);
-  std::vector<int32_t> found(handed.queries.size() * k);
-  std::vector<int64_t> found_rows(handed.queries.size() * k);
-  scan_k_nearest(in.kernels, in.codes, in.allowed, asked.view(), k, n_threads, found.data(), found_rows.data(),
-                 handed.limits.data());
-  for (size_t i = 0; i < handed.queries.size(); ++i) {
-    std::copy_n(found.data() + i * k, k, distances + handed.queries[i] * k);
-    std::copy_n(found_rows.data() + i * k, k, rows + handed.queries[i] * k);
+  if (numbers.empty()) return;
+  const GatheredCodes gathered(queries, numbers);
+  std::vector<int32_t> found(numbers.size() * k);
+  std::vector<int64_t> found_rows(numbers.size() * k);
+  scan_k_nearest(in.kernels, in.codes, in.allowed, gathered.view(), k, n_threads, found.data(), found_rows.data(),
+                 fallback_limits.data());
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    std::copy_n(found.data() + i * k, k, distances + numbers[i] * k);
+    std::copy_n(found_rows.data() + i * k, k, rows + numbers[i] * k);
   }
 }
 
 }  // namespace
 
-void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
-                   const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
+void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
+                   int64_t* rows, const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
   if (k == 0 || queries.n_codes == 0) return;
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
   const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
-  const Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
-  const Costs costs = costs_of(in.kernels.isa, in.tables, tiled);
-  const double n_met = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
-  int goal = expected_distance(in.tables, n_met);
-  if (limits != nullptr) goal = std::min<int>(goal, *std::max_element(limits, limits + queries.n_codes));
-  if (max_candidates == kNoMaximum && cost_of_radius(in.tables, costs, goal) > costs.scan) {
+  Costs alone_costs = costs_of(in.kernels.isa, in.tables, false), costs = costs_of(in.kernels.isa, in.tables, tiled);
+  if (max_candidates != kNoMaximum) {  // what is found then depends on the costs: they must be the same in every run
+    alone_costs = costs = estimate_costs(in.kernels.isa, in.tables, tiled);
+    alone_costs.trial = costs.trial = alone_costs.open_trial = costs.open_trial = trial_of(costs.scan, true);
+  }
+  const double n_within = static_cast<double>(k * in.codes.n_codes) / static_cast<double>(in.n_allowed);
+  const int limit =
+      limits == nullptr ? n_bits : std::clamp(*std::max_element(limits, limits + queries.n_codes), 0, n_bits);
+  const int goal = std::min(expected_distance(in.tables, n_within), limit);
+  const Outlook outlook = outlook_of(in.tables, costs, static_cast<size_t>(n_within), limit);
+  const bool scan_at_once = outlook.mean_cost > costs.scan || cost_of_radius(in.tables, costs, goal) > costs.scan;
+  if (max_candidates == kNoMaximum && scan_at_once) {
     mark_scanned(stats, queries.n_codes);
     return scan_k_nearest(in.kernels, in.codes, in.allowed, queries, k, n_threads, distances, rows, limits);
   }
+  if (max_candidates == kNoMaximum && outlook.share >= kMostByTables) {
+    alone_costs.open_trial += kOpenTrial * alone_costs.scan;
+    costs.open_trial += kOpenTrial * costs.scan;
+  }
   std::vector<int32_t> reached(queries.n_codes);
-  std::vector<char> is_handed(queries.n_codes);
+  std::vector<char> needs_scan(queries.n_codes);
   const auto make = [&](size_t q) {
     const int limit = limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits);
     return Nearest(k, limit, limits != nullptr);
@@ -165,16 +175,16 @@ void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_thr
   probe_all<Nearest>(in, queries, costs, alone_costs, n_threads, max_candidates, make,
                      [&](size_t q, Nearest& nearest, const QueryStats& of) {
                        if (stats != nullptr) stats[q] = of;
-                       is_handed[q] = of.scanned;
+                       needs_scan[q] = of.scanned;
                        reached[q] = nearest.limit();
                        if (!of.scanned) write_nearest(nearest.take(), k, distances + q * k, rows + q * k);
                      });
-  scan_handed(in, queries, k, n_threads, distances, rows, reached, is_handed);
+  scan_fallback(in, queries, k, n_threads, distances, rows, reached, needs_scan);
 }
 
-WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads) {
+WithinRadius mih_within_radius(const IndexedCodes& in, CodesView queries, int radius, size_t n_threads) {
   const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
-  const double found_cost = kFound * expected_within(in.tables, radius);
+  const double found_cost = kFoundCost * expected_within(in.tables, radius);
   Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
   Costs costs = costs_of(in.kernels.isa, in.tables, tiled);
   alone_costs.scan += found_cost;
@@ -183,26 +193,27 @@ WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius
     return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);
   }
   std::vector<std::vector<Neighbor>> found(queries.n_codes);
-  std::vector<char> is_handed(queries.n_codes);
+  std::vector<char> needs_scan(queries.n_codes);
   probe_all<Within>(
       in, queries, costs, alone_costs, n_threads, kNoMaximum, [=](size_t) { return Within(radius); },
       [&](size_t q, Within& within, const QueryStats& of) {
-        is_handed[q] = of.scanned;
+        needs_scan[q] = of.scanned;
         if (!of.scanned) found[q] = within.take();
       });
-  std::vector<size_t> handed;
+  std::vector<size_t> fallback;
   for (size_t q = 0; q < queries.n_codes; ++q) {
-    if (is_handed[q]) handed.push_back(q);
+    if (needs_scan[q]) fallback.push_back(q);
   }
-  if (!handed.empty()) {
-    const GatheredCodes asked(queries, handed);
-    const WithinRadius scanned = scan_within_radius(in.kernels, in.codes, in.allowed, asked.view(), radius, n_threads);
-    for (size_t i = 0; i < handed.size(); ++i) {
+  if (!fallback.empty()) {
+    const GatheredCodes gathered(queries, fallback);
+    const WithinRadius scanned =
+        scan_within_radius(in.kernels, in.codes, in.allowed, gathered.view(), radius, n_threads);
+    for (size_t i = 0; i < fallback.size(); ++i) {
       poll_stop();
       for (auto at = static_cast<size_t>(scanned.offsets[i]); at < static_cast<size_t>(scanned.offsets[i + 1]); ++at) {
-        found[handed[i]].push_back({scanned.distances[at], scanned.rows[at]});
+        found[fallback[i]].push_back({scanned.distances[at], scanned.rows[at]});
       }
-      sort_by_row(found[handed[i]]);
+      sort_by_row(found[fallback[i]]);
     }
   }
   return join_lists(found, static_cast<int>(8 * in.codes.n_bytes));

@@ -13,8 +13,8 @@
 
 namespace hashkit {
 
-// Codes, tables of them, and which rows count: n_allowed of them.
-struct Searched {
+// Codes, their tables, and the rows that may be found: n_allowed of them.
+struct IndexedCodes {
   const KernelTable& kernels;
   const Tables& tables;
   CodesView codes;
@@ -26,10 +26,10 @@ constexpr int64_t kNoMaximum = INT64_MAX;
 
 // The same as scan_k_nearest. A query stops when max_candidates codes have been compared for it, whatever has been
 // found by then; its stats say whether that is proven right. `stats`, if not null, has one entry for each query.
-void mih_k_nearest(const Searched& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
-                   const int32_t* limits, int64_t max_candidates, QueryStats* stats);
+void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
+                   int64_t* rows, const int32_t* limits, int64_t max_candidates, QueryStats* stats);
 
 // The same as scan_within_radius.
-WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius, size_t n_threads);
+WithinRadius mih_within_radius(const IndexedCodes& in, CodesView queries, int radius, size_t n_threads);
 
 }  // namespace hashkit

@@ -8,14 +8,14 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kSample = 2048;
+constexpr size_t kSampledRows = 2048;
 constexpr size_t kMaxDealtBits = 512;  // beyond, correlations of all pairs of bits would take longer than they save
 constexpr size_t kMaxTabledBytes = 64;
 
-// What a sample of the codes says of their bits: one row of bits over the sample for each.
+// The bits of a sample of the codes: for each bit its values over the sample.
 class BitSample {
  public:
-  BitSample(CodesView codes, size_t n_bits) : n_rows_(std::min(codes.n_codes, kSample)), columns_(n_bits) {
+  BitSample(CodesView codes, size_t n_bits) : n_rows_(std::min(codes.n_codes, kSampledRows)), columns_(n_bits) {
     for (auto& column : columns_) column.assign((n_rows_ + 63) / 64, 0);
     for (size_t i = 0; i < n_rows_; ++i) {
       const uint8_t* code = codes.row(codes.n_codes * i / n_rows_);
@@ -48,8 +48,8 @@ class BitSample {
   std::vector<std::vector<uint64_t>> columns_;
 };
 
-// The substring of every bit. Constant bits, which tell nothing, are dealt out in turn; then every other bit, those
-// most entangled with the rest first, goes to the substring with whose bits it correlates least.
+// The substring of every bit. Constant bits, which carry no information, are dealt out in turn; then every other bit,
+// those most correlated with the rest first, goes to the substring with whose bits it correlates least.
 std::vector<size_t> deal_bits(const BitSample& sample, size_t n_bits, const std::vector<Substring>& fields) {
   std::vector<std::vector<double>> square(n_bits, std::vector<double>(n_bits, 0));
   std::vector<double> entangled(n_bits, -1);  // constant bits stay below the others

@@ -28,7 +28,7 @@ class Substrings {
 
   Substrings() = default;
   // Chosen for these codes: about as many keys as there are codes, and bits dealt out so that the bits of a substring
-  // tell as little as possible of each other, by a sample of the codes: then buckets are even.
+  // correlate as little as possible in a sample of the codes: then buckets are even.
   Substrings(CodesView codes, size_t n_bits);
 
   size_t size() const noexcept { return fields_.size(); }

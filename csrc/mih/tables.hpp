@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "core/huge_array.hpp"
+#include "cpu/isa.hpp"
+#include "kernels/kernel_table.hpp"
+#include "mih/step_costs.hpp"
 #include "mih/substrings.hpp"
 
 namespace hashkit {
@@ -21,6 +24,16 @@ struct Table {
   std::vector<double> expected;  // by distance: how many codes have the substring that far from that of a code
 };
 
+constexpr size_t kSurveyNeighbors = 100;
+
+// What was measured when the tables were built, see survey.hpp.
+struct Survey {
+  Isa isa = Isa::kPortable;  // whose kernels were measured
+  Costs alone, tiled;        // for one query, and for many
+  size_t n_neighbors = 0;
+  std::vector<int32_t> neighbors;  // by sampled code and number: the distances of its n_neighbors nearest other codes
+};
+
 struct Tables {
   size_t n_codes;
   size_t n_bytes;
@@ -28,13 +41,14 @@ struct Tables {
   std::vector<Table> tables;
   bool compact;                  // only rows in the buckets: codes are looked up by row
   std::vector<double> expected;  // by distance: how many codes are that far from a code
+  Survey survey;
 
   size_t memory() const noexcept;  // bytes, besides the codes
 };
 
 constexpr size_t kMaxTableCodes = (size_t{1} << 32) - 1;
 
-// Tables of at most kMaxTableCodes codes. Those are not kept.
-Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads);
+// Tables of at most kMaxTableCodes codes, which are not kept. The kernels are those whose speed is measured.
+Tables build_tables(const KernelTable& kernels, CodesView codes, size_t n_bits, bool compact, size_t n_threads);
 
 }  // namespace hashkit

@@ -1,9 +1,9 @@
 """All pairs of codes within a radius, in one set or across two, and the groups that such pairs connect.
 
-Both sides are taken as one part each, in ascending order of id, with nothing removed; so pairs ordered by row are
-ordered by id, and each pair of one set is met from its smaller id. Partners are looked up in tables where that promises
-to be faster than a scan (see csrc/search/bucket_join.hpp); the pairs are the same. The rows of the left side go block
-by block. A block that turns out to have more pairs than fit is begun again with half the rows.
+Both sides are taken as one part each, in ascending order of id, with nothing removed. So pairs ordered by row are
+ordered by id, and each pair of one set is found from its smaller id. Partners are looked up in tables where that is
+estimated to be faster than a scan (see csrc/join/bucket_join.hpp); the pairs are the same. The rows of the left side
+are searched block by block. A block that has more pairs than fit is begun again with half the rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_PAIRS = 2**20
 ROWS_PER_SCAN = 1024
 """Rows of the left side that share one pass over the right side, per thread; more would hardly make it faster."""
 ROWS_PER_LOOKUP = 2**17
-"""Rows of the left side that are looked up before a block is handed out, per thread."""
+"""Rows of the left side that are looked up for one block, per thread."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,10 +113,10 @@ def _row_pairs(
 
 
 def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int) -> tuple[Finder, int]:
-    """What finds the pairs of rows [first, last) if these are not too many, and how many rows it is best given."""
+    """A function that finds the pairs of rows [first, last) if there are not too many, and its best number of rows."""
     partners, n_left = (codes, 0) if others is None else (others, max(1, len(codes)))
     try:
-        tables = _native.bucket_tables(partners, n_bits, n_left, radius, n_threads)
+        tables = _native.build_join_tables(partners, n_bits, n_left, radius, n_threads)
     except MemoryError:  # a scan needs none
         _warn_of_scan(partners, radius)
         tables = None
@@ -126,9 +126,7 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_thre
             lambda first, last, most: _native.scan_pairs(codes, first, last, others, radius, most, n_threads)
         ), ROWS_PER_SCAN * n_threads
     return (
-        lambda first, last, most: _native.bucket_pairs(
-            codes, first, last, others, *tables, n_bits, radius, most, n_threads
-        )
+        lambda first, last, most: _native.bucket_pairs(codes, first, last, others, tables, radius, most, n_threads)
     ), ROWS_PER_LOOKUP * n_threads
 
 

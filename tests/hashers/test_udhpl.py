@@ -53,7 +53,6 @@ def test_clusters_are_followed_where_two_halves_agree_on_them():
     hasher = hashkit.UDHPL(16, network="never", random_state=0).fit(X)
     assert hasher.preserved_ == "clusters"
     assert hasher.stability_ > 0.5
-    assert hasher.pseudo_labels_.shape[1] >= 1
 
 
 @pytest.mark.parametrize("n_bits", [16, 32])

@@ -35,8 +35,8 @@ MAKERS = [random_codes, few_codes, equal_codes]
 
 def bucket_pairs(codes, others, n_bits, radius, n_threads=1, isa="", most=10**9):
     partners, n_left = (codes, 0) if others is None else (others, len(codes))
-    tables = _native.bucket_tables(partners, n_bits, n_left, radius, n_threads, True)
-    return _native.bucket_pairs(codes, 0, len(codes), others, *tables, n_bits, radius, most, n_threads, isa)
+    tables = _native.build_join_tables(partners, n_bits, n_left, radius, n_threads, True)
+    return _native.bucket_pairs(codes, 0, len(codes), others, tables, radius, most, n_threads, isa)
 
 
 def assert_equal(found, expected):
@@ -69,14 +69,14 @@ def joined(blocks):
 
 @pytest.fixture
 def tables_made(monkeypatch):
-    """What `bucket_tables` answered in joins, call by call."""
-    answers, make = [], _native.bucket_tables
+    """What `build_join_tables` answered in joins, call by call."""
+    answers, make = [], _native.build_join_tables
 
     def make_and_tell(*arguments):
         answers.append(make(*arguments))
         return answers[-1]
 
-    monkeypatch.setattr(joins._native, "bucket_tables", make_and_tell)
+    monkeypatch.setattr(joins._native, "build_join_tables", make_and_tell)
     return answers
 
 
@@ -97,7 +97,7 @@ def test_an_index_joins_by_tables(monkeypatch, tables_made, n_threads, max_pairs
     found = joined(half.pairs(1, rest, n_threads=n_threads))
     labels = index.groups(2, n_threads=n_threads)
     assert [tables is not None for tables in tables_made] == [True, True, True]
-    monkeypatch.setattr(joins._native, "bucket_tables", lambda *_: None)
+    monkeypatch.setattr(joins._native, "build_join_tables", lambda *_: None)
     assert_equal(found, joined(half.pairs(1, rest, n_threads=n_threads)))
     np.testing.assert_array_equal(labels, index.groups(2, n_threads=n_threads))
 
@@ -132,7 +132,7 @@ with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (80 << 20), resource.RLIM_INFINITY))
 try:
-    _native.bucket_tables(codes, 4096, 0, 12, 1)
+    _native.build_join_tables(codes, 4096, 0, 12, 1)
 except MemoryError:
     print("refused")
 print(*(block.right.tolist() for block in index.pairs(12, n_threads=1)))
@@ -155,24 +155,36 @@ def test_ctrl_c_stops_a_join_by_tables(delay):
 def test_the_border_refuses_what_does_not_fit():
     codes = random_codes(50, 64)
     with pytest.raises(ValueError, match="codes must have n_bits"):
-        _native.bucket_tables(codes, 72, 0, 2, 1)
+        _native.build_join_tables(codes, 72, 0, 2, 1)
     with pytest.raises(ValueError, match="radius must be at least 0"):
-        _native.bucket_tables(codes, 64, 0, -1, 1)
-    table_codes, rows, starts = _native.bucket_tables(codes, 64, 0, 2, 1, True)
-    fitting = {"table_codes": table_codes, "table_rows": rows, "table_starts": starts, "n_bits": 64, "radius": 2}
+        _native.build_join_tables(codes, 64, 0, -1, 1)
+    tables = _native.build_join_tables(codes, 64, 0, 2, 1, True)
+    fitting = {"codes": codes, "others": None, "first": 0, "last": 50, "tables": tables, "radius": 2}
     for change, message in (
-        ({"table_codes": table_codes[1:]}, "tables must be those of the codes"),
-        ({"table_rows": rows[1:]}, "tables must be those of the codes"),
-        ({"table_starts": starts[1:]}, "tables must be those of the codes"),
-        ({"table_starts": starts + 1}, "tables must be those of the codes"),
-        ({"radius": 1}, "tables must be those of the codes"),
-        ({"radius": -1}, "radius must be that of the tables"),
-        ({"radius": 16}, "radius must be that of the tables"),
-        ({"n_bits": 9}, "codes must have n_bits"),
+        ({"radius": -1}, "radius must be below the number of tables"),
+        ({"radius": 3}, "radius must be below the number of tables"),
         ({"last": 51}, "rows must be in the codes"),
         ({"others": random_codes(50, 72)}, "others must have the width of the codes"),
         ({"others": random_codes(51, 64)}, "tables must be those of the codes"),
+        ({"codes": random_codes(50, 72)}, "tables must be those of the codes"),
     ):
-        arguments = {"codes": codes, "first": 0, "last": 50, "others": None, **fitting, "max_pairs": 99, "n_threads": 1}
         with pytest.raises(ValueError, match=message):
-            _native.bucket_pairs(**{**arguments, **change})
+            _native.bucket_pairs(**{**fitting, "max_pairs": 99, "n_threads": 1, **change})
+    for wrong in (None, (codes, codes, codes), _native.build_tables(codes, 64, False, 1)):
+        with pytest.raises(TypeError, match="incompatible function arguments"):
+            _native.bucket_pairs(**{**fitting, "max_pairs": 99, "n_threads": 1, "tables": wrong})
+
+
+def test_tables_serve_every_smaller_radius_too():
+    codes = random_codes(150, 64)
+    tables = _native.build_join_tables(codes, 64, 0, 4, 1, True)
+    for radius in range(5):
+        found = _native.bucket_pairs(codes, 0, len(codes), None, tables, radius, 10**9, 1)
+        assert_equal(found, reference.pairs_within(codes, None, radius))
+
+
+def test_tables_say_what_they_hold():
+    codes = random_codes(150, 64)
+    described = _native.describe_join_tables(_native.build_join_tables(codes, 64, 0, 2, 1, True))
+    assert (described["n_tables"], described["n_buckets"]) == (3, 256)
+    assert described["memory"] == 3 * (150 * (8 + 4) + 257 * 4)

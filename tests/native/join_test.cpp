@@ -27,22 +27,18 @@ void check_found(const std::optional<Pairs>& found, const JoinRows& rows, int ra
   CHECK(place == found->left.size() && place == found->right.size() && place == found->distances.size());
 }
 
-BucketTables tables_for(const JoinRows& rows, size_t n_bits, int radius) {
+JoinTables tables_for(const JoinRows& rows, size_t n_bits, int radius) {
   const size_t n_left = rows.later_only ? 0 : rows.left.n_codes;
-  auto tables = make_bucket_tables(rows.right, n_bits, n_left, radius, true, 2);
+  auto tables = make_join_tables(rows.right, n_bits, n_left, radius, true, 2);
   CHECK(tables.has_value());
   return *std::move(tables);
-}
-
-BucketTablesView view_of(const BucketTables& tables, const JoinRows& rows) {
-  return {tables.substrings, rows.right.n_codes, tables.codes.data(), tables.rows.data(), tables.starts.data()};
 }
 
 void check_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads) {
   const std::string how = std::string(isa_name(kernels.isa)) + ", " + std::to_string(n_threads) + " threads";
   check_found(scan_pairs(kernels, rows, radius, n_threads, SIZE_MAX), rows, radius, how);
-  const BucketTables tables = tables_for(rows, 8 * rows.left.n_bytes, radius);
-  const auto found = bucket_pairs(kernels, rows, view_of(tables, rows), radius, n_threads, SIZE_MAX);
+  const JoinTables tables = tables_for(rows, 8 * rows.left.n_bytes, radius);
+  const auto found = bucket_pairs(kernels, rows, tables, radius, n_threads, SIZE_MAX);
   check_found(found, rows, radius, how + ", by buckets");
 }
 
@@ -82,21 +78,21 @@ TEST(bucket_pairs_end_early) {
   const std::vector<uint8_t> zeros(8 * 9000);
   const CodesView codes{zeros.data(), 9000, 8};
   const JoinRows rows{codes, 0, 9000, codes, true};
-  const BucketTables tables = tables_for(rows, 64, 2);
+  const JoinTables tables = tables_for(rows, 64, 2);
   const KernelTable& kernels = kernel_table(reference::tested_isas().back());
-  CHECK(!bucket_pairs(kernels, rows, view_of(tables, rows), 2, 3, 1000).has_value());
+  CHECK(!bucket_pairs(kernels, rows, tables, 2, 3, 1000).has_value());
 }
 
-TEST(bucket_tables_are_for_joins_that_they_make_faster) {
+TEST(join_tables_are_for_joins_that_they_make_faster) {
   Guarded<uint8_t> random(20'000 * 8, Place::end());
   reference::fill_codes(Data::kRandom, random.data(), 20'000, 8, 1);
   const std::vector<uint8_t> zeros(8 * 20'000);
   const auto made = [](const uint8_t* codes, size_t n_codes, size_t n_left, int radius) {
-    return make_bucket_tables({codes, n_codes, 8}, 64, n_left, radius, false, 1).has_value();
+    return make_join_tables({codes, n_codes, 8}, 64, n_left, radius, false, 1).has_value();
   };
   CHECK(made(random.data(), 20'000, 0, 2) && made(random.data(), 20'000, 20'000, 2));
   CHECK(!made(random.data(), 500, 0, 2));      // too few codes
-  CHECK(!made(random.data(), 20'000, 3, 2));   // too few that ask
+  CHECK(!made(random.data(), 20'000, 3, 2));   // too few on the left
   CHECK(!made(random.data(), 20'000, 0, 15));  // substrings of four bits
   CHECK(!made(random.data(), 20'000, 0, 16));  // too many tables
   CHECK(!made(zeros.data(), 20'000, 0, 2));    // one bucket holds everything

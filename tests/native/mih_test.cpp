@@ -8,21 +8,21 @@ using namespace hashkit;
 using reference::Data;
 using reference::Sets;
 
-void check_k_nearest(const Searched& in, CodesView asked, size_t k, size_t n_threads) {
-  std::vector<int32_t> distances(asked.n_codes * k), expected_distances(asked.n_codes * k);
-  std::vector<int64_t> rows(asked.n_codes * k), expected_rows(asked.n_codes * k);
-  std::vector<QueryStats> stats(asked.n_codes);
-  scan_k_nearest(in.kernels, in.codes, in.allowed, asked, k, 1, expected_distances.data(), expected_rows.data());
+void check_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads) {
+  std::vector<int32_t> distances(queries.n_codes * k), expected_distances(queries.n_codes * k);
+  std::vector<int64_t> rows(queries.n_codes * k), expected_rows(queries.n_codes * k);
+  std::vector<QueryStats> stats(queries.n_codes);
+  scan_k_nearest(in.kernels, in.codes, in.allowed, queries, k, 1, expected_distances.data(), expected_rows.data());
   for (int64_t max_candidates : {kNoMaximum, kNoMaximum - 1}) {  // with the first the whole batch may go to a scan
-    mih_k_nearest(in, asked, k, n_threads, distances.data(), rows.data(), nullptr, max_candidates, stats.data());
+    mih_k_nearest(in, queries, k, n_threads, distances.data(), rows.data(), nullptr, max_candidates, stats.data());
     CHECK(distances == expected_distances && rows == expected_rows, isa_name(in.kernels.isa), ", ", in.codes.n_codes,
           " codes of ", in.codes.n_bytes, " bytes, k = ", k, ", compact: ", in.tables.compact);
     for (const QueryStats& of : stats) CHECK(of.exact);
   }
 }
 
-// What no cost ends: every query goes through the tables until it has all that it asks for.
-void check_probing_to_the_end(const Searched& in, CodesView asked, int radius) {
+// What no cost ends: every query probes the tables until it has found everything within its radius.
+void check_probing_to_the_end(const IndexedCodes& in, CodesView queries, int radius) {
   class All final : public Collector {
    public:
     explicit All(int radius) : radius_(radius) {}
@@ -34,17 +34,17 @@ void check_probing_to_the_end(const Searched& in, CodesView asked, int radius) {
    private:
     int radius_;
   };
-  const Costs free_costs{0, 0, 0, 1};
+  const Costs free_costs{0, 0, 0, 1, 0, 0};
   Probing probing(in.kernels, in.tables, in.codes, in.allowed, free_costs);
-  std::vector<All> collectors(asked.n_codes, All(radius));
+  std::vector<All> collectors(queries.n_codes, All(radius));
   std::vector<Probe> group;
-  group.reserve(asked.n_codes);
-  for (size_t q = 0; q < asked.n_codes; ++q) {
-    group.emplace_back(in.tables, asked.row(q), collectors[q], kNoMaximum);
+  group.reserve(queries.n_codes);
+  for (size_t q = 0; q < queries.n_codes; ++q) {
+    group.emplace_back(in.tables, queries.row(q), collectors[q], kNoMaximum);
   }
   probing.run(group);
-  for (size_t q = 0; q < asked.n_codes; ++q) {
-    auto expected = reference::within(asked.row(q), in.codes, radius, in.allowed);
+  for (size_t q = 0; q < queries.n_codes; ++q) {
+    auto expected = reference::within(queries.row(q), in.codes, radius, in.allowed);
     std::sort(expected.begin(), expected.end());
     std::sort(collectors[q].found.begin(), collectors[q].found.end());
     CHECK(!group[q].stats.scanned && group[q].stats.exact);
@@ -68,12 +68,13 @@ TEST(mih_finds_what_a_scan_finds) {
         const RowSet all{}, some{bits.data()}, masked{nullptr, mask.data()},
             fewer{bits.data(), mask.data(), ranks.data()};
         for (bool compact : {false, true}) {
-          const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2);
+          const Tables tables =
+              build_tables(kernel_table(reference::tested_isas().back()), c.stored, 8 * n_bytes, compact, 2);
           for (Isa isa : reference::tested_isas()) {
             for (RowSet allowed : {all, some, masked, fewer}) {
               size_t n_allowed = 0;
               for (size_t row = 0; row < n_codes; ++row) n_allowed += allowed.has(row) ? 1 : 0;
-              const Searched in{kernel_table(isa), tables, c.stored, allowed, n_allowed};
+              const IndexedCodes in{kernel_table(isa), tables, c.stored, allowed, n_allowed};
               check_k_nearest(in, c.asked, std::min<size_t>(n_allowed, 7), 2);
               check_probing_to_the_end(in, c.asked, static_cast<int>(n_bytes));
             }
@@ -86,7 +87,7 @@ TEST(mih_finds_what_a_scan_finds) {
 
 TEST(mih_tables_hold_every_row_once_under_its_key) {
   const Sets c(5000, 1, 8, Data::kRandom);
-  const Tables tables = build_tables(c.stored, 64, false, 3);
+  const Tables tables = build_tables(kernel_table(reference::tested_isas().back()), c.stored, 64, false, 3);
   std::vector<uint64_t> words(tables.substrings.n_words());
   for (size_t j = 0; j < tables.tables.size(); ++j) {
     const Table& table = tables.tables[j];

@@ -123,8 +123,8 @@ TEST(stop_in_every_room) {
   reference::fill_codes(reference::Data::kRandom, bytes.data(), kCodes, 8, 1);
   const CodesView codes{bytes.data(), kCodes, 8}, queries{bytes.data(), kQueries, 8};
   const KernelTable& kernels = kernel_table(reference::tested_isas().back());
-  const Tables tables = build_tables(codes, 64, false, 1);
-  const Searched searched{kernels, tables, codes, {}, kCodes};
+  const Tables tables = build_tables(kernels, codes, 64, false, 1);
+  const IndexedCodes indexed{kernels, tables, codes, {}, kCodes};
   std::vector<int32_t> distances(kQueries * 100);
   std::vector<int64_t> rows(kCodes), starts(66);
   std::vector<uint8_t> sorted(bytes.size()), all(kCodes / 8, 0xff), spread(kCodes * 64);
@@ -139,15 +139,15 @@ TEST(stop_in_every_room) {
                 [&] { scan_k_nearest(kernels, codes, {}, queries, 100, n_threads, distances.data(), found.data()); });
     check_stops("radius", [&] { scan_within_radius(kernels, codes, {}, queries, 30, n_threads); });
     check_stops("distances", [&] { all_distances(kernels, queries, codes, n_threads, all_pairs.data()); });
-    check_stops("tables", [&] { build_tables(codes, 64, true, n_threads); });
+    check_stops("tables", [&] { build_tables(kernels, codes, 64, true, n_threads); });
     check_stops("mih k-NN", [&] {
-      mih_k_nearest(searched, queries, 2, n_threads, distances.data(), found.data(), nullptr, kNoMaximum, nullptr);
+      mih_k_nearest(indexed, queries, 2, n_threads, distances.data(), found.data(), nullptr, kNoMaximum, nullptr);
     });
-    check_stops("mih radius", [&] { mih_within_radius(searched, queries, 5, n_threads); });
+    check_stops("mih radius", [&] { mih_within_radius(indexed, queries, 5, n_threads); });
     check_stops("popcounts", [&] { sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
     check_stops("Jaccard",
-                [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, n_threads, jaccard.data(), found.data()); });
+                [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, 1, jaccard.data(), found.data()); });
     check_stops("Jaccard radius", [&] { jaccard_within_radius(kernels, order, {}, queries, 0.5, n_threads); });
     check_stops("pairs", [&] { scan_pairs(kernels, {codes, 0, 5000, codes, true}, 3, n_threads, SIZE_MAX); });
     check_stops("gather", [&] { gather_rows(codes, {all.data()}, 1, sorted.data(), rows.data()); });
