@@ -42,7 +42,8 @@ INCLUDES = {
     "mih": {"core", "cpu", "kernels", "parallel", "scan"},
     "join": {"core", "cpu", "kernels", "parallel"},
     "jaccard": {"core", "cpu", "kernels", "parallel"},
-    "bindings": {"core", "cpu", "jaccard", "join", "kernels", "mih", "parallel", "scan"},
+    "far": {"core", "cpu", "kernels", "parallel", "scan"},
+    "bindings": {"core", "cpu", "far", "jaccard", "join", "kernels", "mih", "parallel", "scan"},
 }
 
 PYTHON_FILES = sorted((ROOT / "hashkit").rglob("*.py"))

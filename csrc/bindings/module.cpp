@@ -20,6 +20,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
       "default_isa", [] { return std::string(isa_name(default_isa())); },
       "Name of the instruction set in use: what HASHKIT_ISA names, else the most preferred.");
   bind_codes(module);
+  bind_far(module);
   bind_jaccard(module);
   bind_join(module);
   bind_merge(module);
