@@ -42,6 +42,12 @@ SAMPLE_SIZE = 1000
 """Codes that take the place of queries when a rule is calibrated: the standard error of a recall of .95 is .003."""
 CALIBRATED_K = 100
 """Neighbors of each that are found at once; more are found when more are asked for."""
+STANDARD_ERRORS = 2
+"""The sample's recall must exceed the one asked for by so many standard errors: other queries are other draws."""
+MOST_OVERSHOOT = 4
+"""A rule made for missing so many times the neighbors that may be missed is taken as too loose."""
+CALIBRATION_ROUNDS = 6
+"""Rules tried on the sample for one `k` and recall."""
 CELL_SHARE = 0.8
 """Of the neighbors that may be missed, the share that the choice of cells may miss; the rest is the sketches'."""
 MOST_WORK = 0.5
@@ -139,16 +145,21 @@ class CodeCells:
         return {**_native.describe_cells(self.native), "calibrated": calibrated}
 
     def _calibrate(self, k: int, recall: float, n_threads: int) -> Rule:
-        """The rule of least work that has the recall on the sample, by a standard error more than asked for."""
+        """The rule of least work that has the recall on the sample, beyond its error."""
         sample = self._sample
         if sample is None or sample.neighbors.shape[1] < k:
             sample = self._sample = _draw_sample(self.native, self.codes, self.n_bits, max(k, CALIBRATED_K), n_threads)
-        share = recall
-        while True:
+        # The rule stops by the distance of the k-th code known so far, which is at least that of the k-th of all, so
+        # that it finds more than the share it is made for: bisect for the smallest that is enough.
+        too_small, share, best = 1 - MOST_OVERSHOOT * (1 - recall), recall, None
+        for _ in range(CALIBRATION_ROUNDS):
             rule, error = self._try(sample, k, share, n_threads)
-            if rule.recall - error >= recall or rule.recall == 1 or not rule.is_worth_it:
-                return rule
-            share = 1 - (1 - share) / 1.5
+            if rule.recall - STANDARD_ERRORS * error >= recall:
+                best, enough = rule, share
+            else:
+                too_small = share
+            share = (too_small + (1 if best is None else enough)) / 2
+        return best or self._try(sample, k, 1, n_threads)[0]
 
     def _try(self, sample: _Sample, k: int, share: float, n_threads: int) -> tuple[Rule, float]:
         """The rule that reaches this share of the sample's neighbors, and the standard error of its recall."""
@@ -259,7 +270,8 @@ def _without(
 
 def _distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
     """Between each query and its own codes, (n_queries, k, n_bytes)."""
-    return np.bitwise_count(queries[:, None] ^ codes).sum(axis=2, dtype=np.int64)
+    distances: NDArray[np.int64] = np.bitwise_count(queries[:, None] ^ codes).sum(axis=2, dtype=np.int64)
+    return distances
 
 
 def _sketch_distance(

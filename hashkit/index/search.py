@@ -70,12 +70,12 @@ def k_nearest(
     counts: list[Counts | None] = []
     for selection in selections:
         k_here = min(k, selection.n_rows)
-        found = None
+        by_cells = None
         if approximation is not None:
-            found = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation)
-        if found is None:
-            found = _nearest_in(selection, queries, k_here, n_threads, limits, max_candidates, counting)
-        distances, ids, done = found
+            by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation)
+        distances, ids, done = by_cells or _nearest_in(
+            selection, queries, k_here, n_threads, limits, max_candidates, counting
+        )
         counts.append(done)
         if len(selections) == 1:
             return distances, ids, counts
