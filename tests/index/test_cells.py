@@ -171,12 +171,12 @@ def test_uniform_codes_are_scanned(rng):
     assert index.describe()["parts"][0]["cells"]["calibrated"][0]["method"] == "exact"
 
 
-def test_tables_that_suffice_are_used_instead(rng):
-    centers = rng.integers(256, size=(10_000, 16), dtype=np.uint8)
-    codes = np.repeat(centers, 4, axis=0)
-    codes[:, 3] ^= np.uint8(1) << rng.integers(8, size=len(codes), dtype=np.uint8)
+def test_tables_that_suffice_are_used_instead():
+    codes, queries = hashkit.datasets.synthetic_codes(n_codes=60_000, n_queries=64, n_bits=128)
     index = hashkit.Index(codes)
-    assert index.query_stats(codes[:5], 3, recall=0.9)[2].exact.all()
+    for found, wanted in zip(index.query(queries, 3, recall=0.9), index.query(queries, 3), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert index.query_stats(queries, 3, recall=0.9)[2].exact.all()
     assert "cells" not in index.describe()["parts"][0]
 
 
