@@ -18,6 +18,12 @@ hypothesis.settings.load_profile("hashkit")
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run crash, thread and fuzz tests for minutes, not seconds")
+    parser.addoption(
+        "--stateful-seconds",
+        type=float,
+        default=15,
+        help="how long random operations on indexes and collections run, in all",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

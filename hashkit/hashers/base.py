@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
-from hashkit.checks import check_int, check_n_bits
+from hashkit.checks import check_int, check_n_bits, check_random_state
 from hashkit.hashers.features import Float32, Float64, as_array, block_rows, rows_and_norms, to_float32
 
 if TYPE_CHECKING:
@@ -231,9 +230,8 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_n_bits(self.n_bits)
 
     def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`, which takes all that scikit-learn allows there."""
-        seed = check_random_state(getattr(self, "random_state", None)).randint(2**31 - 1)
-        return np.random.default_rng(seed)
+        """A generator seeded by `random_state`, which takes a numpy Generator beside all that scikit-learn allows."""
+        return check_random_state(getattr(self, "random_state", None))
 
 
 def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:

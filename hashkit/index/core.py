@@ -17,6 +17,7 @@ from hashkit.checks import (
     check_choice,
     check_codes,
     check_int,
+    check_jaccard_radius,
     check_n_bits,
     check_n_threads,
     check_number,
@@ -39,10 +40,12 @@ class Index:
     Parameters
     ----------
     codes : uint8 array of shape (n_codes, n_bytes)
-        Packed codes (see :func:`hashkit.pack`), kept by reference where they are in the order of their ids. May be
-        empty, of shape (0, n_bytes).
+        Packed codes (see :func:`hashkit.pack`). May be empty, of shape (0, n_bytes). They are not copied where they
+        are in the order of their ids, so that an index takes no more memory than its codes: do not change the array
+        afterwards, since tables are made from it once. Pass ``codes.copy()`` to keep an array of your own.
     ids : int64 array of shape (n_codes,), optional
-        A number for each code, all different; by default the row numbers. Other integers are accepted where they fit.
+        A number for each code, all different; by default the row numbers. Copied. Other integers are accepted where
+        they fit, in any array, list, or column of pandas, Polars or Arrow.
     n_bits : int, optional
         Length of the codes, by default ``8 * n_bytes``; padding bits must be zero.
     metric : {"hamming", "jaccard"}, default="hamming"
@@ -239,8 +242,10 @@ class Index:
         k : int, default=100
             How many; at least 1. More than there are codes gives as many as there are.
         filter : bool array of shape (len(index),), or int64 array of ids, optional
-            Which codes may be found: a mask by row (rows being counted in the order in which the codes were given,
-            which must be that of their ids), or the allowed ids; ids that are not in the index are passed over.
+            Which codes may be found. Bool is a mask by row (rows being counted in the order in which the codes were
+            given, which must be that of their ids). Integers are the allowed ids; those that are not in the index are
+            passed over. Both may come as an array, a list, or a column of pandas, Polars or Arrow; no ids allow
+            nothing. As many integers as there are codes, 0 and 1 only, look like a mask and are refused.
         recall : float, default=1
             The share of the `k` nearest codes that are found, on average over queries like the codes; above 0. Below 1
             the search is approximate, and of codes of 128 bits and more, whatever their distances, it reads only a
@@ -383,8 +388,8 @@ class Index:
         """
         queries, state = self._check_queries(q), self._current()
         if state.metric == "jaccard":
-            radius = jaccard.check_radius(r, "r")
-            return jaccard.within_radius(select(state, filter), queries, radius, check_n_threads(n_threads))
+            reach = check_jaccard_radius(r, "r")
+            return jaccard.within_radius(select(state, filter), queries, reach, check_n_threads(n_threads))
         return search.within_radius(
             select(state, filter), queries, check_radius(r, "r", self.n_bits), check_n_threads(n_threads)
         )
@@ -400,7 +405,7 @@ class Index:
             The radius; at least 0, and included.
         other : Index, optional
             Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
-            By default a pair is two codes of this index, met once, the smaller id on the left.
+            By default a pair is two codes of this index, each found once, the smaller id on the left.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The pairs do not depend on it.
         progress : bool, default=False

@@ -6,34 +6,17 @@ float64, so that sorting those by (distance, id) sorts the fractions.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.checks import Codes, describe
+from hashkit.checks import Codes
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.search import to_scan
 from hashkit.index.snapshot import PopcountOrder, Selection
 
 Distances = NDArray[np.float64]
-
-
-def check_radius(radius: Any, name: str) -> float:
-    """`radius` as a float that is at least 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no real number, or less than 0 or NaN.
-    """
-    if isinstance(radius, (bool, np.bool_)) or not isinstance(radius, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a float, got {describe(radius)}")
-    if not radius >= 0:
-        raise ValueError(f"{name} must be at least 0, got {radius}")
-    return float(min(radius, 1))
 
 
 def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:

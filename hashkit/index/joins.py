@@ -8,6 +8,7 @@ by block. A block that turns out to have more pairs than fit is begun again with
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ ROWS_PER_LOOKUP = 2**17
 """Rows of the left side that are looked up before a block is handed out, per thread."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairBlock:
     """Some of the pairs that a join found; at least one.
 
@@ -52,6 +53,9 @@ class PairBlock:
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.left)
+
+    def __repr__(self) -> str:
+        return f"<hashkit.PairBlock of {len(self):,} pairs>"
 
 
 def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
@@ -91,7 +95,8 @@ def _row_pairs(
     n_partners = len(codes if others is None else others)
     find, full = _finder(codes, others, n_bits, radius, n_threads)
     n_rows, first = full, 0
-    with tqdm(total=len(codes), unit=" codes", disable=not progress) as bar:
+    # A bar starts a thread, even if it shows nothing.
+    with tqdm(total=len(codes), unit=" codes") if progress else contextlib.nullcontext() as bar:
         while first < len(codes):
             last = min(first + n_rows, len(codes))
             found = find(first, last, MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners))
@@ -100,7 +105,8 @@ def _row_pairs(
                 continue
             if len(found[0]):
                 yield found
-            bar.update(last - first)
+            if bar is not None:
+                bar.update(last - first)
             first = last
             if len(found[0]) < MAX_PAIRS // 4:
                 n_rows = min(2 * n_rows, full)

@@ -11,6 +11,7 @@ from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.cells import search_rule
 from hashkit.index.ids import Ids
+from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows, Selection
 
@@ -64,7 +65,7 @@ def k_nearest(
     With an `approximation` parts are searched by cells where that is less work than an exact search.
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
-    in each part, if somebody is `counting`; None is a scan (see :class:`QueryStats`).
+    in each part, with `counting`; None is a scan (see :class:`QueryStats`).
     """
     answers: list[tuple[Distances, Ids]] = []
     counts: list[Counts | None] = []
@@ -86,7 +87,7 @@ def k_nearest(
             limits = reached if limits is None else np.minimum(limits, reached)
     if not answers:
         return np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64), counts
-    distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
+    distances, ids = merge_nearest(answers, k, n_threads)
     return distances, ids, counts
 
 

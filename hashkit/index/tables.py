@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashkit import _native
-from hashkit.checks import describe
+from hashkit.checks import check_choice, describe
 from hashkit.index.cells import can_have_cells, cells_of
 from hashkit.index.snapshot import Part, Snapshot
 
@@ -38,8 +38,7 @@ class TablePolicy:
     compact: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_choice(self.method, "method", METHODS)
         if not isinstance(self.compact, bool):
             raise TypeError(f"compact must be a bool, got {describe(self.compact)}")
 

@@ -225,3 +225,15 @@ def test_ctrl_c_stops_a_join(n_threads):
         list(pairs)
     """
     assert seconds_to_stop(work, 0.5) < 5  # on a busy machine; 0.1 s on an idle one
+
+
+@pytest.mark.parametrize(("progress", "n_threads"), [(False, 1), (True, 2)])
+def test_only_a_bar_that_is_shown_starts_a_thread(run_python, progress, n_threads):
+    done = run_python(
+        f"""import threading, numpy as np, hashkit
+index = hashkit.Index(np.random.default_rng(0).integers(0, 256, (500, 2), np.uint8))
+assert sum(len(block) for block in index.pairs(2, progress={progress})) and len(index.groups(1, progress={progress}))
+print(threading.active_count())"""
+    )
+    assert done.stdout.strip() == str(n_threads), done.stderr
+    assert ("500/500" in done.stderr) == progress
