@@ -23,6 +23,7 @@ def cells_k_nearest(
     n_threads: int,
     twice_slack: int,
     sketch_limits: NDArray[np.int32] | None,
+    start_distance: int,
     allowed: NDArray[np.uint8] | None = None,
     limits: NDArray[np.int32] | None = None,
     mask: NDArray[np.bool] | None = None,

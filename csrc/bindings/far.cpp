@@ -22,8 +22,8 @@ constexpr py::ssize_t kCounts = 3;
 
 py::tuple k_nearest(const Cells& cells, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
                     size_t n_threads, int twice_slack, const std::optional<Array<int32_t>>& sketch_limits,
-                    const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
-                    std::optional<Array<int64_t>> counts, const std::string& isa) {
+                    int start_distance, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                    const MaybeMask& mask, std::optional<Array<int64_t>> counts, const std::string& isa) {
   const CodesView stored = view_codes(codes), searched = view_codes(queries);
   require(stored.n_codes == cells.n_codes && stored.n_bytes == cells.n_bytes, "codes must be those of the cells");
   require(searched.n_bytes == cells.n_bytes, "queries must have the width of the codes");
@@ -36,7 +36,9 @@ py::tuple k_nearest(const Cells& cells, const Array<uint8_t>& codes, const Array
                       counts->shape(1) == kCounts),
           "counts must have three columns and a row for each query");
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
-  const CellRule rule{twice_slack, sketch_limits ? sketch_limits->data() : nullptr};
+  require(start_distance >= 0 && static_cast<size_t>(start_distance) <= cells.n_bits,
+          "start_distance must be 0 to n_bits");
+  const CellRule rule{twice_slack, sketch_limits ? sketch_limits->data() : nullptr, start_distance};
   const CellSearch in{kernels_named(isa), cells, stored, rows_allowed.set(), rule};
   const int32_t* limit_of = limits ? limits->data() : nullptr;
   py::array_t<int32_t> distances({searched.n_codes, k});
@@ -92,9 +94,9 @@ void bind_far(py::module_& module) {
   module.def("cell_centroids", &centroids, py::arg("cells"), "Their centroids, uint8 (n_cells, n_bytes).");
   module.def("cell_sketches", &sketch, py::arg("cells"), named("codes"), "Sketches of codes, uint8.");
   module.def("cells_k_nearest", &k_nearest, py::arg("cells"), named("codes"), named("queries"), py::arg("k"),
-             py::arg("n_threads"), py::arg("twice_slack"), named("sketch_limits"), named("allowed") = py::none(),
-             named("limits") = py::none(), named("mask") = py::none(), named("counts") = py::none(),
-             py::arg("isa") = "",
+             py::arg("n_threads"), py::arg("twice_slack"), named("sketch_limits"), py::arg("start_distance"),
+             named("allowed") = py::none(), named("limits") = py::none(), named("mask") = py::none(),
+             named("counts") = py::none(), py::arg("isa") = "",
              "About what scan_k_nearest finds over the codes that the cells were built of; `counts` (n_queries, 3) is "
              "filled: cells, sketches and codes read.");
 }

@@ -152,10 +152,13 @@ Cells build_cells(const KernelTable& kernels, CodesView codes, size_t n_bits, si
   const size_t n_training = std::min(codes.n_codes, kTrainingCodesPerCell * n_cells);
   const HugeArray<uint8_t> training_bytes = copy_rows(codes, draw_rows(codes.n_codes, n_training));
   const CodesView training{training_bytes.data(), n_training, codes.n_bytes};
-  Cells cells{codes.n_codes, n_bits, codes.n_bytes, {}, {}, {}, {}, sketch_bytes, {}};
+  Cells cells{codes.n_codes, n_bits, codes.n_bytes, {}, {}, {}, {}, sketch_bytes, 0, {}};
   cells.centroids = learn_centroids(kernels, training, n_cells, n_threads, interrupt);
   const CodesView centroids{cells.centroids.data(), n_cells, codes.n_bytes};
   std::tie(cells.starts, cells.rows) = group_rows(assign(kernels, centroids, codes, n_threads, interrupt), n_cells);
+  for (size_t c = 0; c < n_cells; ++c) {
+    cells.largest_cell = std::max<size_t>(cells.largest_cell, cells.starts[c + 1] - cells.starts[c]);
+  }
   if (sketch_bytes == 0) return cells;
   if (!cells.has_copies()) cells.sketch_places = choose_places(training, n_bits, 8 * sketch_bytes);
   cells.sketches = HugeArray<uint8_t>(codes.n_codes * sketch_bytes);

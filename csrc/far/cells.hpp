@@ -26,6 +26,7 @@ struct Cells {
   // copy of its code.
   std::vector<uint32_t> sketch_places;
   size_t sketch_bytes;
+  size_t largest_cell;          // codes in it
   HugeArray<uint8_t> sketches;  // (n_codes, sketch_bytes) in the order of `rows`
 
   size_t n_cells() const noexcept { return starts.size() - 1; }

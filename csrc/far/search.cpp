@@ -13,9 +13,12 @@ namespace {
 
 constexpr size_t kLine = 64;
 // Rows that passed by their sketches are compared so many at a time: by then their codes have come from memory.
-constexpr size_t kPending = 64;
+constexpr size_t kPending = 32;
 // Cells are put in order by distance in two rounds: this share of them first, which is enough for most queries.
 constexpr size_t kFirstShare = 16, kFirstCells = 32;
+// So many cells are read by the start distance of the rule; a query that has not k codes by then begins anew without
+// it.
+constexpr size_t kMostCellsToStart = 64;
 
 // Cells in ascending order of (distance of the centroid, cell), as far as they are needed.
 class CellOrder {
@@ -66,44 +69,49 @@ class CellOrder {
   size_t n_sorted_ = 0;
 };
 
-size_t largest_cell(const Cells& cells) {
-  size_t largest = 0;
-  for (size_t c = 0; c < cells.n_cells(); ++c)
-    largest = std::max<size_t>(largest, cells.starts[c + 1] - cells.starts[c]);
-  return largest;
-}
-
 // One query after the other; what it allocates serves them all.
 class Searcher {
  public:
   Searcher(const CellSearch& in, size_t k)
       : in_(in), k_(k), order_(in.kernels, in.cells), query_sketch_(in.cells.sketch_bytes) {
-    const size_t room = largest_cell(in.cells) + kPending;
+    const size_t room = in.cells.largest_cell + kPending;
     hits_.resize(room);
     pending_.resize(room);
   }
 
   std::vector<Neighbor> search(const uint8_t* query, int limit, CellStats& stats) {
+    order_.start(query);
+    if (!in_.cells.sketch_places.empty()) sketch_code(in_.cells.sketch_places, query, query_sketch_.data());
+    const bool all_allowed = in_.allowed.bits == nullptr && in_.allowed.mask == nullptr;
+    TopK nearest(k_, static_cast<int>(in_.cells.n_bits));
+    if (all_allowed && pass(query, std::min(limit, in_.rule.start_distance), kMostCellsToStart, nearest, stats)) {
+      return nearest.take();
+    }
+    nearest = TopK(k_, static_cast<int>(in_.cells.n_bits));
+    pass(query, limit, in_.cells.n_cells(), nearest, stats);
+    return nearest.take();
+  }
+
+ private:
+  // Reads cells until the rule ends it. Returns false if k codes are not known after this many cells.
+  bool pass(const uint8_t* query, int limit, size_t n_cells_to_start, TopK& nearest, CellStats& stats) {
     const Cells& cells = in_.cells;
-    TopK nearest(k_, static_cast<int>(cells.n_bits));
     n_pending_ = 0;
     limit_ = limit;
-    order_.start(query);
-    if (!cells.sketch_places.empty()) sketch_code(cells.sketch_places, query, query_sketch_.data());
     const int nearest_centroid = order_.distance_of(order_.cell(0));
     for (size_t i = 0; i < cells.n_cells(); ++i) {
       const uint32_t cell = order_.cell(i);
       const int bound = nearest_centroid + bound_of(nearest) + in_.rule.twice_slack;
       if (nearest.is_full() && 2 * order_.distance_of(cell) > bound) break;
+      if (i >= n_cells_to_start && !nearest.is_full()) return false;
       ++stats.cells;
       stats.sketches += cells.starts[cell + 1] - cells.starts[cell];
       probe(cell, query, nearest, stats);
     }
     compare_pending(query, nearest, stats);
-    return nearest.take();
+    return nearest.is_full();
   }
 
- private:
   int bound_of(const TopK& nearest) const noexcept { return std::min(limit_, nearest.limit()); }
 
   void probe(uint32_t cell, const uint8_t* query, TopK& nearest, CellStats& stats) {
@@ -126,7 +134,8 @@ class Searcher {
           in_.kernels.scan(query_sketch_.data(), sketches, n, cells.sketch_bytes, limit, hits_.data());
       for (size_t i = 0; i < n_hits; ++i) append(rows[hits_[i].row]);
     }
-    if (n_pending_ >= kPending) compare_pending(query, nearest, stats);
+    // The sooner k codes are known, the sooner the rule can end the search.
+    if (n_pending_ >= (nearest.is_full() ? kPending : std::min(k_, kPending))) compare_pending(query, nearest, stats);
   }
 
   void append(uint32_t row) {

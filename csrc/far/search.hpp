@@ -18,6 +18,8 @@ struct CellRule {
   // By the distance of the k-th code known: the largest distance of sketches at which a code is compared. It has
   // n_bits + 1 entries; null where the cells have no sketches.
   const int32_t* sketch_limits;
+  // The distance that stands for that of the k-th code until k are known: hardly any query has its k-th code beyond it.
+  int start_distance;
 };
 
 struct CellSearch {

@@ -66,6 +66,8 @@ class Rule:
         See csrc/far/search.hpp.
     sketch_limits : int32 array of shape (n_bits + 1,), or None
         By distance of the k-th code known: the largest distance of sketches at which a code is compared.
+    start_distance : int
+        Until k codes are known this stands for the distance of the k-th: the largest that the sample has.
     recall : float
         Share of the sample's `k` nearest codes that the search found.
     work : float
@@ -74,6 +76,7 @@ class Rule:
 
     twice_slack: int
     sketch_limits: NDArray[np.int32] | None
+    start_distance: int
     recall: float
     work: float
 
@@ -171,13 +174,14 @@ class CodeCells:
             by_sketches = 1 - (1 - share) * (1 - CELL_SHARE)
             deviations = float(np.quantile(sample.sketch_excess[:, :k], by_sketches, method="higher"))
             limits = _sketch_limits(self.n_bits, _native.describe_cells(self.native)["sketch_bits"], deviations)
+        start = int(sample.distances[:, k - 1].max())
         counts = np.empty((len(sample.codes), 3), np.int64)
         n_found = min(k + 1, len(self.codes))  # a code of the sample finds itself
         _, rows = _native.cells_k_nearest(
-            self.native, self.codes, sample.codes, n_found, n_threads, slack, limits, counts=counts
+            self.native, self.codes, sample.codes, n_found, n_threads, slack, limits, start, counts=counts
         )
         hits = (rows[:, :, None] == sample.neighbors[:, None, :k]).any(axis=1).mean(axis=1)
-        rule = Rule(slack, limits, float(hits.mean()), self._work(counts))
+        rule = Rule(slack, limits, start, float(hits.mean()), self._work(counts))
         return rule, float(hits.std() / math.sqrt(len(hits)))
 
     def _work(self, counts: NDArray[np.int64]) -> float:

@@ -149,6 +149,7 @@ def _nearest_in_cells(
         n_threads,
         rule.twice_slack,
         rule.sketch_limits,
+        rule.start_distance,
         selection.bitmap,
         limits,
         selection.mask,

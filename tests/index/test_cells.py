@@ -74,7 +74,7 @@ def test_it_is_the_slow_twin(sketch_bytes):
         of_codes = _native.cell_sketches(made, codes)
         sketches = [(of_codes, sketch) for sketch in _native.cell_sketches(made, queries)]
     counts = np.empty((len(queries), 3), np.int64)
-    _, found = _native.cells_k_nearest(made, codes, queries, 10, 1, 20, limits, counts=counts)
+    _, found = _native.cells_k_nearest(made, codes, queries, 10, 1, 20, limits, 512, counts=counts)
     pending = 0 if sketch_bytes == 64 else 64
     twin = reference.CellsTwin(codes, _native.cell_centroids(made))
     for number, query in enumerate(queries):
@@ -93,7 +93,7 @@ def test_threads_and_instruction_sets_change_nothing(far, monkeypatch):
     rule = made.rule(10, 0.9, 1)
     for isa in _native.supported_isas():
         found = _native.cells_k_nearest(
-            made.native, codes, queries, 10, 1, rule.twice_slack, rule.sketch_limits, isa=isa
+            made.native, codes, queries, 10, 1, rule.twice_slack, rule.sketch_limits, rule.start_distance, isa=isa
         )
         np.testing.assert_array_equal(found[1], expected[1])
 
@@ -116,6 +116,15 @@ def test_auto_makes_cells_when_they_are_first_needed(far):
         np.testing.assert_array_equal(answer, wanted)
     assert lazy.describe()["parts"][0]["cells"]["n_cells"] > 100
     assert lazy.describe()["memory"] > index.describe()["memory"] - 1
+
+
+def test_queries_far_from_all_codes_get_k_answers(far):
+    codes, queries, index = far
+    opposite = np.ascontiguousarray(~queries[:20])
+    distances, ids = index.query(opposite, 10, recall=0.9)
+    assert (ids >= 0).all()
+    assert (distances <= index.n_bits).all()
+    assert recall_of(ids, index.query(opposite, 10)[1]) > 0
 
 
 def test_sketches_take_at_most_a_quarter_of_the_codes():
