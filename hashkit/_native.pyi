@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 _Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
 _WithinRadius = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 
+class Cells: ...
+
 class Forest:
     def __init__(self, n_rows: int) -> None: ...
     def unite(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> None: ...
@@ -16,6 +18,27 @@ class Forest:
 class JoinTables: ...
 class Tables: ...
 
+def build_cells(
+    codes: NDArray[np.uint8], n_bits: int, n_cells: int, sketch_bytes: int, n_threads: int, isa: str = ""
+) -> Cells: ...
+def cell_centroids(cells: Cells) -> NDArray[np.uint8]: ...
+def cell_sketches(cells: Cells, codes: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+def cells_k_nearest(
+    cells: Cells,
+    codes: NDArray[np.uint8],
+    queries: NDArray[np.uint8],
+    k: int,
+    n_threads: int,
+    twice_slack: int,
+    sketch_limits: NDArray[np.int32] | None,
+    start_distance: int,
+    allowed: NDArray[np.uint8] | None = None,
+    limits: NDArray[np.int32] | None = None,
+    mask: NDArray[np.bool] | None = None,
+    counts: NDArray[np.int64] | None = None,
+    isa: str = "",
+) -> _Nearest: ...
+def describe_cells(cells: Cells) -> dict[str, Any]: ...
 def bucket_pairs(
     codes: NDArray[np.uint8],
     first: int,

@@ -122,3 +122,37 @@ def groups(codes, radius, ids=None):
             labels[row] = first
             wave += np.flatnonzero(near[row] & (labels < 0)).tolist()
     return np.sort(ids)[labels] if len(ids) else np.empty(0, np.int64)
+
+
+class CellsTwin:
+    """Search of cells as csrc/far/search.hpp says. A cell has the codes whose nearest centroid is its own."""
+
+    def __init__(self, codes, centroids):
+        self.codes, self.centroids = codes, centroids
+        self.cell_of = hamming_distances(codes, centroids).argmin(axis=1)
+
+    def k_nearest(self, query, k, twice_slack, sketch_limits, sketches, pending):
+        """Rows by (distance, row), cells read, and codes compared, `pending` at a time or (0) those of one cell.
+
+        With `sketches`, those of the codes and of the query, only codes within the limit of theirs are compared.
+        """
+        to_centroids = hamming_distances(query[None], self.centroids)[0].astype(int)
+        distances = hamming_distances(query[None], self.codes)[0].astype(int)
+        found, waiting, n_cells, n_compared = [], [], 0, 0
+
+        def limit():
+            return sorted(found)[k - 1][0] if len(found) >= k else 8 * self.codes.shape[1]
+
+        for cell in sorted(range(len(to_centroids)), key=lambda c: (to_centroids[c], c)):
+            if len(found) >= k and 2 * to_centroids[cell] > to_centroids.min() + limit() + twice_slack:
+                break
+            n_cells += 1
+            rows = np.flatnonzero(self.cell_of == cell)
+            if sketches is not None:
+                rows = rows[hamming_distances(sketches[1][None], sketches[0][rows])[0] <= sketch_limits[limit()]]
+            waiting += zip(distances[rows].tolist(), rows.tolist(), strict=True)
+            if len(waiting) >= pending:
+                n_compared += len(waiting)
+                found, waiting = found + waiting, []
+        n_compared += len(waiting)
+        return [row for _, row in sorted(found + waiting)[:k]], n_cells, n_compared

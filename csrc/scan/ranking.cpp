@@ -7,7 +7,7 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kBlock = 8192;             // rows whose distances stay in the nearest cache until they are counted
+constexpr size_t kRankedBlock = 8192;       // rows whose distances stay in the nearest cache until they are counted
 constexpr size_t kRowsPerThread = 1 << 17;  // fewer take less time than a thread takes to start
 constexpr uint16_t kLeftOut = UINT16_MAX;   // beyond every distance
 constexpr size_t kTallies = 4;              // side by side: one counter is not incremented twice in a row
@@ -37,7 +37,7 @@ void Ranking::count(size_t piece, const uint8_t* query) {
   const size_t begin = begin_of(piece);
   const bool all = allowed_.bits == nullptr && allowed_.mask == nullptr;
   std::vector<size_t> tallies(kTallies * n_distances_);
-  in_chunks(begin_of(piece + 1) - begin, kBlock, [&](size_t first, size_t last) {
+  in_chunks(begin_of(piece + 1) - begin, kRankedBlock, [&](size_t first, size_t last) {
     uint16_t* distances = distances_.data() + begin + first;
     const size_t n = last - first;
     kernels_.distances(query, codes_.row(begin + first), n, codes_.n_bytes, distances);

@@ -18,6 +18,7 @@ from hashkit.checks import (
     check_jaccard_radius,
     check_n_bits,
     check_n_threads,
+    check_number,
     check_radius,
     describe,
 )
@@ -50,12 +51,15 @@ class Index:
         The distance to search by: the number of bits that differ; or for fingerprints, whose bits say what is there,
         one less the share of the bits set in both among those set in either (Jaccard's, also named Tanimoto's), 0
         between two codes without any. The first search by it sorts a copy of the codes by how many bits they have set.
-    method : {"auto", "scan", "mih"}, default="auto"
+    method : {"auto", "scan", "mih", "cells"}, default="auto"
         How nearest codes by Hamming distance are searched: by comparing with every code; by multi-index hashing, which
         looks parts of the query up in tables, and turns to a scan where that is faster; or "auto", by tables from
-        32,768 codes of up to 512 bits on. The answers are the same. See :meth:`describe` for what tables take.
+        32,768 codes of up to 512 bits on. The answers are the same. "cells" scans, and makes at once what queries at a
+        `recall` below 1 need, which otherwise the first such query makes: see :meth:`query`. See :meth:`describe` for
+        what tables and cells take.
     compact : bool, default=False
-        Keep less in the tables, 4 bytes for each code and table, at some cost in speed.
+        Keep less in the tables, 4 bytes for each code and table, and no copies of codes in cells, at some cost in
+        speed.
 
     Raises
     ------
@@ -89,7 +93,7 @@ class Index:
         ids: NDArray[np.int64] | None = None,
         n_bits: int | None = None,
         metric: Literal["hamming", "jaccard"] = "hamming",
-        method: Literal["auto", "scan", "mih"] = "auto",
+        method: Literal["auto", "scan", "mih", "cells"] = "auto",
         compact: bool = False,
     ) -> None:
         check_choice(metric, "metric", METRICS)
@@ -114,7 +118,7 @@ class Index:
         *,
         mmap: bool = False,
         verify: bool = True,
-        method: Literal["auto", "scan", "mih"] = "auto",
+        method: Literal["auto", "scan", "mih", "cells"] = "auto",
         compact: bool = False,
     ) -> Index:
         """An index that was saved.
@@ -142,7 +146,7 @@ class Index:
         file = open_tensors(path, files.KIND, mmap=mmap)
         state = files.from_file(file)
         policy = TablePolicy("scan" if mmap and method == "auto" else method, compact)
-        is_read_now = not mmap or policy.method == "mih"
+        is_read_now = not mmap or policy.method in ("mih", "cells")
         if verify and is_read_now:
             files.verify(file, state)
         index = cls.__new__(cls)
@@ -204,6 +208,7 @@ class Index:
         k: int = 100,
         *,
         filter: NDArray[Any] | None = None,
+        recall: float = 1,
         max_candidates: None = None,
         n_threads: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
@@ -223,6 +228,7 @@ class Index:
         k: int = 100,
         *,
         filter: NDArray[Any] | None = None,
+        recall: float = 1,
         max_candidates: int | None = None,
         n_threads: int | None = None,
     ) -> tuple[NDArray[Any], ...]:
@@ -239,6 +245,12 @@ class Index:
             given, which must be that of their ids). Integers are the allowed ids; those that are not in the index are
             passed over. Both may come as an array, a list, or a column of pandas, Polars or Arrow; no ids allow
             nothing. As many integers as there are codes, 0 and 1 only, look like a mask and are refused.
+        recall : float, default=1
+            The share of the `k` nearest codes that are found, on average over queries like the codes; above 0. Below 1
+            the search is approximate, and of codes of 128 bits and more, whatever their distances, it reads only a
+            part: those in the nearest cells of a clustering. The first such query makes the cells, unless
+            ``method="cells"`` has made them, and calibrates for this `k` and recall, on the index's own codes. Where
+            that does not pay, the answer is exact; :meth:`describe` says so. Hamming distance only.
         max_candidates : int, optional
             For an approximate answer: stop looking in the tables for a query when so many codes have been compared with
             it, at least 1. Its answer is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where
@@ -260,19 +272,22 @@ class Index:
         ------
         TypeError, ValueError
             If `q` is not packed codes of the index's length, `k`, `max_candidates` or `n_threads` is not a positive
-            int, or `filter` is none; if the index goes by Jaccard distance and `max_candidates` is given.
+            int, `recall` is not in (0, 1], or `filter` is none; if `max_candidates` is given together with a `recall`
+            below 1; if one of the two is given and the index goes by Jaccard distance.
         """
         if max_candidates is not None:
+            self._check_recall(recall, max_candidates)
             found = self.query_stats(q, k, filter=filter, max_candidates=max_candidates, n_threads=n_threads)
             answers = *found[:2], found[2].exact
             return tuple(answer[0] for answer in answers) if q.ndim == 1 else answers
         queries = self._check_queries(q)
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
+        approximation = None if recall == 1 and type(recall) is int else self._check_recall(recall)
         state = self._current()
         distances: NDArray[Any]
         if state.metric == "hamming":
             selections = select(state, filter, k if len(queries) <= FEW_QUERIES else None)
-            distances, ids, _ = search.k_nearest(selections, queries, k, n_threads)
+            distances, ids, _ = search.k_nearest(selections, queries, k, n_threads, approximation=approximation)
         else:
             distances, ids = jaccard.k_nearest(select(state, filter), queries, k, n_threads)
         return (distances[0], ids[0]) if q.ndim == 1 else (distances, ids)
@@ -283,6 +298,7 @@ class Index:
         k: int = 100,
         *,
         filter: NDArray[Any] | None = None,
+        recall: float = 1,
         max_candidates: int | None = None,
         n_threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], QueryStats]:
@@ -290,7 +306,7 @@ class Index:
 
         Parameters
         ----------
-        q, k, filter, max_candidates, n_threads
+        q, k, filter, recall, max_candidates, n_threads
             As for :meth:`query`.
 
         Returns
@@ -309,7 +325,10 @@ class Index:
         queries, k, n_threads = self._check_queries(q), check_int(k, "k", 1), check_n_threads(n_threads)
         most = None if max_candidates is None else min(check_int(max_candidates, "max_candidates", 1), 2**62)
         selections = select(self._current(), filter, k if len(queries) <= FEW_QUERIES else None)
-        distances, ids, counts = search.k_nearest(selections, queries, k, n_threads, max_candidates=most, counting=True)
+        approximation = self._check_recall(recall, max_candidates)
+        distances, ids, counts = search.k_nearest(
+            selections, queries, k, n_threads, max_candidates=most, counting=True, approximation=approximation
+        )
         ids[distances == search.NO_DISTANCE] = -1  # where it was cut short
         return distances, ids, QueryStats.of_parts(counts, len(queries))
 
@@ -322,11 +341,14 @@ class Index:
             ``n_codes``, ``n_bits``, ``metric``; ``memory``, the bytes of tables besides the codes; and ``parts``, a
             list with a dict for the large part and those that were added since: ``n_codes``, ``n_removed``, ``method``
             (``"scan"`` or ``"mih"``), and if it has tables ``widths``, the bits of every substring,
-            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact`` and ``memory``.
+            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact`` and ``memory``. Once a
+            query at a recall below 1 has made cells, ``cells`` has their number, ``sketch_bits``, ``memory`` and
+            ``calibrated``: for each ``k`` and ``recall`` asked for, the recall on the sample that it was calibrated
+            on, the work as a share of a scan's, and whether cells or an exact search answer.
         """
         state = self._current()
         parts = describe_parts(state)
-        memory = sum(part.get("memory", 0) for part in parts)
+        memory = sum(part.get("memory", 0) + part.get("cells", {}).get("memory", 0) for part in parts)
         return {
             "n_codes": len(state),
             "n_bits": state.n_bits,
@@ -604,6 +626,17 @@ class Index:
         queries, n_threads = self._check_queries(queries), check_n_threads(n_threads)
         distances, ids, _ = search.k_nearest(selections, queries, k, n_threads, limits)
         return distances, ids
+
+    def _check_recall(self, recall: float, max_candidates: int | None = None) -> search.Approximation | None:
+        """How to search at this recall; None for exactly."""
+        if check_number(recall, "recall", 0) > 1 or recall == 0:
+            raise ValueError(f"recall must be above 0 and at most 1, got {recall}")
+        if recall == 1:
+            return None
+        if max_candidates is not None:
+            raise ValueError(f"max_candidates must not be given with a recall below 1, got {max_candidates}")
+        self._require_hamming("searches at a recall below 1")
+        return search.Approximation(float(recall), self.n_bits, self._living.policy.compact)
 
     def _require_hamming(self, what: str) -> None:
         if self.metric != "hamming":

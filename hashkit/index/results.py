@@ -59,7 +59,7 @@ class QueryStats:
     Attributes
     ----------
     probes : int64 array of shape (n_queries,)
-        Keys that were looked up in tables.
+        Keys that were looked up in tables; at a recall below 1 also cells that were read.
     candidates : int64 array of shape (n_queries,)
         Codes from the tables that were compared with the query, not counting those of a scan.
     radius : int64 array of shape (n_queries,)
@@ -67,7 +67,7 @@ class QueryStats:
     scanned : bool array of shape (n_queries,)
         Whether the search, or that of a part of the codes, was done or finished by scanning.
     exact : bool array of shape (n_queries,)
-        Whether the answer is proven to be exact; False only where the search was cut short on request.
+        Whether the answer is proven to be exact; False only where the search was cut short on request, or read cells.
     """
 
     probes: NDArray[np.int64]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.blocks import search_in_blocks
+from hashkit.index.cells import search_rule
 from hashkit.index.ids import Ids
 from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
@@ -29,6 +32,25 @@ MAX_GATHERED = 0.5
 """Beyond this fraction of a part its rows are never copied: it would take as much memory again."""
 
 
+@dataclass(frozen=True)
+class Approximation:
+    """A search at a recall below 1.
+
+    Attributes
+    ----------
+    recall : float
+        The share of the `k` nearest codes that are to be found, on average.
+    n_bits : int
+        Length of the codes.
+    compact : bool
+        Whether cells, where they have to be made, keep no copies of codes.
+    """
+
+    recall: float
+    n_bits: int
+    compact: bool
+
+
 def k_nearest(
     selections: list[Selection],
     queries: Codes,
@@ -37,9 +59,11 @@ def k_nearest(
     limits: Distances | None = None,
     max_candidates: int | None = None,
     counting: bool = False,
+    approximation: Approximation | None = None,
 ) -> tuple[Distances, Ids, list[Counts | None]]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
 
+    With an `approximation` parts are searched by cells where that is less work than an exact search.
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
     in each part, with `counting`; None is a scan (see :class:`QueryStats`).
@@ -48,7 +72,12 @@ def k_nearest(
     counts: list[Counts | None] = []
     for selection in selections:
         k_here = min(k, selection.n_rows)
-        distances, ids, done = _nearest_in(selection, queries, k_here, n_threads, limits, max_candidates, counting)
+        by_cells = None
+        if approximation is not None:
+            by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation)
+        distances, ids, done = by_cells or _nearest_in(
+            selection, queries, k_here, n_threads, limits, max_candidates, counting
+        )
         counts.append(done)
         if len(selections) == 1:
             return distances, ids, counts
@@ -96,6 +125,42 @@ def _nearest_in(
     return distances, part.ids_of(rows if numbers is None else numbers[rows]), None
 
 
+def _nearest_in_cells(
+    selection: Selection,
+    queries: Codes,
+    k: int,
+    n_threads: int,
+    limits: Distances | None,
+    approximation: Approximation,
+) -> tuple[Distances, Ids, Counts] | None:
+    """:func:`_nearest_in` at a recall below 1; None where an exact search is as fast."""
+    part, recall = selection.part, approximation.recall
+    if _is_narrow(selection, len(queries)):
+        return None
+    chosen = search_rule(part, approximation.n_bits, k, recall, approximation.compact, n_threads)
+    if chosen is None:
+        return None
+    cells, rule = chosen
+    read = np.empty((len(queries), 3), np.int64)
+    distances, rows = _native.cells_k_nearest(
+        cells.native,
+        part.codes,
+        queries,
+        k,
+        n_threads,
+        rule.twice_slack,
+        rule.sketch_limits,
+        rule.start_distance,
+        selection.bitmap,
+        limits,
+        selection.mask,
+        read,
+    )
+    counts = np.zeros((len(queries), 5), np.int64)
+    counts[:, 0], counts[:, 1], counts[:, 2] = read[:, 0], read[:, 2], -1
+    return distances, part.ids_of(rows), counts
+
+
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     """The selected codes within distance `r` of each query."""
     return search_in_blocks(
@@ -128,12 +193,15 @@ def _within_radius(selections: list[Selection], queries: Codes, r: int, n_thread
 
 def _tables_for(selection: Selection, n_queries: int) -> _native.Tables | None:
     """The tables of a part, unless what is allowed is sooner copied together and scanned."""
-    part = selection.part
+    return None if _is_narrow(selection, n_queries) else selection.part.tables
+
+
+def _is_narrow(selection: Selection, n_queries: int) -> bool:
+    """Whether so few rows are allowed that these are sooner copied together and scanned."""
     if selection.mask is not None or (selection.bitmap is None and selection.listed is None):
-        return part.tables
+        return False
     least = LEAST_ALLOWED if n_queries < MANY_QUERIES else LEAST_ALLOWED_FOR_MANY
-    few = selection.listed is not None or selection.n_rows < least * len(part.codes)
-    return None if few else part.tables
+    return selection.listed is not None or selection.n_rows < least * len(selection.part.codes)
 
 
 def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from hashkit import _native
 from hashkit.checks import check_choice, describe
+from hashkit.index.cells import can_have_cells, cells_of
 from hashkit.index.snapshot import Part, Snapshot
 
-METHODS = ("auto", "scan", "mih")
+METHODS = ("auto", "scan", "mih", "cells")
 LEAST_CODES = 2**15
 """So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
 MOST_CODES = 2**32 - 1
@@ -29,8 +30,8 @@ class TablePolicy:
 
     Attributes
     ----------
-    method : {"auto", "scan", "mih"}
-        Parts that are large enough and have codes short enough, none, or all.
+    method : {"auto", "scan", "mih", "cells"}
+        Parts that are large enough and have codes short enough, none, all, or none but cells for approximate searches.
     compact : bool
         Keep only row numbers in the tables, not the codes beside them.
     """
@@ -57,6 +58,8 @@ def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snap
             if part.tables is None and policy.applies_to(part, snapshot.n_bits):
                 tables = _native.build_tables(part.codes, snapshot.n_bits, policy.compact, n_threads)
                 part.derived["tables"] = tables
+            if policy.method == "cells" and can_have_cells(part, snapshot.n_bits):
+                cells_of(part, snapshot.n_bits, policy.compact, n_threads)
     return snapshot
 
 
@@ -68,6 +71,7 @@ def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
             "n_removed": len(part.codes) - part.n_live,
             "method": "scan" if part.tables is None else "mih",
             **({} if part.tables is None else _native.describe_tables(part.tables)),
+            **({"cells": part.derived["cells"].describe()} if "cells" in part.derived else {}),
         }
         for part in snapshot.parts
     ]

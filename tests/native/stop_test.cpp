@@ -10,6 +10,7 @@
 #include "core/gather.hpp"
 #include "core/merge.hpp"
 #include "core/packing.hpp"
+#include "far/search.hpp"
 #include "jaccard/jaccard.hpp"
 #include "join/pair_join.hpp"
 #include "join/union_find.hpp"
@@ -144,6 +145,7 @@ TEST(stop_in_every_room) {
       mih_k_nearest(indexed, queries, 2, n_threads, distances.data(), found.data(), nullptr, kNoMaximum, nullptr);
     });
     check_stops("mih radius", [&] { mih_within_radius(indexed, queries, 5, n_threads); });
+    check_stops("cells", [&] { build_cells(kernels, codes, 64, 200, 8, n_threads); });
     check_stops("popcounts", [&] { sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
     check_stops("Jaccard",

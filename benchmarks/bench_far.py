@@ -1,0 +1,249 @@
+"""Codes whose neighbors are far: is search at a recall below 1 faster than its peers, and is the recall met?
+
+Single queries, one call each, on one thread, in one run; recall@10 is measured against the exact answers. Peers go
+through a grid of their own parameters, and each is represented by its fastest setting that reaches the recall. By
+default a small set shows that all of it runs. For the record:
+
+    pytest benchmarks/bench_far.py --full --codes FILE.npz [--codes FILE.npz ...]
+
+A file has ``codes`` and ``query_codes``, uint8, most significant bit first; or ``vectors``, whose signs are the codes,
+the first 1,000 being queries. Without files a seeded set stands in for embeddings.
+"""
+
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from timing import medians_in_turn
+
+import hashkit
+
+K = 10
+RECALLS = (0.95, 0.99)
+MOST_BELOW = 0.005
+FASTER_THAN_PEERS = 2
+WORSE_THAN_SCAN = 1.15
+BUILD_SECONDS_PER_MILLION = 60
+N_TIMED = {False: 100, True: 300}
+
+
+def pytest_generate_tests(metafunc):
+    if "source" in metafunc.fixturenames:
+        files = metafunc.config.getoption("--codes") or [None]
+        metafunc.parametrize("source", files, ids=lambda file: Path(file).stem if file else "stand-in")
+
+
+@cache
+def read(source, full):
+    if source is None:
+        return stand_in(1_000_000 if full else 40_000, 1024 if full else 512)
+    with np.load(source) as file:
+        if "codes" in file:
+            return np.ascontiguousarray(file["codes"]), np.ascontiguousarray(file["query_codes"])
+        codes = np.packbits(file["vectors"] > 0, axis=1)
+    return np.ascontiguousarray(codes[1000:]), np.ascontiguousarray(codes[:1000])
+
+
+def stand_in(n_codes, n_bits, n_queries=1000):
+    """Signs of noisy vectors around 2,000 topics of uneven size: the 10th neighbor is at a fifth of the bits."""
+    rng = np.random.default_rng(5)
+    topics = rng.standard_normal((2000, 64), dtype=np.float32)
+    basis = rng.standard_normal((64, n_bits), dtype=np.float32) / np.sqrt(np.arange(1, 65, dtype=np.float32))[:, None]
+    share = 1 / np.arange(1, 2001) ** 0.7
+    blocks = []
+    for start in range(0, n_codes + n_queries, 50_000):
+        n = min(50_000, n_codes + n_queries - start)
+        inner = topics[rng.choice(2000, n, p=share / share.sum())] + rng.standard_normal((n, 64), dtype=np.float32)
+        values = inner @ basis
+        values += 0.35 * values.std() * rng.standard_normal(values.shape, dtype=np.float32)
+        blocks.append(np.packbits(values > 0, axis=1))
+    codes = np.concatenate(blocks)
+    return codes[n_queries:], codes[:n_queries]
+
+
+def recall_of(found, expected):
+    return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, expected, strict=True)]))
+
+
+def one_by_one(search, queries):
+    return lambda: [search(query) for query in queries]
+
+
+def test_recall_and_speed_against_peers(source, full, note, hold):
+    codes, queries = read(source, full)
+    name = f"{Path(source).stem if source else 'stand-in'}, {len(codes):,} x {8 * codes.shape[1]}"
+    exact = hashkit.Index(codes, method="scan")
+    _, expected = exact.query(queries, K)
+    start = time.perf_counter()
+    index = hashkit.Index(codes, method="cells")
+    index.query(queries[0], K, recall=RECALLS[0])
+    seconds = time.perf_counter() - start
+    cells = index.describe()["parts"][0].get("cells")
+    if cells:
+        hold(f"{name}: built and calibrated", seconds / len(codes) * 1e6, BUILD_SECONDS_PER_MILLION, "s a million")
+        note(f"{name}: cells take {cells['memory'] / codes.nbytes:.1%} of the codes")
+    timed = queries[: N_TIMED[full]]
+    contestants = {("hashkit, exact",): lambda q: exact.query(q, K, n_threads=1)}
+    for recall in RECALLS:
+        _, found = index.query(queries, K, recall=recall)
+        hold(f"{name}: asked for {recall}, short by", recall - recall_of(found, expected), MOST_BELOW, "of recall")
+        contestants["hashkit", recall] = lambda q, recall=recall: index.query(q, K, recall=recall, n_threads=1)
+        for peer, search in fastest_peers(codes, queries, expected, recall).items():
+            contestants[peer, recall] = search
+    times = medians_in_turn([one_by_one(search, timed) for search in contestants.values()], 5)
+    micros = {key: 1e6 * seconds / len(timed) for key, seconds in zip(contestants, times, strict=True)}
+    note(f"{name}: exact scan {micros[('hashkit, exact',)]:.0f} µs a query")
+    for recall in RECALLS:
+        own = micros["hashkit", recall]
+        peers = {key[0]: value for key, value in micros.items() if key[-1] == recall and key[0] != "hashkit"}
+        others = "; ".join(f"{peer} {value:.0f} µs ({value / own:.1f} x)" for peer, value in peers.items())
+        note(f"{name}, recall {recall}: hashkit {own:.0f} µs; {others}")
+        if peers:
+            ratio = min(peers.values()) / own
+            hold(f"{name}: recall {recall}, best peer", ratio, FASTER_THAN_PEERS, "x as long", at_least=True)
+
+
+def fastest_peers(codes, queries, expected, recall):
+    """For each peer the search of least effort that has the recall, as a function of one query."""
+    found = {}
+    for name, make in PEERS.items():
+        for setting in make(codes):
+            rows = np.concatenate([setting(query) for query in queries[:300]])
+            if recall_of(rows, expected[:300]) >= recall:
+                found[name] = setting
+                break
+    return found
+
+
+@cache
+def faiss():
+    module = pytest.importorskip("faiss")
+    module.omp_set_num_threads(1)
+    return module
+
+
+_built = {}
+
+
+def built(name, codes, make):
+    """An index that is made once for all recalls."""
+    key = name, codes.ctypes.data
+    if key not in _built:
+        _built[key] = make()
+    return _built[key]
+
+
+def binary_ivf(codes):
+    n_bits, n_lists = 8 * codes.shape[1], int(4 * np.sqrt(len(codes)))
+
+    def make():
+        quantizer = faiss().IndexBinaryFlat(n_bits)
+        index = faiss().IndexBinaryIVF(quantizer, n_bits, n_lists)
+        index.own_fields = False
+        index.cp.niter = 10
+        index.train(codes[:: max(1, len(codes) // (40 * n_lists))])
+        index.add(codes)
+        return quantizer, index
+
+    _, index = built("ivf", codes, make)
+    for n_probe in (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512):
+
+        def search(query, n_probe=n_probe):
+            index.nprobe = n_probe
+            return index.search(query[None], K)[1]
+
+        yield search
+
+
+def binary_hnsw(codes):
+    def make():
+        index = faiss().IndexBinaryHNSW(8 * codes.shape[1], 16)
+        index.hnsw.efConstruction = 100
+        faiss().omp_set_num_threads(2)
+        index.add(codes)
+        faiss().omp_set_num_threads(1)
+        return index
+
+    index = built("hnsw", codes, make)
+    for effort in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768):
+
+        def search(query, effort=effort):
+            index.hnsw.efSearch = effort
+            return index.search(query[None], K)[1]
+
+        yield search
+
+
+def usearch_b1(codes):
+    module = pytest.importorskip("usearch.index") if _has("usearch") else None
+    if module is None:
+        return
+
+    def make():
+        index = module.Index(ndim=8 * codes.shape[1], dtype="b1", metric="hamming")
+        index.add(np.arange(len(codes)), codes, threads=2)
+        return index
+
+    index = built("usearch", codes, make)
+    for effort in (16, 32, 64, 128, 256, 512):
+
+        def search(query, effort=effort):
+            index.expansion_search = effort
+            found = index.search(query, K, threads=1).keys.astype(np.int64)
+            return np.pad(found, (0, K - len(found)), constant_values=-1)[None]
+
+        yield search
+
+
+def _has(module):
+    try:
+        __import__(module)
+    except ImportError:
+        return False
+    return True
+
+
+PEERS = {"faiss BinaryIVF": binary_ivf, "faiss BinaryHNSW": binary_hnsw, "usearch b1": usearch_b1}
+
+
+def test_recall_after_other_codes_came(source, full, hold):
+    codes, queries = read(source, full)
+    index = hashkit.Index(codes)
+    index.query(queries[0], K, recall=0.95)
+    other = np.ascontiguousarray(np.roll(codes[: len(codes) // 5], 3, axis=1) ^ np.uint8(0x5A))
+    index.add(other)
+    index.compact()
+    _, expected = index.query(queries, K)
+    for recall in RECALLS:
+        _, found = index.query(queries, K, recall=recall)
+        short = recall - recall_of(found, expected)
+        hold(f"a fifth of other codes added, asked for {recall}, short by", short, MOST_BELOW, "of recall")
+
+
+def test_uniform_codes_cost_no_more_than_a_scan(full, hold):
+    rng = np.random.default_rng(1)
+    codes = rng.integers(256, size=(300_000 if full else 40_000, 64), dtype=np.uint8)
+    queries = rng.integers(256, size=(50, 64), dtype=np.uint8)
+    scan, index = hashkit.Index(codes, method="scan"), hashkit.Index(codes, method="cells")
+    for a, b in zip(scan.query(queries, K), index.query(queries, K, recall=0.95), strict=True):
+        np.testing.assert_array_equal(a, b)
+    works = [
+        one_by_one(lambda q: scan.query(q, K, n_threads=1), queries),
+        one_by_one(lambda q: index.query(q, K, recall=0.95, n_threads=1), queries),
+    ]
+    exact, own = medians_in_turn(works, 7)
+    hold("uniform codes at recall .95", own / exact, WORSE_THAN_SCAN, "x the scan")
+
+
+def test_growth(full, hold):
+    small, large = (1_000_000, 10_000_000) if full else (40_000, 160_000)
+    times = []
+    for n_codes in (small, large):
+        codes, queries = stand_in(n_codes, 256)
+        index = hashkit.Index(codes, method="cells")
+        index.query(queries[0], K, recall=0.95)
+        work = one_by_one(lambda q, index=index: index.query(q, K, recall=0.95, n_threads=1), queries[: N_TIMED[full]])
+        times += medians_in_turn([work], 5)
+    hold(f"{large // small} times the codes of 256 bits", times[1] / times[0], 4, "x the time a query")

@@ -1,0 +1,50 @@
+// Cells: codes grouped around centroids, and a short sketch of every code, for searches at a recall below 1.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/codes_view.hpp"
+#include "core/huge_array.hpp"
+#include "kernels/kernel_table.hpp"
+
+namespace hashkit {
+
+constexpr size_t kMaxCellCodes = UINT32_MAX;  // rows are kept as 32-bit numbers
+constexpr size_t kMaxCells = size_t{1} << 20;
+
+struct Cells {
+  size_t n_codes;
+  size_t n_bits;
+  size_t n_bytes;
+  HugeArray<uint8_t> centroids;  // (n_cells, n_bytes)
+  std::vector<uint32_t> starts;  // cell c has places [starts[c], starts[c + 1]) of the two arrays below
+  HugeArray<uint32_t> rows;      // every row once, ascending in each cell
+  // The bits of a code that its sketch holds, a multiple of 64 of them; empty if there are no sketches, or if each is a
+  // copy of its code.
+  std::vector<uint32_t> sketch_places;
+  size_t sketch_bytes;
+  size_t largest_cell;          // codes in it
+  HugeArray<uint8_t> sketches;  // (n_codes, sketch_bytes) in the order of `rows`
+
+  size_t n_cells() const noexcept { return starts.size() - 1; }
+  bool has_copies() const noexcept { return sketch_bytes == n_bytes; }
+  CodesView centroid_codes() const noexcept { return {centroids.data(), n_cells(), n_bytes}; }
+
+  size_t memory() const noexcept {
+    return centroids.n_bytes() + rows.n_bytes() + sketches.n_bytes() +
+           sizeof(uint32_t) * (starts.size() + sketch_places.size());
+  }
+};
+
+// Cells of these codes, 1 <= n_cells <= codes.n_codes. Sketches have sketch_bytes bytes: none, a multiple of 8 below
+// n_bytes, or n_bytes, which are copies of the codes in the order of the cells. Integers alone decide: neither threads
+// nor the instruction set change the result.
+Cells build_cells(const KernelTable& kernels, CodesView codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
+                  size_t n_threads);
+
+// The bits of a code at these places, most significant bit first.
+void sketch_code(const std::vector<uint32_t>& places, const uint8_t* code, uint8_t* sketch) noexcept;
+
+}  // namespace hashkit
