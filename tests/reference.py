@@ -132,7 +132,8 @@ class CellsTwin:
         self.cell_of = hamming_distances(codes, centroids).argmin(axis=1)
 
     def k_nearest(self, query, k, twice_slack, sketch_limits, sketches, pending):
-        """Rows by (distance, row), cells read, and codes compared, `pending` at a time or (0) those of one cell.
+        """Rows by (distance, row), cells read, and codes compared: `pending` at a time, k at most until k are known, or
+        (0) those of one cell.
 
         With `sketches`, those of the codes and of the query, only codes within the limit of theirs are compared.
         """
@@ -151,7 +152,7 @@ class CellsTwin:
             if sketches is not None:
                 rows = rows[hamming_distances(sketches[1][None], sketches[0][rows])[0] <= sketch_limits[limit()]]
             waiting += zip(distances[rows].tolist(), rows.tolist(), strict=True)
-            if len(waiting) >= pending:
+            if len(waiting) >= (pending if len(found) >= k else min(k, pending)):
                 n_compared += len(waiting)
                 found, waiting = found + waiting, []
         n_compared += len(waiting)

@@ -75,7 +75,7 @@ def test_it_is_the_slow_twin(sketch_bytes):
         sketches = [(of_codes, sketch) for sketch in _native.cell_sketches(made, queries)]
     counts = np.empty((len(queries), 3), np.int64)
     _, found = _native.cells_k_nearest(made, codes, queries, 10, 1, 20, limits, 512, counts=counts)
-    pending = 0 if sketch_bytes == 64 else 64
+    pending = 0 if sketch_bytes == 64 else 32
     twin = reference.CellsTwin(codes, _native.cell_centroids(made))
     for number, query in enumerate(queries):
         rows, n_cells, n_compared = twin.k_nearest(query, 10, 20, limits, sketches[number], pending)
