@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,26 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
 from hashkit.checks import check_int, check_n_bits
-from hashkit.hashers.features import Float32, Float64, as_array, block_rows, rows_and_norms, to_float32
-
-if TYPE_CHECKING:
-    from hashkit.hashers.report import HasherReport
+from hashkit.hashers.features import (
+    Float32,
+    Float64,
+    as_array,
+    block_rows,
+    gather_rows,
+    rows_and_norms,
+    sample_rows,
+    to_float32,
+)
+from hashkit.hashers.report import HasherReport, describe_codes, predict_recall
 
 FILE_KIND = "hasher"
 
 # How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
 _EXACT_PAIRS = 4096
+
+# Of a report: rows that neighbors are sought among; queries, whose recall of 500 has a standard error of .01 to .02,
+# and more of them while they make no more pairs than so many.
+_MOST_DRAWN, _LEAST_QUERIES, _QUERY_PAIRS = 50_000, 500, 8_000_000
 
 
 class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -127,16 +138,23 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             np.divide(values, norms[:, None], out=out[start : start + step])
         return out
 
-    def report(self, X: npt.ArrayLike, *, n_rows: int = 2000, random_state: int = 0) -> HasherReport:
+    def report(
+        self, X: npt.ArrayLike, *, n_rows: int = 2000, database_size: int | None = None, random_state: int = 0
+    ) -> HasherReport:
         """
-        Tell without labels how good the codes of features are.
+        Describe without labels how good the codes of features are.
 
         Parameters
         ----------
         X : array, torch tensor or memory map of shape (n_rows, n_features)
             Finite features.
         n_rows : int
-            Rows looked at, drawn uniformly; all pairs of them are compared.
+            Rows looked at, drawn uniformly; all pairs of them are compared. Neighbors are sought for as many queries at
+            most, among 50,000 rows at most.
+        database_size : int, optional
+            Size of the collection that the recall is predicted for; by default there are as many rows as in X. It may
+            be larger than X, a sample: the recall of neighbors falls as a collection grows. Up to 5.5 times as many
+            rows as are drawn it follows from their ranks; beyond, it is extrapolated.
         random_state : int
             Seed of the draw.
 
@@ -145,13 +163,18 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         HasherReport
             Prints as a short text.
         """
-        from hashkit.hashers.report import describe_codes
-
         check_int(n_rows, "n_rows", 1)
         X = self._fitted_rows(X)
         if len(X) == 0:
             raise ValueError("X must have at least one row to report on, got none")
-        return describe_codes(self, X, n_rows=n_rows, random_state=random_state)
+        size = len(X) if database_size is None else check_int(database_size, "database_size", 1)
+        rng = np.random.default_rng(random_state)
+        chosen = sample_rows(len(X), n_rows, rng)
+        drawn = sample_rows(len(X), min(size, _MOST_DRAWN), rng)
+        queries = sample_rows(len(drawn), min(n_rows, max(_LEAST_QUERIES, _QUERY_PAIRS // len(drawn))), rng)
+        recall = predict_recall(gather_rows(X, drawn, normalize=True), self.encode(X[drawn]), queries, size)
+        original = X[chosen]
+        return describe_codes(self.project(original), self.encode(original), recall, size)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one."""
