@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.alternation import alternate
@@ -44,15 +43,12 @@ def learn(
     if preserve == "clusters":
         rows = without_copies(rows, n_bits, config, rng)
     is_taught = network == "always" or (network == "auto" and len(rows.values) >= config.least_network_rows)
-    # Thousands of small products gain nothing from threads, which wait for each other: beside one other process on two
-    # cores 2,000 rows took 42 s with two threads, 4 s with one.
-    with threadpool_limits(1, user_api="blas"):
-        clusters = every_row_its_own(rows, Evidence())
-        if preserve == "clusters":
-            clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-        linear = rotate(rows.values, clusters.directions, n_bits, config, rng)
-        candidates = train_candidates(rows.values, clusters, linear, config, training, rng) if is_taught else None
-        best, criterion = choose(rows.values, linear, candidates, clusters, config, network)
+    clusters = every_row_its_own(rows, Evidence())
+    if preserve == "clusters":
+        clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
+    linear = rotate(rows.values, clusters.directions, n_bits, config, rng)
+    candidates = train_candidates(rows.values, clusters, linear, config, training, rng) if is_taught else None
+    best, criterion = choose(rows.values, linear, candidates, clusters, config, network)
     return Learnt(rows, clusters, best, criterion, candidates)
 
 

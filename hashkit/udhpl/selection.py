@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32, nearest_rows, scale_rows
+from hashkit.cosines import Float32, scale_rows
+from hashkit.hashers.ranks import neighbor_ranks
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Candidates, Clusters, Map
 
@@ -39,16 +40,30 @@ def choose(
     if candidates is None:
         return maps["linear"], {}
     maps |= candidates.maps
-    rows = candidates.unseen[: config.max_held_out]
-    criterion = {}
-    for name in sorted(maps, key=CANDIDATES.index):
-        outputs = maps[name].outputs(values)
-        if clusters.preserved == "clusters":
-            criterion[name] = neighbor_cross_entropy(outputs, clusters.targets, rows, config)
-        else:
-            criterion[name] = 1 - float_neighbor_recall(outputs, clusters.targets, rows, config)
+    outputs = {name: maps[name].outputs(values) for name in sorted(maps, key=CANDIDATES.index)}
+    criterion = judge(outputs, clusters.targets, candidates.unseen[: config.max_held_out], clusters.preserved, config)
     best = "network" if network == "always" else min(criterion, key=criterion.__getitem__)
     return maps[best], criterion
+
+
+def judge(
+    outputs: dict[str, Float32], targets: Float32, rows: Int64, preserved: str, config: Configuration
+) -> dict[str, float]:
+    """
+    How good codes are by what they shall preserve; lower is better.
+
+    Parameters
+    ----------
+    outputs : dict of str to float32 array of shape (n_rows, n_bits)
+        Of each map; their signs are the codes.
+    targets : float32 array of shape (n_rows, n_targets)
+    rows : int64 array
+        Numbers of the rows that count.
+    preserved : {"clusters", "neighbors"}
+    """
+    if preserved == "clusters":
+        return {name: neighbor_cross_entropy(found, targets, rows, config) for name, found in outputs.items()}
+    return {name: 1 - float_neighbor_recall(found, targets, rows, config) for name, found in outputs.items()}
 
 
 def neighbor_cross_entropy(projections: Float32, targets: Float32, rows: Int64, config: Configuration) -> float:
@@ -75,16 +90,9 @@ def float_neighbor_recall(projections: Float32, targets: Float32, rows: Int64, c
     """
     n_rows = len(projections)
     n_neighbors = min(config.n_recalled, n_rows - 1)
-    own = (np.arange(len(rows)), rows)
-    unit = scale_rows(targets)
-    near = nearest_rows(unit, n_neighbors, rows)
-    codes = np.where(projections > 0, np.float32(1), np.float32(-1))
-    # Products of codes are whole numbers, so that a row number decides between equal ones only.
-    keys = (codes[rows] @ codes.T).astype(np.int64) * -n_rows + np.arange(n_rows)
-    keys[own] = np.iinfo(np.int64).max
     n_first = max(n_neighbors, round(config.recalled_share * n_rows))
-    last = np.partition(keys, n_first - 1, axis=1)[:, n_first - 1 : n_first]
-    return float((np.take_along_axis(keys, near, axis=1) <= last).mean())
+    codes = np.packbits(projections > 0, axis=1)
+    return float((neighbor_ranks(scale_rows(targets), codes, rows, n_neighbors) < n_first).mean())
 
 
 def _log_shares(logits: Float32) -> Float32:
