@@ -9,13 +9,35 @@ eigenvalues, taken to a power, count walks of that many steps: how likely one ro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from hashkit.cosines import Float32, scale_rows
+from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.findings import Clusters
 from hashkit.udhpl.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """
+    What codes shall reproduce.
+
+    Attributes
+    ----------
+    preserved : {"clusters", "neighbors"}
+    targets : float32 array of shape (n_rows, n_targets)
+        Their cosines say how similar rows are.
+    temperature : float
+        At which softmax of the cosines says how likely one row is another's neighbor.
+    """
+
+    preserved: str
+    targets: Float32
+    temperature: float
 
 
 def similarity_targets(
@@ -45,9 +67,17 @@ def similarity_targets(
     return np.concatenate(views, axis=1)
 
 
-def with_plain_cosines(targets: Float32, values: Float32, reliability: float) -> Float32:
-    """The targets and, with weight 1 - reliability, the cosines of the values (n_rows, n_components)."""
-    return np.concatenate([targets, np.float32(np.sqrt(1 - reliability)) * scale_rows(values)], axis=1)
+def make_lesson(clusters: Clusters, values: Float32, config: Configuration) -> Lesson:
+    """
+    The targets of clusters and, with weight 1 - reliability, the plain cosines of the values (n_rows, n_components).
+
+    Where neighbors are preserved the targets are the values already.
+    """
+    if clusters.preserved == "neighbors":
+        return Lesson(clusters.preserved, values, config.neighbor_temperature)
+    doubt = np.float32(np.sqrt(1 - clusters.reliability))
+    targets = np.concatenate([clusters.targets, doubt * scale_rows(values)], axis=1)
+    return Lesson(clusters.preserved, targets, temperature_of_perplexity(targets, config.perplexity))
 
 
 def walk_length(n_clusters: int, config: Configuration) -> int:

@@ -10,7 +10,7 @@ from hashkit.udhpl import Configuration
 from hashkit.udhpl.evidence import excess_modularity, reliability
 from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
 from hashkit.udhpl.selection import float_neighbor_recall, judge
-from hashkit.udhpl.targets import similarity_targets, walk_length
+from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
 
 CONFIG = Configuration()
 
@@ -32,7 +32,8 @@ def test_float_neighbor_recall_is_its_definition():
         distances = ((projections[others] > 0) != (projections[row] > 0)).sum(axis=1)
         first = others[np.argsort(distances, kind="stable")[:24]]
         shares.append(np.isin(near, first).mean())
-    found = float_neighbor_recall(projections, X, rows, Configuration(n_recalled=5, recalled_share=0.1))
+    lesson = Lesson("neighbors", X, 0.05)
+    found = float_neighbor_recall(projections, lesson, rows, Configuration(n_recalled=5, recalled_share=0.1))
     assert np.isclose(found, np.mean(shares))
 
 
@@ -129,8 +130,8 @@ def test_a_hub_does_not_make_the_graph_dense():
     assert (graph.neighbors[1:, 0] == 0).all()
     assert graph.weights.nnz <= n_rows * (2 * 20 + 1)
     outputs, rows = {"linear": X[:, :16]}, np.arange(2000)
-    assert peak_bytes(lambda: judge(outputs, X, rows, "clusters", CONFIG)) < 120e6
-    assert peak_bytes(lambda: judge(outputs, X, rows, "neighbors", CONFIG)) < 120e6
+    assert peak_bytes(lambda: judge(outputs, Lesson("clusters", X, 0.1), rows, CONFIG)) < 120e6
+    assert peak_bytes(lambda: judge(outputs, Lesson("neighbors", X, 0.1), rows, CONFIG)) < 120e6
 
 
 def test_shared_neighbors_are_counted_edge_by_edge():
