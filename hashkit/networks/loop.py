@@ -189,7 +189,7 @@ def _train_epoch(
     rate, total = 0.0, 0.0
     network.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
+        _seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]), device)
         for i, batch in enumerate(batches):
             rate = _rate((epoch + i / len(batches)) / config.n_epochs, config)
             value = loss(network(take_rows(inputs, batch, device)), take_rows(targets, batch, device))
@@ -200,6 +200,15 @@ def _train_epoch(
             if not math.isfinite(total):
                 break
     return rate, total / len(rows)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed torch's generators that a training on the device draws from; `torch.manual_seed` takes 3 ms for all."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 @torch.no_grad()
