@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from hashkit.cosines import Float32, scale_rows
+from hashkit.cosines import Float32, unit_rows
 from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Clusters
@@ -60,10 +60,10 @@ def similarity_targets(
     float32 array of shape (n_rows, n_directions + n_graphs * n_vectors)
     """
     n_steps = walk_length(n_clusters, config)
-    walks = [scale_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
+    walks = [unit_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
     share = np.float32(1 / np.sqrt(len(walks)))
-    views = [scale_rows(projections - projections.mean(axis=0))]
-    views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
+    views = [unit_rows(projections - projections.mean(axis=0))]
+    views += [share * unit_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
 
 
@@ -76,7 +76,7 @@ def make_lesson(clusters: Clusters, values: Float32, config: Configuration) -> L
     if clusters.preserved == "neighbors":
         return Lesson(clusters.preserved, values, config.neighbor_temperature)
     doubt = np.float32(np.sqrt(1 - clusters.reliability))
-    targets = np.concatenate([clusters.targets, doubt * scale_rows(values)], axis=1)
+    targets = np.concatenate([clusters.targets, doubt * unit_rows(values)], axis=1)
     return Lesson(clusters.preserved, targets, temperature_of_perplexity(targets, config.perplexity))
 
 

@@ -37,14 +37,6 @@ def test_float_neighbor_recall_is_its_definition():
     assert np.isclose(found, np.mean(shares))
 
 
-def test_neighbors_come_nearest_first():
-    X = classes()[0]
-    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    similarities = unit @ unit.T
-    np.fill_diagonal(similarities, -np.inf)
-    assert np.array_equal(nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
-
-
 def test_targets_are_alike_within_a_class():
     X, labels = classes()
     nearest = nearest_neighbors(X, 20)
