@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_choice, check_cut, describe
+from hashkit.checks import check_choice, check_cut, describe, from_tensor, refuse_mask
 from hashkit.codes import hamming_distances
 from hashkit.cosines import largest_columns, unit_rows
 from hashkit.evaluation.metrics import TIES, Codes, Ties, hits_in_first
@@ -32,7 +33,8 @@ def float_neighbors(
     Parameters
     ----------
     queries, features : float16, float32 or float64 arrays of shape (n_queries, n_dims) and (n_items, n_dims)
-        Memory maps are read block by block. Features are not centered; an all-zero row has similarity 0 to every row.
+        Or torch tensors, also of bfloat16. Memory maps are read block by block.
+        Features are not centered; an all-zero row has similarity 0 to every row.
     n_neighbors : int
         More than ``n_items`` means all of them.
 
@@ -41,8 +43,7 @@ def float_neighbors(
     ids : int64 array of shape (n_queries, n_neighbors)
         Row numbers of ``features``, the most similar first; equal similarities by id.
     """
-    _check_features(queries, "queries")
-    _check_features(features, "features")
+    queries, features = _check_features(queries, "queries"), _check_features(features, "features")
     if queries.shape[1] != features.shape[1]:
         raise ValueError(f"queries must have features' {features.shape[1]} dimensions, got {describe(queries)}")
     kept = check_cut(n_neighbors, len(features))
@@ -106,8 +107,11 @@ def _unit_blocks(features: NDArray[np.floating], name: str, n_rows: int) -> Iter
         yield start, unit_rows(block)
 
 
-def _check_features(features: NDArray[np.floating], name: str) -> None:
+def _check_features(features: Any, name: str) -> NDArray[np.floating]:
+    refuse_mask(features, name)
+    features = from_tensor(features, name)
     if not isinstance(features, np.ndarray) or features.dtype not in (np.float16, np.float32, np.float64):
         raise TypeError(f"{name} must be a float16, float32 or float64 array, got {describe(features)}")
     if features.ndim != 2:
         raise ValueError(f"{name} must have shape (n, n_dims), got {describe(features)}")
+    return features

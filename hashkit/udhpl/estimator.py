@@ -65,7 +65,7 @@ class UDHPL(NetworkHasher):
         The same for the network: units, passes over the rows at most, rows a step, largest rate.
     device : str
         Where the network is trained: ``"auto"``, or a device that torch knows.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed of everything drawn.
     progress : bool
         Show a progress bar while the network learns.
