@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import hashkit
 from hashkit.networks import loop
 from hashkit.udhpl import Configuration, method
-from hashkit.udhpl.network import Training
+from hashkit.udhpl.findings import Task
 from hashkit.udhpl.reduce import reduce_features
 from hashkit.udhpl.selection import split_rows
 from hashkit.udhpl.targets import make_lesson
@@ -38,7 +38,7 @@ def test_rows_that_judge_take_no_part_in_what_is_judged(monkeypatch):
     other_values, other_rows = rows.values.copy(), rows.rows.copy()
     other_values[unseen], other_rows[unseen] = 9.0, -3.0
     for same in (rows, replace(rows, values=other_values, rows=other_rows)):
-        method.try_maps(same, clusters, lesson, 8, CONFIG, Training("cpu"), np.random.default_rng(5))
+        method.try_maps(same, clusters, lesson, Task(8, config=CONFIG), np.random.default_rng(5))
     (first, first_unseen), (second, second_unseen) = seen
     assert set(first) == {"linear", "network"}
     assert np.array_equal(first_unseen, unseen)
