@@ -101,8 +101,8 @@ class Configuration:
         Labels. Clusters whose modularity exceeds that of one Gaussian's by less are none. Measured: noise and single
         clouds of any shape had at most .01, features of pictures and texts .1 and more.
     max_rounds : int
-        Projection. Labels, projection and rotation are found in turn so many times at most. Usual: `tolerance` ends most
-        searches before.
+        Projection. Labels, projection and rotation are found in turn so many times at most. Usual: `tolerance` ends
+        most searches before.
     term_weights : tuple of three floats
         Projection. Weights of likelihood, mutual information and quantization error in the objective. Paper: a sum.
     tolerance : float
