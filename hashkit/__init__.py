@@ -34,7 +34,20 @@ _HOMES = {
     "unpack": "hashkit.codes",
 }
 # Public rooms, loaded on first use too: after `import hashkit`, `hashkit.evaluation` is there.
-_ROOMS = ("codes", "datasets", "evaluation", "hashers", "images", "index", "interop", "scale", "storage")
+_ROOMS = (
+    "codes",
+    "datasets",
+    "evaluation",
+    "hashers",
+    "images",
+    "index",
+    "interop",
+    "networks",
+    "scale",
+    "storage",
+    "training",
+    "udhpl",
+)
 
 __all__ = [*sorted([*_HOMES, *_ROOMS]), "__version__"]
 

@@ -65,6 +65,12 @@ def _to_float(value: Real) -> float:
         return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
+def check_bool(value: object, name: str) -> None:
+    """Refuse what is not True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {describe(value)}")
+
+
 def check_choice(value: object, name: str, choices: Sequence[str]) -> None:
     """Refuse a value that is none of the choices."""
     if not isinstance(value, str) or value not in choices:

@@ -21,7 +21,7 @@ from hashkit.index import Index
 from hashkit.storage.replacing import Replacement
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
-DEMO_BITS = (16, 32, 64)
+DEMO_BITS = (16, 64)
 ROWS_PER_BLOCK = 1 << 16
 
 
@@ -78,7 +78,7 @@ def encode_file(hasher: Path, features: Path, codes: Path, *, progress: bool) ->
     blocks = [learnt.encode(rows[start : start + ROWS_PER_BLOCK]) for start in starts]
     encoded = np.concatenate(blocks) if blocks else learnt.encode(rows)
     write_array(codes, encoded)
-    return f"{codes}: {len(encoded):,} codes of {learnt.n_bits} bits, {encoded.shape[1]} bytes each"
+    return f"{codes}: {len(encoded):,} codes of {learnt.n_bits_} bits, {encoded.shape[1]} bytes each"
 
 
 def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: int | None, out: Path | None) -> str:

@@ -7,23 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.checks import check_int, check_number
+from hashkit.hashers.arrays import Arrays, Expected, length_of
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
 if TYPE_CHECKING:
-    from torch import nn
+    from hashkit.networks.modules import HashNetwork
 
-    from hashkit.training.loop import TrainingConfig
+# Rows that layers see at once, always as many: a product of one shape adds the values of each row in one order,
+# wherever the row stands. With 128 the products take 1.02 times as long as with all rows at once, with 64 1.16 times; a
+# single row costs as much as 128.
+_ROWS_AT_ONCE = 128
 
-# Principal components that networks see.
-N_COMPONENTS = 256
-
-# Steps of a training at least, unless told otherwise: 24 passes over 1,500 rows are 144, which teach too little.
-_LEAST_STEPS = 1000
-
-# Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
-# errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
+# Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible.
+# Values this close to zero are computed again in float64, so that another library or processor gives their signs too.
 _CALIBRATION_ROWS = 256
 _SAFETY = 16
 
@@ -41,17 +38,9 @@ class NetworkHasher(LinearHasher):
     hidden_weights_, hidden_offsets_ : float32 arrays of shape (n_inputs, n_hidden) and (n_hidden,)
     output_weights_, output_offsets_ : float32 arrays of shape (n_hidden, n_bits) and (n_bits,)
     rounding_ : float32 array of shape (n_bits + 1,)
-        Outputs this close to zero are computed again in float64; last the length of the longest row it was found on.
+        Outputs this close to zero are computed again in float64, for the same signs on other machines; last the length
+        of the longest row it was found on.
     """
-
-    n_hidden: int
-    n_epochs: int | None
-    batch_size: int
-    learning_rate: float
-    device: str
-
-    # Passes over many rows, unless told otherwise.
-    _many_epochs: int = 24
 
     hidden_weights_: Float32
     hidden_offsets_: Float32
@@ -70,45 +59,30 @@ class NetworkHasher(LinearHasher):
     )
 
     @property
-    def network_(self) -> nn.Module:
+    def network_(self) -> HashNetwork:
         """The map as a torch module from features to projections, a copy to build on."""
-        from hashkit.training.networks import HashNetwork
+        from hashkit.networks.modules import HashNetwork
 
         layers = [(self.weights_, -self.offsets_)]
         if self._is_deep:
             layers.append((self.hidden_weights_, self.hidden_offsets_))
             layers.append((self.output_weights_, self.output_offsets_))
-        return HashNetwork(layers, normalize=self.normalize).eval()
+        return HashNetwork(layers, normalize=self.normalize_).eval()
 
-    def _check_training(self) -> None:
-        """Refuse options of a training that no network could be trained with."""
-        check_int(self.n_hidden, "n_hidden", 1)
-        if self.n_epochs is not None:
-            check_int(self.n_epochs, "n_epochs", 1)
-        check_int(self.batch_size, "batch_size", 2)
-        check_number(self.learning_rate, "learning_rate", 0)
-
-    def _training_config(self, seed: int, n_rows: int) -> TrainingConfig:
-        """
-        How the network is trained on so many rows: by the hasher's parameters, on one thread.
-
-        Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and
-        what is learnt does not depend on how many there are.
-        """
-        from hashkit.training.loop import TrainingConfig
-
-        n_batches = -(-n_rows // self.batch_size)
-        n_epochs = self.n_epochs or max(self._many_epochs, -(-_LEAST_STEPS // n_batches))
-        return TrainingConfig(
-            n_epochs=n_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            device=self.device,
-            seed=seed,
-            n_threads=1,
-            # While the rate is high the held-out loss goes up and down: with 4 one training of four ended too soon.
-            patience=max(8, n_epochs // 4),
-        )
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        # Each layer has as many inputs as the one before has outputs; without hidden units the first one gives bits.
+        n_hidden = length_of(arrays, "hidden_offsets_")
+        n_inputs = length_of(arrays, "offsets_") if n_hidden else self.n_bits_
+        n_in, n_out = (n_inputs, self.n_bits_) if n_hidden else (0, 0)
+        return {
+            "weights_": Expected(np.float32, (self.n_features_in_, n_inputs)),
+            "offsets_": Expected(np.float32, (n_inputs,)),
+            "hidden_weights_": Expected(np.float32, (n_in, n_hidden)),
+            "hidden_offsets_": Expected(np.float32, (n_hidden,)),
+            "output_weights_": Expected(np.float32, (n_hidden, n_out)),
+            "output_offsets_": Expected(np.float32, (n_out,)),
+            "rounding_": Expected(np.float32, (self.n_bits_ + 1,), least=0),
+        }
 
     @property
     def _is_deep(self) -> bool:
@@ -128,7 +102,7 @@ class NetworkHasher(LinearHasher):
         hidden, output = layers or (empty, empty)
         self.hidden_weights_, self.hidden_offsets_ = hidden
         self.output_weights_, self.output_offsets_ = output
-        self.rounding_ = np.zeros(self.n_bits + 1, dtype=np.float32)
+        self.rounding_ = np.zeros(self.n_bits_ + 1, dtype=np.float32)
         if layers:
             rows = sample[:: max(1, len(sample) // _CALIBRATION_ROWS)]
             ones = np.ones(len(rows), dtype=np.float32)
@@ -138,9 +112,20 @@ class NetworkHasher(LinearHasher):
             self.rounding_[-1] = np.linalg.norm(rows, axis=1).max() or 1
 
     def _scores(self, block: Float32, norms: Float32) -> Float32:
-        values = super()._scores(block, norms)
         if not self._is_deep:
-            return values
+            return super()._scores(block, norms)
+        out = np.empty((len(block), self.n_bits_), dtype=np.float32)
+        for start in range(0, len(block), _ROWS_AT_ONCE):
+            rows, lengths = block[start : start + _ROWS_AT_ONCE], norms[start : start + _ROWS_AT_ONCE]
+            n_rows = len(rows)
+            if n_rows < _ROWS_AT_ONCE:
+                rows = np.concatenate([rows, np.zeros((_ROWS_AT_ONCE - n_rows, rows.shape[1]), dtype=np.float32)])
+                lengths = np.concatenate([lengths, np.ones(_ROWS_AT_ONCE - n_rows, dtype=np.float32)])
+            out[start : start + n_rows] = self._layers(rows, lengths)[:n_rows]
+        return out
+
+    def _layers(self, rows: Float32, norms: Float32) -> Float32:
+        values = super()._scores(rows, norms)
         values /= norms[:, None]
         hidden: Float32 = values @ self.hidden_weights_
         hidden += self.hidden_offsets_
@@ -165,7 +150,7 @@ class NetworkHasher(LinearHasher):
         weights, hidden_weights, output_weights = (
             layer.astype(np.float64) for layer in (self.weights_, self.hidden_weights_, self.output_weights_)
         )
-        out = np.empty((len(rows), self.n_bits))
+        out = np.empty((len(rows), self.n_bits_))
         for i, (row, norm) in enumerate(zip(rows.astype(np.float64), norms.astype(np.float64), strict=True)):
             values = row @ weights / norm - self.offsets_
             hidden = np.maximum(values @ hidden_weights + self.hidden_offsets_, 0)
@@ -175,7 +160,7 @@ class NetworkHasher(LinearHasher):
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         if not self._is_deep:
             return super()._score_error(block, norms)
-        if self.normalize:
+        if self.normalize_:
             return norms[:, None] * self.rounding_[:-1]
         lengths: Float32 = np.maximum(np.linalg.norm(block, axis=1) / self.rounding_[-1], np.float32(1))
         return lengths[:, None] * self.rounding_[:-1]

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from hashkit.training.checkpoint import N_SAMPLE_TARGETS, Checkpoint, read_checkpoint, write_checkpoint
-
-# Outputs (n_batch, n_bits) and targets (n_batch, ...) in, a scalar out.
-Loss = Callable[[Tensor, Tensor], Tensor]
+from hashkit.networks.checkpoint import N_SAMPLE_TARGETS, Checkpoint, read_checkpoint, write_checkpoint
+from hashkit.networks.configuration import TrainingConfig
+from hashkit.networks.losses import Loss
+from hashkit.networks.optimizer import AdamW
 
 
 class Rows(Protocol):
@@ -26,47 +26,6 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Any: ...
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """
-    How a network is trained.
-
-    Parameters
-    ----------
-    n_epochs : int
-        At most this many passes over the rows.
-    batch_size : int
-        Rows a step; pairs are compared within a batch.
-    learning_rate : float
-        The largest, reached after a tenth of the steps; from there it falls to zero along a cosine.
-    weight_decay : float
-        Of AdamW.
-    held_out : float
-        Share of rows that are only looked at to choose the best epoch.
-    patience : int
-        Epochs without a better held-out loss before training stops.
-    keep_best : bool
-        Whether the epoch of lowest held-out loss counts; else the last one does, and `patience` is not asked.
-    n_threads : int, optional
-        Threads of torch while it trains on the CPU; by default as many as torch has.
-    device : str
-        ``"auto"``: CUDA or MPS where there is one, else the CPU; or any device that torch knows.
-    seed : int
-        Of the held-out rows, the order of rows and dropout.
-    """
-
-    n_epochs: int = 12
-    batch_size: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    held_out: float = 0.1
-    patience: int = 4
-    keep_best: bool = True
-    n_threads: int | None = None
-    device: str = "auto"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,14 +100,11 @@ def train(
     held_rows, rows = _split_rows(len(inputs), len(targets), config)
     device = find_device(config.device)
     network.to(device)
-    optimizer = torch.optim.AdamW(
-        [weights for weights in network.parameters() if weights.requires_grad],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = AdamW(weights, weight_decay=config.weight_decay)
     state = Checkpoint.start(network)
     # What tells one set of rows from another: their targets, since inputs may be augmented anew each time.
-    sample = np.asarray(targets[held_rows[:N_SAMPLE_TARGETS]], dtype=np.float32)
+    sample = np.asarray(targets[(held_rows if len(held_rows) else rows)[:N_SAMPLE_TARGETS]], dtype=np.float32)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, network, optimizer, config, sample)
     n_threads = torch.get_num_threads()
@@ -156,7 +112,9 @@ def train(
     try:
         for epoch in _epochs(state.epoch, config, progress):
             rate, mean_loss = _train_epoch(network, optimizer, inputs, targets, rows, loss, config, epoch)
-            held_loss = _mean_loss(network, inputs, targets, held_rows, loss, config.batch_size)
+            held_loss = mean_loss
+            if len(held_rows):
+                held_loss = _mean_loss(network, inputs, targets, held_rows, loss, config.batch_size)
             if not math.isfinite(mean_loss + held_loss):
                 raise DivergedError(f"the loss became {mean_loss + held_loss} in epoch {epoch + 1}; try a lower rate")
             state = state.after_epoch(network, (mean_loss, held_loss, rate), keep_best=config.keep_best)
@@ -165,18 +123,19 @@ def train(
             report = EpochReport(epoch + 1, mean_loss, held_loss, rate)
             for callback in callbacks:
                 callback(report)
-            if state.epoch - state.best_epoch >= config.patience:
+            if config.keep_best and state.epoch - state.best_epoch >= config.patience:
                 break
     finally:
         torch.set_num_threads(n_threads)
         network.load_state_dict(state.best_weights)
+        optimizer.release()
         network.to("cpu").eval()
     return [EpochReport(i + 1, *losses) for i, losses in enumerate(state.history)]
 
 
 def held_out_rows(n_rows: int, config: TrainingConfig) -> npt.NDArray[np.int64]:
-    """Numbers, in ascending order, of the rows that a training on n_rows only looks at."""
-    n_held = max(2, round(config.held_out * n_rows))
+    """Numbers, in ascending order, of the rows that a training on n_rows only looks at: two at least, or none for 0."""
+    n_held = max(2, round(config.held_out * n_rows)) if config.held_out else 0
     return np.sort(np.random.default_rng(config.seed).permutation(n_rows)[:n_held])
 
 
@@ -215,7 +174,7 @@ def _rate(step: float, config: TrainingConfig) -> float:
 
 def _train_epoch(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     inputs: Rows,
     targets: Rows,
     rows: npt.NDArray[np.int64],
@@ -230,19 +189,26 @@ def _train_epoch(
     rate, total = 0.0, 0.0
     network.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
+        _seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]), device)
         for i, batch in enumerate(batches):
             rate = _rate((epoch + i / len(batches)) / config.n_epochs, config)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             value = loss(network(take_rows(inputs, batch, device)), take_rows(targets, batch, device))
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step(rate)
             total += value.item() * len(batch)
             if not math.isfinite(total):
                 break
     return rate, total / len(rows)
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed torch's generators that a training on the device draws from; `torch.manual_seed` takes 3 ms for all."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 @torch.no_grad()

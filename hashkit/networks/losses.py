@@ -6,9 +6,61 @@ Shapes: `outputs` (n_batch, n_bits); `targets` (n_batch, n_targets), rows whose 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+# Logarithm of what has no chance: finite, so that times zero it is zero.
+_NEVER = -1e6
+
+# Outputs (n_batch, n_bits), or codes of that shape, and targets (n_batch, ...) in, a scalar out.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def code_loss(signs: Callable[[Tensor], Tensor], similarity: Loss, pull: float) -> Loss:
+    """
+    Loss of outputs whose codes shall have the similarities of the targets.
+
+    Parameters
+    ----------
+    signs : callable
+        Codes of outputs, with a gradient: `straight_through_sign` or `half_signs`.
+    similarity : callable
+        Loss of codes and targets.
+    pull : float
+        Weight of the pull of outputs towards their codes, the quantization error.
+    """
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        codes = signs(outputs)
+        return similarity(codes, targets) + pull * quantization_loss(outputs, codes)
+
+    return loss
+
+
+def neighbor_likelihood(target_temperature: float, code_temperature: float) -> Loss:
+    """`neighbor_likelihood_loss` of codes and targets, its gradient of one size at all code temperatures."""
+
+    def loss(codes: Tensor, targets: Tensor) -> Tensor:
+        return code_temperature * neighbor_likelihood_loss(
+            codes, targets, target_temperature=target_temperature, code_temperature=code_temperature
+        )
+
+    return loss
+
+
+def rank_matching(quantiles: npt.NDArray[np.float64]) -> Loss:
+    """`rank_matching_loss` of codes and targets, for ascending quantiles of the wanted cosines."""
+    wanted = torch.as_tensor(quantiles, dtype=torch.float32)
+
+    def loss(codes: Tensor, targets: Tensor) -> Tensor:
+        return rank_matching_loss(codes, targets, quantiles=wanted)
+
+    return loss
 
 
 def straight_through_sign(outputs: Tensor) -> Tensor:
@@ -33,10 +85,10 @@ def neighbor_likelihood_loss(
     neighbor embedding, Hinton and Roweis, NIPS 2002): once by the targets, once by the codes. Of all losses
     that keep similarities this one spends the bits on the order of near rows, and lets far ones be far in any way.
     """
-    own = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    wanted = (cosines(targets) / target_temperature).masked_fill(own, -torch.inf).softmax(dim=1)
-    got = (codes @ codes.T / codes.shape[1] / code_temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
-    return -(wanted * got.masked_fill(own, 0)).sum(dim=1).mean()
+    with torch.no_grad():
+        wanted = (cosines(targets) / target_temperature).fill_diagonal_(_NEVER).softmax(dim=1)
+    got = (codes @ codes.T * (1 / codes.shape[1] / code_temperature)).fill_diagonal_(_NEVER).log_softmax(dim=1)
+    return -(wanted * got).sum(dim=1).mean()
 
 
 def quantization_loss(outputs: Tensor, codes: Tensor) -> Tensor:
@@ -70,10 +122,11 @@ def rank_matching_loss(codes: Tensor, targets: Tensor, *, quantiles: Tensor) -> 
 
 def half_signs(outputs: Tensor) -> Tensor:
     """
-    +1 for the larger half of each column, -1 for the rest; the identity goes back.
+    +1 for the larger half of each column, -1 for the rest, and for all that equal its largest; the identity goes back.
 
     Of all balanced codes this is the nearest to the outputs, their optimal transport (Li and van Gemert, AAAI 2021).
     """
-    ranks = outputs.detach().argsort(dim=0).argsort(dim=0)
-    signs = torch.where(ranks >= len(outputs) // 2, 1.0, -1.0).to(outputs.dtype)
+    columns = outputs.detach().T.contiguous()
+    middle = columns.kthvalue(max(1, len(outputs) // 2), dim=1).values
+    signs = torch.where(outputs.detach() > middle, 1.0, -1.0).to(outputs.dtype)
     return outputs + (signs - outputs).detach()

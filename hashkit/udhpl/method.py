@@ -1,0 +1,89 @@
+"""
+UDHPL on one page: features in, a map to codes out, a stage a line, in the order of docs/method.md.
+
+The paper (Zhang, Liu, Long, Shao, IEEE TIP 2018) finds pseudo labels by maximizing likelihood, mutual information and
+minus the quantization error, then teaches them to a network. hashkit's own formulation of each is in the stage's file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.hashers.pca import PrincipalRows
+from hashkit.udhpl.alternation import alternate
+from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.evidence import Evidence, reliability, weigh_clusters
+from hashkit.udhpl.findings import Clusters, Learnt, Map, Task, Trial, every_row_its_own
+from hashkit.udhpl.graph import build_graph, more_graphs, smooth_rows
+from hashkit.udhpl.labels import count_clusters
+from hashkit.udhpl.network import train_candidates, train_map
+from hashkit.udhpl.projection import lean_on_variance
+from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
+from hashkit.udhpl.rotation import rotate
+from hashkit.udhpl.selection import judge, split_rows
+from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
+
+
+def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
+    """Learn a map from features (n_rows, n_features)."""
+    config = task.config
+    rows = reduce_features(X, task.n_bits, config, rng, normalize=task.normalize)
+    if task.preserve == "clusters":
+        rows = without_copies(rows, task.n_bits, config, rng)
+    is_taught = task.network == "always" or (task.network == "auto" and len(rows.values) >= config.least_network_rows)
+    clusters = every_row_its_own(rows, Evidence())
+    if task.preserve == "clusters":
+        clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
+    linear = rotate(rows.values, clusters.directions, task.n_bits, config, rng)
+    if not is_taught:
+        return Learnt(rows, clusters, Map(linear))
+    lesson = make_lesson(clusters, rows.values, config)
+    trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
+    best = train_map(trial, rows.values, lesson, linear, config, task.training, rng)
+    return Learnt(rows, clusters, best, trial.criterion, lesson.targets)
+
+
+def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task, rng: np.random.Generator) -> Trial:
+    """Learn each map from a part of the rows; the best on the rest, of which all rows say what is similar, wins."""
+    config = task.config
+    part, unseen = split_rows(len(rows.values), config, rng)
+    some = replace(rows, row_numbers=rows.row_numbers[part], rows=rows.rows[part], values=rows.values[part])
+    found = every_row_its_own(some, clusters.evidence)
+    if clusters.preserved == "clusters":
+        found = find_clusters(some, task.n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
+    linear = rotate(some.values, found.directions, task.n_bits, config, rng)
+    tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, task.training, rng)
+    criterion = judge({name: tried[name][0].outputs(rows.values) for name in tried}, lesson, unseen, config)
+    best = min(criterion, key=criterion.__getitem__)
+    return Trial(best, criterion, tried[best][1])
+
+
+def find_clusters(
+    rows: PrincipalRows,
+    n_bits: int,
+    config: Configuration,
+    rng: np.random.Generator,
+    *,
+    with_targets: bool,
+    evidence: Evidence | None = None,
+) -> Clusters:
+    """Labels, the directions that are most informative about them, and targets, where there are clusters at all."""
+    graph = build_graph(rows.values, config)
+    factors = whitening(rows, config)
+    white = rows.values * factors.astype(np.float32)
+    n_clusters = count_clusters(smooth_rows(white, graph, config.n_smoothing), graph.neighbors, config, rng)
+    evidence = evidence or weigh_clusters(rows.values, white, graph, n_clusters, config, rng.spawn(1)[0])
+    if evidence.excess_modularity < config.min_excess_modularity:
+        return every_row_its_own(rows, evidence)
+    best, objective = alternate(white, graph, n_clusters, n_bits, config, rng)
+    targets = rows.values
+    if with_targets:
+        graphs = [graph, *more_graphs(rows.rows, graph, config, rng)]
+        targets = similarity_targets(white @ best.directions.astype(np.float32), graphs, n_clusters, config)
+    trust = reliability(evidence.stability, len(white), config)
+    directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
+    return Clusters("clusters", best.labels, objective, evidence, trust, directions, targets)

@@ -1,0 +1,76 @@
+"""Stage 8: which map encodes, decided without labels on rows that the maps were not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.cosines import Float32, unit_rows
+from hashkit.hashers.ranks import neighbor_ranks
+from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.targets import Lesson
+
+Int64 = npt.NDArray[np.int64]
+
+
+def split_rows(n_rows: int, config: Configuration, rng: np.random.Generator) -> tuple[Int64, Int64]:
+    """Numbers of the rows that maps learn from in a trial, and of those that they are judged by, in ascending order."""
+    order = rng.permutation(n_rows)
+    n_unseen = min(config.max_unseen, round(config.unseen_share * n_rows))
+    unseen, part = order[:n_unseen], order[n_unseen:][: config.max_trial_rows]
+    return np.sort(part), np.sort(unseen)
+
+
+def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Configuration) -> dict[str, float]:
+    """
+    How good codes are by what they shall preserve; lower is better.
+
+    Parameters
+    ----------
+    outputs : dict of str to float32 array of shape (n_rows, n_bits)
+        Of each map; their signs are the codes.
+    rows : int64 array
+        Numbers of the rows that count.
+    """
+    if lesson.preserved == "clusters":
+        return {name: neighbor_cross_entropy(found, lesson, rows, config) for name, found in outputs.items()}
+    return {name: 1 - float_neighbor_recall(found, lesson, rows, config) for name, found in outputs.items()}
+
+
+def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
+    """
+    Cross-entropy, in nats a row, of the neighbors that the codes suggest against those that the targets do.
+
+    Only the given rows count. Both spread a probability over the others of them, softmax of the cosines over a
+    temperature: that of the lesson, and for the codes the one that fits best, so that only their order and spacing
+    count.
+    """
+    codes = np.where(projections[rows] > 0, np.float32(1), np.float32(-1))
+    similar = codes @ codes.T / codes.shape[1]
+    unit = unit_rows(lesson.targets[rows])
+    wanted = np.exp(_log_shares(unit @ unit.T / np.float32(lesson.temperature)))
+    heats = config.criterion_code_temperatures
+    losses = [-float((wanted * _log_shares(similar / np.float32(heat))).sum(axis=1).mean()) for heat in heats]
+    return min(losses)
+
+
+def float_neighbor_recall(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
+    """
+    Share of some rows' nearest rows by cosine of the targets that are among the nearest rows by code, of all rows.
+
+    Among the nearest means in the first `recalled_share` of all rows; ties fall by row number.
+    """
+    n_rows = len(projections)
+    n_neighbors = min(config.n_recalled, n_rows - 1)
+    n_first = max(n_neighbors, round(config.recalled_share * n_rows))
+    codes = np.packbits(projections > 0, axis=1)
+    return float((neighbor_ranks(unit_rows(lesson.targets), codes, rows, n_neighbors) < n_first).mean())
+
+
+def _log_shares(logits: Float32) -> Float32:
+    """Log softmax of each row over the other rows; the row itself gets a large negative number."""
+    logits = logits.copy()
+    np.fill_diagonal(logits, -1e4)
+    logits -= logits.max(axis=1, keepdims=True)
+    shares: Float32 = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return shares
