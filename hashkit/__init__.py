@@ -31,6 +31,7 @@ _HOMES = {
     "merge": "hashkit.index.merging",
     "merge_radius": "hashkit.index.merging",
     "pack": "hashkit.codes",
+    "rescore": "hashkit.vectors",
     "unpack": "hashkit.codes",
 }
 

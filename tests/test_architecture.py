@@ -19,7 +19,7 @@ FLOORS = [
     ["index", "training"],
     ["datasets", "hashers"],
     ["evaluation"],
-    ["collection", "interop"],
+    ["collection", "interop", "vectors"],
     ["hashkit"],
     ["images", "scale"],
     ["cli"],
@@ -42,7 +42,8 @@ INCLUDES = {
     "mih": {"core", "cpu", "kernels", "parallel", "scan"},
     "join": {"core", "cpu", "kernels", "parallel"},
     "jaccard": {"core", "cpu", "kernels", "parallel"},
-    "bindings": {"core", "cpu", "jaccard", "join", "kernels", "mih", "parallel", "scan"},
+    "vectors": {"core", "cpu", "kernels", "parallel"},
+    "bindings": {"core", "cpu", "jaccard", "join", "kernels", "mih", "parallel", "scan", "vectors"},
 }
 
 PYTHON_FILES = sorted((ROOT / "hashkit").rglob("*.py"))
