@@ -25,6 +25,7 @@ _HOMES = {
     "PairBlock": "hashkit.index",
     "RadiusResult": "hashkit.index",
     "RandomHyperplanes": "hashkit.hashers",
+    "Sign": "hashkit.hashers",
     "fit": "hashkit.hashers",
     "hamming_distances": "hashkit.codes",
     "load": "hashkit.hashers",

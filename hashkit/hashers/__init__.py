@@ -19,6 +19,7 @@ METHODS = {
     "pca_sign": ("pca_sign", "PCASign"),
     "random_hyperplanes": ("random_hyperplanes", "RandomHyperplanes"),
     "rank_matching": ("rank_matching", "RankMatching"),
+    "sign": ("sign", "Sign"),
     "spectral_hashing": ("spectral", "SpectralHashing"),
     "udhpl": ("udhpl", "UDHPL"),
 }
