@@ -26,6 +26,7 @@ _HOMES = {
     "RadiusResult": "hashkit.index",
     "RandomHyperplanes": "hashkit.hashers",
     "Sign": "hashkit.hashers",
+    "VectorIndex": "hashkit.vectors",
     "fit": "hashkit.hashers",
     "hamming_distances": "hashkit.codes",
     "load": "hashkit.hashers",

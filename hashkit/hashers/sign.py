@@ -129,7 +129,8 @@ def _offsets(weights: Float32, threshold: str, mean: Float64, rows: Float32) -> 
         return np.zeros(weights.shape[1], np.float32)
     if threshold == "mean":
         return (mean @ weights.astype(np.float64)).astype(np.float32)
-    return np.median(rows @ weights, axis=0).astype(np.float32)
+    medians: Float32 = np.median(rows @ weights, axis=0).astype(np.float32)
+    return medians
 
 
 def _recalls(rows: Float32, maps: dict[tuple[str, str], tuple[Float32, Float32]]) -> dict[tuple[str, str], float]:

@@ -1,5 +1,7 @@
 """Float vectors over an index of codes: asymmetric scores, exact re-ranking, and recall that is stated."""
 
+from hashkit.vectors.calibration import Recall
+from hashkit.vectors.index import VectorIndex
 from hashkit.vectors.rescoring import rescore
 
-__all__ = ["rescore"]
+__all__ = ["Recall", "VectorIndex", "rescore"]

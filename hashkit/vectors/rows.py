@@ -63,6 +63,9 @@ class Vectors:
                 values *= self.row_scales[rows, None]
         return values
 
+    def check(self, rows: NDArray[np.int64]) -> None:
+        """Called before rows are read: what comes from a mapped file is compared with its checksums."""
+
     def native(self) -> tuple[NDArray[np.uint8], str, Float32 | None, Float32 | None]:
         """The arguments by which native code reads the rows: bytes, type, and scales of rows and columns."""
         scales = None
@@ -200,6 +203,8 @@ def blocks_of(vectors: Vectors, name: str, start: int = 0, stop: int | None = No
     stop = len(vectors) if stop is None else stop
     step = max(64, BLOCK_BYTES // (4 * vectors.n_dims))
     for first in range(start, stop, step):
-        block = vectors.to_float32(slice(first, min(first + step, stop)))
+        last = min(first + step, stop)
+        vectors.check(np.arange(first, last))
+        block = vectors.to_float32(slice(first, last))
         refuse_non_finite(block, name, first)
         yield first, block
