@@ -34,6 +34,7 @@ _HOMES = {
     "merge_radius": "hashkit.index.merging",
     "pack": "hashkit.codes",
     "rescore": "hashkit.vectors",
+    "suggest_bits": "hashkit.vectors",
     "unpack": "hashkit.codes",
 }
 

@@ -3,5 +3,6 @@
 from hashkit.vectors.calibration import Recall
 from hashkit.vectors.index import VectorIndex
 from hashkit.vectors.rescoring import rescore
+from hashkit.vectors.suggesting import Suggestion, suggest_bits
 
-__all__ = ["Recall", "VectorIndex", "rescore"]
+__all__ = ["Recall", "Suggestion", "VectorIndex", "rescore", "suggest_bits"]

@@ -76,12 +76,12 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
         If there are too few rows, or no number of bits that was tried reaches the recall; says what they reach.
     """
     rng = np.random.default_rng(wish.random_state)
-    own = _held_out_rows(vectors, wish, rng) if queries is None else None
+    own = held_out_rows(vectors, wish, rng) if queries is None else None
     if own is None and queries is None:  # too few rows, and nothing asked for
-        encoder = learn(_sample(vectors, own, rng), wish.n_bits[0], wish.metric, wish.random_state)
+        encoder = learn(sample_of(vectors, own, rng), wish.n_bits[0], wish.metric, wish.random_state)
         return encoded(vectors, encoder, wish), encoder, UNCALIBRATED, None, []
     asked = vectors.to_float32(own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
-    sample = _sample(vectors, own, rng)
+    sample = sample_of(vectors, own, rng)
     tried: list[tuple[int, Recall]] = []
     true = None
     for n_bits in wish.n_bits:
@@ -122,7 +122,8 @@ def _unreachable(wish: Wish, tried: list[tuple[int, Recall]]) -> str:
     return f"recall of {wish.recall} cannot be met {read}: {found} were reached; {advice}"
 
 
-def _held_out_rows(vectors: Vectors, wish: Wish, rng: np.random.Generator) -> Ids | None:
+def held_out_rows(vectors: Vectors, wish: Wish, rng: np.random.Generator) -> Ids | None:
+    """Rows that measure recall; None if there are too few and no recall was asked for."""
     if len(vectors) < max(LEAST_ROWS, 4 * wish.k):
         if wish.recall is None:
             return None
@@ -134,7 +135,7 @@ def _held_out_rows(vectors: Vectors, wish: Wish, rng: np.random.Generator) -> Id
     return np.sort(rng.choice(len(vectors), n_queries, replace=False))
 
 
-def _sample(vectors: Vectors, own: Ids | None, rng: np.random.Generator) -> Float32:
+def sample_of(vectors: Vectors, own: Ids | None, rng: np.random.Generator) -> Float32:
     """Rows to learn from, none of them held out."""
     chosen = np.ones(len(vectors), np.bool_)
     if own is not None:
