@@ -82,6 +82,8 @@ struct PlaneCounter {
 };
 
 #  include "kernels/plane_scan.inl"
+constexpr decltype(VectorKernels::fill_plane_tile) kFillPlaneTile = nullptr;
+constexpr decltype(VectorKernels::scan_plane_tile) kScanPlaneTile = nullptr;
 #  include "kernels/vector_table.inl"
 
 }  // namespace hashkit::avx2

@@ -80,6 +80,102 @@ HASHKIT_ALWAYS_INLINE void split_factors(__m512 pairs, __m256& offsets, __m256& 
   factors = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(apart), 1));
 }
 
+// Rows of eight words become columns.
+HASHKIT_ALWAYS_INLINE void transpose(const __m512i (&rows)[8], __m512i (&columns)[8]) noexcept {
+  for (size_t odd = 0; odd < 2; ++odd) {
+    __m512i pairs[4];  // 128-bit lanes: words 0, 2, 4 and 6 of two rows, or words 1, 3, 5 and 7
+    for (size_t i = 0; i < 4; ++i) {
+      pairs[i] = odd == 0 ? _mm512_unpacklo_epi64(rows[2 * i], rows[2 * i + 1])
+                          : _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1]);
+    }
+    const __m512i low0 = _mm512_shuffle_i64x2(pairs[0], pairs[1], 0x88);
+    const __m512i low1 = _mm512_shuffle_i64x2(pairs[2], pairs[3], 0x88);
+    const __m512i high0 = _mm512_shuffle_i64x2(pairs[0], pairs[1], 0xdd);
+    const __m512i high1 = _mm512_shuffle_i64x2(pairs[2], pairs[3], 0xdd);
+    columns[odd] = _mm512_shuffle_i64x2(low0, low1, 0x88);
+    columns[4 + odd] = _mm512_shuffle_i64x2(low0, low1, 0xdd);
+    columns[2 + odd] = _mm512_shuffle_i64x2(high0, high1, 0x88);
+    columns[6 + odd] = _mm512_shuffle_i64x2(high0, high1, 0xdd);
+  }
+}
+
+void fill_plane_tile(const uint8_t* codes, size_t n_rows, size_t n_bytes, uint64_t* tile) noexcept {
+  const size_t n_words = (n_bytes + 7) / 8;
+  for (size_t first = 0; first < n_rows; first += kTileCodes, tile += kTileCodes * n_words) {
+    for (size_t byte = 0, word = 0; byte < n_bytes; byte += 64, word += 8) {
+      const __mmask64 present = n_bytes - byte >= 64 ? ~__mmask64{0} : (__mmask64{1} << (n_bytes - byte)) - 1;
+      __m512i rows[8], columns[8];
+      for (size_t i = 0; i < 8; ++i) {
+        const __mmask64 mask = first + i < n_rows ? present : 0;
+        rows[i] = _mm512_maskz_loadu_epi8(mask, reinterpret_cast<const void*>(codes + (first + i) * n_bytes + byte));
+      }
+      transpose(rows, columns);
+      const size_t n = n_words - word < 8 ? n_words - word : 8;
+      for (size_t w = 0; w < n; ++w) _mm512_storeu_si512(tile + (word + w) * kTileCodes, columns[w]);
+    }
+  }
+}
+constexpr decltype(VectorKernels::fill_plane_tile) kFillPlaneTile = fill_plane_tile;
+
+// Writes those of n scores, at most eight, that are at least the limit; returns how many.
+HASHKIT_ALWAYS_INLINE size_t write_passed(__m256 scores, __m256 limits, size_t first, size_t n,
+                                          ScoredRow* scored) noexcept {
+  auto passed = static_cast<uint32_t>(_mm256_cmp_ps_mask(scores, limits, _CMP_GE_OQ)) & ((1u << n) - 1);
+  if (passed == 0) return 0;
+  float values[8];
+  _mm256_storeu_ps(values, scores);
+  size_t n_scored = 0;
+  for (; passed != 0; passed &= passed - 1) {
+    const auto i = static_cast<size_t>(__builtin_ctz(passed));
+    scored[n_scored++] = {static_cast<uint32_t>(first + i), values[i]};
+  }
+  return n_scored;
+}
+
+HASHKIT_ALWAYS_INLINE __m256 scores_of_rows(const PlaneQuery& query, __m512i weighted, const RowFactors* factors,
+                                            size_t n) noexcept {
+  const auto present = static_cast<__mmask16>((1u << 2 * n) - 1);
+  __m256 offsets, row_factors;
+  split_factors(_mm512_maskz_loadu_ps(present, factors), offsets, row_factors);
+  return scores_of_eight(query, weighted, offsets, row_factors);
+}
+
+// Eight codes at a time, a word of each in a vector: no sum across lanes is needed. The words of a query are broadcast.
+template <size_t kPlanes>
+size_t scan_tile_with(const PlaneQuery& query, const uint64_t* tile, const RowFactors* factors, size_t n_rows,
+                      size_t n_bytes, float limit, ScoredRow* scored) noexcept {
+  const size_t n_words = (n_bytes + 7) / 8, stride = plane_bytes(n_bytes) / 8;
+  const auto* planes = reinterpret_cast<const long long*>(query.planes);
+  const __m256 limits = _mm256_set1_ps(limit);
+  size_t n_scored = 0;
+  for (size_t first = 0; first < n_rows; first += kTileCodes, tile += kTileCodes * n_words) {
+    __m512i counts[kPlanes] = {};
+    for (size_t w = 0; w < n_words; ++w) {
+      const __m512i words = _mm512_loadu_si512(tile + w * kTileCodes);
+      for (size_t p = 0; p < kPlanes; ++p) {
+        const __m512i plane = _mm512_set1_epi64(planes[p * stride + w]);
+        counts[p] = _mm512_add_epi64(counts[p], count_words(_mm512_xor_si512(words, plane)));
+      }
+    }
+    __m512i weighted = counts[kPlanes - 1];
+    for (size_t p = kPlanes - 1; p-- > 0;) {
+      weighted = _mm512_add_epi64(_mm512_add_epi64(weighted, weighted), counts[p]);
+    }
+    const size_t n = n_rows - first < 8 ? n_rows - first : 8;
+    n_scored += write_passed(scores_of_rows(query, weighted, factors + first, n), limits, first, n, scored + n_scored);
+  }
+  return n_scored;
+}
+
+size_t scan_plane_tile(const PlaneQuery& query, const uint64_t* tile, const RowFactors* factors, size_t n_rows,
+                       size_t n_bytes, float limit, ScoredRow* scored) noexcept {
+  constexpr decltype(&scan_tile_with<1>) kByPlanes[kMaxPlanes] = {
+      scan_tile_with<1>, scan_tile_with<2>, scan_tile_with<3>, scan_tile_with<4>,
+      scan_tile_with<5>, scan_tile_with<6>, scan_tile_with<7>, scan_tile_with<8>};
+  return kByPlanes[query.n_planes - 1](query, tile, factors, n_rows, n_bytes, limit, scored);
+}
+constexpr decltype(VectorKernels::scan_plane_tile) kScanPlaneTile = scan_plane_tile;
+
 template <size_t kPlanes>
 size_t scan_with(const PlaneQuery& query, const uint8_t* codes, const RowFactors* factors, size_t n_rows,
                  size_t n_bytes, float limit, ScoredRow* scored) noexcept {
@@ -94,18 +190,8 @@ size_t scan_with(const PlaneQuery& query, const uint8_t* codes, const RowFactors
     } else {
       for (size_t i = 0; i < 8; ++i) sums[i] = i < n ? sums_of(codes + (first + i) * n_bytes) : _mm512_setzero_si512();
     }
-    const auto present = static_cast<__mmask16>((1u << 2 * n) - 1);
-    __m256 offsets, row_factors;
-    split_factors(_mm512_maskz_loadu_ps(present, factors + first), offsets, row_factors);
-    const __m256 scores = scores_of_eight(query, add_across(sums), offsets, row_factors);
-    auto passed = static_cast<uint32_t>(_mm256_cmp_ps_mask(scores, limits, _CMP_GE_OQ)) & ((1u << n) - 1);
-    if (passed == 0) continue;
-    float values[8];
-    _mm256_storeu_ps(values, scores);
-    for (; passed != 0; passed &= passed - 1) {
-      const auto i = static_cast<size_t>(__builtin_ctz(passed));
-      scored[n_scored++] = {static_cast<uint32_t>(first + i), values[i]};
-    }
+    const __m256 scores = scores_of_rows(query, add_across(sums), factors + first, n);
+    n_scored += write_passed(scores, limits, first, n, scored + n_scored);
   }
   return n_scored;
 }

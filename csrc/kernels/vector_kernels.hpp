@@ -54,6 +54,7 @@ struct ScoredRow {
   float score;
 };
 
+constexpr size_t kTileCodes = 8;
 constexpr size_t kMaxScanRows = 8192;  // the most rows of one scan_planes
 
 struct VectorKernels {
@@ -66,6 +67,12 @@ struct VectorKernels {
   // n_rows, which is at most kMaxScanRows.
   size_t (*scan_planes)(const PlaneQuery& query, const uint8_t* codes, const RowFactors* factors, size_t n_rows,
                         size_t n_bytes, float limit, ScoredRow* scored);
+  // Codes rearranged for scan_plane_tile. Null where that is.
+  void (*fill_plane_tile)(const uint8_t* codes, size_t n_rows, size_t n_bytes, uint64_t* tile);
+  // The same over a tile: of every kTileCodes codes first all words 0, then all words 1, and so on; codes behind the
+  // last are zeros, and words are padded with zeros. Null where rows are scanned as fast.
+  size_t (*scan_plane_tile)(const PlaneQuery& query, const uint64_t* tile, const RowFactors* factors, size_t n_rows,
+                            size_t n_bytes, float limit, ScoredRow* scored);
   // The scores of listed rows, all of them valid.
   void (*score_planes)(const PlaneQuery& query, const uint8_t* codes, const RowFactors* factors, const int64_t* rows,
                        size_t n_rows, size_t n_bytes, float* scores);

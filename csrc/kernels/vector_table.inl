@@ -9,4 +9,6 @@ const VectorKernels kVectorTable{
      sum_row<ProductAndSquare, int8_t>},
     {sum_row<Difference, float>, sum_row<Difference, Half>, sum_row<Difference, Bfloat>, sum_row<Difference, int8_t>},
     scan_planes,
+    kFillPlaneTile,
+    kScanPlaneTile,
     score_planes};

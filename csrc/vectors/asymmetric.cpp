@@ -13,8 +13,9 @@ namespace hashkit {
 namespace {
 
 constexpr float kWorst = -std::numeric_limits<float>::infinity();
-constexpr size_t kBlockBytes = 128 << 10;  // of codes, which stay in the second cache while queries pass over them
-constexpr size_t kGroup = 32;              // queries that pass over one block
+constexpr size_t kBlockBytes = 16 << 10;  // of codes, which stay in the nearest cache while queries pass over them
+constexpr size_t kFirstRows = 256;        // a multiple of kTileCodes
+constexpr size_t kGroup = 32;             // queries that pass over one block
 // Of codes, times queries and planes, in one task: about 5 ms with AVX-512, less is not worth a thread.
 constexpr size_t kBytesPerTask = size_t{256} << 20;
 
@@ -25,23 +26,31 @@ class PlaneScan {
       : kernels_(kernels), codes_(codes), allowed_(allowed), queries_(queries) {}
 
   void operator()(size_t begin, size_t end, size_t first, size_t last, BestScores* best) const {
-    const size_t step = std::clamp<size_t>(kBlockBytes / codes_.n_bytes, 64, kMaxScanRows);
+    const size_t fitting = kBlockBytes / codes_.n_bytes / kTileCodes * kTileCodes;
+    const size_t step = std::clamp<size_t>(fitting, 64, kMaxScanRows);
     std::vector<ScoredRow> scored(step);
+    std::vector<uint64_t> tile(kernels_.scan_plane_tile == nullptr ? 0 : step * ((codes_.n_bytes + 7) / 8));
     for (size_t row = begin; row < end; row += step) {
       const size_t n_rows = std::min(step, end - row);
-      for (size_t q = first; q < last; ++q) pass(row, n_rows, q, scored.data(), best[q - first]);
+      if (!tile.empty())
+        kernels_.fill_plane_tile(codes_.codes + row * codes_.n_bytes, n_rows, codes_.n_bytes, tile.data());
+      for (size_t q = first; q < last; ++q) pass(row, n_rows, q, tile.data(), scored.data(), best[q - first]);
     }
   }
 
  private:
   // The first rows of a range are read in small steps: until a limit is known everything passes.
-  void pass(size_t begin, size_t n_rows, size_t q, ScoredRow* scored, BestScores& best) const {
+  void pass(size_t begin, size_t n_rows, size_t q, const uint64_t* tile, ScoredRow* scored, BestScores& best) const {
     const PlaneQuery query = queries_.query(q, codes_.n_bytes);
     for (size_t done = 0, step = 0; done < n_rows; done += step) {
-      step = best.limit() == kWorst ? std::min<size_t>(256, n_rows - done) : n_rows - done;
+      step = best.limit() == kWorst ? std::min(kFirstRows, n_rows - done) : n_rows - done;
       const size_t row = begin + done;
-      const size_t n = kernels_.scan_planes(query, codes_.codes + row * codes_.n_bytes, codes_.factors + row, step,
-                                            codes_.n_bytes, best.limit(), scored);
+      const RowFactors* factors = codes_.factors + row;
+      const size_t n = kernels_.scan_plane_tile != nullptr
+                           ? kernels_.scan_plane_tile(query, tile + done * ((codes_.n_bytes + 7) / 8), factors, step,
+                                                      codes_.n_bytes, best.limit(), scored)
+                           : kernels_.scan_planes(query, codes_.codes + row * codes_.n_bytes, factors, step,
+                                                  codes_.n_bytes, best.limit(), scored);
       for (size_t i = 0; i < n; ++i) {
         if (allowed_.has(row + scored[i].row)) best.push(static_cast<uint32_t>(row + scored[i].row), scored[i].score);
       }

@@ -11,11 +11,13 @@ from tqdm import tqdm
 from hashkit.checks import MAX_BITS, check_int, check_number, describe
 from hashkit.index import Index
 from hashkit.vectors.calibration import (
+    CANDIDATE_COST,
     LEAST_ROWS,
     N_QUERIES,
     HeldOut,
     Recall,
     choose_plan,
+    cost_of_scan,
     exact_neighbors,
 )
 from hashkit.vectors.encoding import Encoder, learn
@@ -27,7 +29,8 @@ LEARNING_ROWS = 20_000
 """Rows that an encoder is learnt from: a mean, and principal components where there are fewer bits than dimensions."""
 MOST_RESCORED = 100
 """Vectors that are read for a query, at most, unless told otherwise."""
-UNCALIBRATED = Plan("codes", 1000, MOST_RESCORED)
+UNCALIBRATED, UNCALIBRATED_BITS = 1000, 3200
+"""Candidates by Hamming distance where no recall was asked for; more where bits alone decide the order."""
 
 KEEPS = ("as_came", "float16", "int8", "none")
 
@@ -79,7 +82,8 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
     own = held_out_rows(vectors, wish, rng) if queries is None else None
     if own is None and queries is None:  # too few rows, and nothing asked for
         encoder = learn(sample_of(vectors, own, rng), wish.n_bits[0], wish.metric, wish.random_state)
-        return encoded(vectors, encoder, wish), encoder, UNCALIBRATED, None, []
+        state = encoded(vectors, encoder, wish)
+        return state, encoder, _uncalibrated(state, wish), None, []
     asked = vectors.to_float32(own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
     sample = sample_of(vectors, own, rng)
     tried: list[tuple[int, Recall]] = []
@@ -100,11 +104,18 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
 
 def _plan(state: State, held_out: HeldOut, wish: Wish, vectors: Vectors) -> Plan | None:
     if wish.recall is None:
-        return UNCALIBRATED
+        return _uncalibrated(state, wish)
     kept = state.store.segments[0].vectors
     most = wish.k if kept is None else max(wish.most, wish.k)
     row_bytes = 0 if kept is None else kept.data.itemsize * kept.n_dims
     return choose_plan(state, held_out, wish.recall, most, row_bytes, wish.n_threads)
+
+
+def _uncalibrated(state: State, wish: Wish) -> Plan:
+    n_candidates = UNCALIBRATED_BITS if wish.keep == "none" else UNCALIBRATED
+    if cost_of_scan(state.index) < CANDIDATE_COST * n_candidates:
+        return Plan("estimates", 0, wish.most)
+    return Plan("codes", n_candidates, wish.most)
 
 
 def _best_recall(state: State, held_out: HeldOut, wish: Wish) -> Recall:
