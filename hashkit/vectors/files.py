@@ -106,7 +106,7 @@ def from_file(file: TensorFile, guarded: bool) -> tuple[Encoder, Store, int, Pla
     tensors, settings = file.tensors, file.settings
     try:
         file.verify([name for name in LEARNT if name in tensors])
-        encoder = _encoder(tensors, settings)
+        encoder = encoder_of(tensors, settings)
         segment = _segment(file, encoder, guarded)
         plan = Plan(**settings["plan"])
         recall = None if settings["recall"] is None else Recall(**settings["recall"])
@@ -122,7 +122,8 @@ def from_file(file: TensorFile, guarded: bool) -> tuple[Encoder, Store, int, Pla
         raise FormatError(f"{file.path!r} holds no vector index: {error}") from error
 
 
-def _encoder(tensors: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Encoder:
+def encoder_of(tensors: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Encoder:
+    """The encoder of arrays and settings; a ValueError says what does not fit."""
     from hashkit.hashers.linear import LinearHasher
     from hashkit.hashers.random_hyperplanes import RandomHyperplanes
 

@@ -83,7 +83,7 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
     if own is None and queries is None:  # too few rows, and nothing asked for
         encoder = learn(sample_of(vectors, own, rng), wish.n_bits[0], wish.metric, wish.random_state)
         state = encoded(vectors, encoder, wish)
-        return state, encoder, _uncalibrated(state, wish), None, []
+        return state, encoder, uncalibrated(state, wish), None, []
     asked = vectors.to_float32(own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
     sample = sample_of(vectors, own, rng)
     tried: list[tuple[int, Recall]] = []
@@ -94,7 +94,7 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
             true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
         state = encoded(vectors, encoder, wish)
         held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
-        plan = _plan(state, held_out, wish, vectors)
+        plan = _plan(state, held_out, wish)
         if plan is not None:
             recall = Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
             return state, encoder, plan, recall, tried
@@ -102,16 +102,25 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
     raise ValueError(_unreachable(wish, tried))
 
 
-def _plan(state: State, held_out: HeldOut, wish: Wish, vectors: Vectors) -> Plan | None:
+def plan_and_recall(state: State, held_out: HeldOut, wish: Wish) -> tuple[Plan, Recall]:
+    """The plan that reaches the recall, and the recall measured; a ValueError says what can be reached."""
+    plan = _plan(state, held_out, wish)
+    if plan is None:
+        raise ValueError(_unreachable(wish, [(state.index.n_bits, _best_recall(state, held_out, wish))]))
+    return plan, Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
+
+
+def _plan(state: State, held_out: HeldOut, wish: Wish) -> Plan | None:
     if wish.recall is None:
-        return _uncalibrated(state, wish)
+        return uncalibrated(state, wish)
     kept = state.store.segments[0].vectors
     most = wish.k if kept is None else max(wish.most, wish.k)
     row_bytes = 0 if kept is None else kept.data.itemsize * kept.n_dims
     return choose_plan(state, held_out, wish.recall, most, row_bytes, wish.n_threads)
 
 
-def _uncalibrated(state: State, wish: Wish) -> Plan:
+def uncalibrated(state: State, wish: Wish) -> Plan:
+    """The plan where no recall was asked for."""
     n_candidates = UNCALIBRATED_BITS if wish.keep == "none" else UNCALIBRATED
     if cost_of_scan(state.index) < CANDIDATE_COST * n_candidates:
         return Plan("estimates", 0, wish.most)

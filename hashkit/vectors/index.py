@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hashkit.checks import check_choice, check_int, check_n_bits, check_n_threads, describe
 from hashkit.index import Index
 from hashkit.storage import Path, TensorFile, open_tensors, write_tensors
-from hashkit.vectors import files, fitting
+from hashkit.vectors import building, files, fitting
 from hashkit.vectors.calibration import HeldOut, Recall, exact_neighbors, ranks_of
 from hashkit.vectors.encoding import Encoder
 from hashkit.vectors.funnel import Plan, State, nearest
@@ -147,6 +147,70 @@ class VectorIndex:
             state = _renamed(state, ids)
         kept = state.store.segments[0].vectors
         return cls._of(encoder, state, plan, measured, "none" if kept is None else kept.type)
+
+    @classmethod
+    def build(
+        cls,
+        source: Any,
+        path: Path,
+        *,
+        recall: float | None = 0.95,
+        k: int = 10,
+        metric: Metric = "cosine",
+        n_bits: int | None = None,
+        keep: Keep = "as_came",
+        max_rescored: int = fitting.MOST_RESCORED,
+        column: str | None = None,
+        scales: Any = None,
+        random_state: int = 0,
+        n_threads: int | None = None,
+        progress: bool = False,
+    ) -> VectorIndex:
+        """Make an index of more vectors than memory holds, straight into a file.
+
+        Parameters
+        ----------
+        source : str, path, array, or iterable of arrays of shape (n_rows, n_dims)
+            A ``.npy`` or ``.safetensors`` file, which is mapped; a ``.parquet`` file with a column of lists; or blocks
+            of one type, none of int8.
+        path : str or path
+            The file to write, replaced in one step at the end. A folder ``path + ".building"`` beside it holds what is
+            done; a build that was cut off, even by a kill, goes on from there when it is called with the same
+            arguments. Blocks of an iterable must then come again.
+        column : str, optional
+            The tensor or column, where there are several.
+        recall, k, metric, keep, max_rescored, scales, random_state, n_threads, progress
+            As for :meth:`fit`.
+        n_bits : int, optional
+            Length of the codes; by default one bit a dimension.
+
+        Returns
+        -------
+        index : VectorIndex
+            The file, mapped.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`fit`, or if the source is none.
+        OSError
+            If a file cannot be read or written.
+        """
+        check_choice(metric, "metric", METRICS)
+        check_choice(keep, "keep", fitting.KEEPS)
+        wish = fitting.Wish(
+            fitting.check_recall(recall),
+            check_int(k, "k", 1),
+            metric,
+            (),
+            keep,
+            check_int(max_rescored, "max_rescored", 1),
+            check_int(random_state, "random_state", 0),
+            check_n_threads(n_threads),
+            progress,
+        )
+        building.build(source, path, wish, None if n_bits is None else check_n_bits(n_bits), column, scales)
+        return cls.load(path, mmap=True)
 
     def query(
         self, queries: Any, k: int = 10, *, filter: NDArray[Any] | None = None, n_threads: int | None = None

@@ -21,7 +21,7 @@ def test_what_the_formats_are():
     assert to_format(CODES, "binary").tolist() == [[160 - 128, 1 - 128], [127, -128]]
     assert to_format(CODES, "int8").tolist() == [[160 - 256, 1], [-1, 0]]
     assert to_format(CODES, "hex") == ["a001", "ff00"]
-    assert to_format(CODES[:, :1], "bits", n_bits=8) == ["10100000", "11111111"]
+    assert to_format(CODES[:, :1].copy(), "bits", n_bits=8) == ["10100000", "11111111"]
     assert to_format(np.array([[0b1010_0000]], np.uint8), "bits", n_bits=3) == ["101"]
     assert to_format(CODES, "lsb").tolist() == [[0b0000_0101, 128], [255, 0]]
     np.testing.assert_array_equal(from_format(["101"], "bits"), [[0b1010_0000]])
@@ -62,7 +62,7 @@ def test_a_calibration_keeps_values_to_half_a_step(rng, tmp_path):
 
 
 def test_decoded_codes_rank_as_their_vectors_where_raw_ones_do_not():
-    vectors = np.array([[1.0, -2.0], [0.0, 0.0], [2.0, -3.0]], np.float32)
+    vectors = np.array([[1.0, -2.0], [0.0, 0.0], [2.0, -3.5]], np.float32)
     calibration = Int8Calibration.fit(vectors)
     codes, query = calibration.encode(vectors), np.array([1.0, 1.0], np.float32)
     exact = hashkit.rescore(query, vectors, np.arange(3), 3, metric="ip")[1].tolist()
