@@ -27,7 +27,10 @@ HASHKIT_ALWAYS_INLINE float to_float(Half value) noexcept {
 
 template <class Value>
 HASHKIT_ALWAYS_INLINE Vec load(const Value* values) noexcept {
+  constexpr size_t kValues = sizeof(Vec) / sizeof(float);
+  Value copies[kValues];  // rows of a mapped file may lie anywhere
+  std::memcpy(copies, values, sizeof copies);
   Vec vec;
-  for (size_t i = 0; i < sizeof(Vec) / sizeof(float); ++i) vec[i] = to_float(values[i]);
+  for (size_t i = 0; i < kValues; ++i) vec[i] = to_float(copies[i]);
   return vec;
 }
