@@ -19,6 +19,7 @@ NOTES = pytest.StashKey[list]()
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="sizes for the record: minutes and gigabytes")
     parser.addoption("--pictures", metavar="FOLDER", help="photographs for the benchmark of images")
+    parser.addoption("--vectors", metavar="FILE.npz", action="append", help="embeddings for the benchmark of vectors")
     parser.addoption("--kept", metavar="FOLDER", help="where the benchmark of images keeps its galleries")
 
 

@@ -29,6 +29,7 @@ from hashkit.vectors.rows import Float32, padded
 if TYPE_CHECKING:
     from hashkit.hashers.linear import LinearHasher
 
+UNIT_ROUNDOFF = 2.0**-24
 BATCH = 256
 """Rows are projected so many at a time, always: a matrix product of another shape may round differently."""
 
@@ -73,34 +74,66 @@ class Encoder:
         factors = np.empty((len(rows), 2), np.float32)
         for first in range(0, len(rows), BATCH):
             chosen = slice(first, first + BATCH)
-            batch = rows[chosen]
-            whole = batch if len(batch) == BATCH else np.pad(batch, ((0, BATCH - len(batch)), (0, 0)))
-            projected = self.hasher.project(whole)[: len(batch)]
+            units = self.units(rows[chosen])
+            projected = self._project(units)
             codes[chosen] = np.packbits(projected > 0, axis=1)
-            lengths = np.abs(projected).sum(axis=1)
-            squares = np.square(projected).sum(axis=1)
-            factors[chosen, 0] = self._offsets(batch)
+            factors[chosen, 0] = self._offsets(units)
+            squares = np.einsum("ij,ij->i", projected, projected)
+            lengths = np.abs(projected, out=projected).sum(axis=1)
             factors[chosen, 1] = squares / np.where(lengths > 0, lengths, 1)
         return codes, factors
 
-    def _offsets(self, rows: Float32) -> Float32:
-        centered = self.units(rows) - self.center
+    def _project(self, units: Float32) -> Float32:
+        """Projections of at most BATCH rows, with signs that are right whatever a matrix product's order of adding.
+
+        Where rounding could change a sign (see :class:`hashkit.hashers.linear.LinearHasher`), a few in a thousand, the
+        sum is computed again in float64, row by row.
+        """
+        whole = units if len(units) == BATCH else np.pad(units, ((0, BATCH - len(units)), (0, 0)))
+        projected: Float32 = (whole @ self.hasher.weights_)[: len(units)]
+        projected -= self.hasher.offsets_
+        norms = np.sqrt(np.einsum("ij,ij->i", units, units))
+        doubtful = np.flatnonzero(np.abs(projected) <= norms[:, None] * self._rounding())
+        rows, bits = np.divmod(doubtful, self.n_bits)
+        weights = self._rows_of_weights()[:, : self.n_dims]
+        for first in range(0, len(doubtful), BATCH):
+            i, j = rows[first : first + BATCH], bits[first : first + BATCH]
+            sums = (units[i].astype(np.float64) * weights[j]).sum(axis=1)
+            projected[i, j] = sums - self.hasher.offsets_[j]
+        return projected
+
+    def _rounding(self) -> Float32:
+        """What rounding a projection of a row of length 1 is off by at most."""
+
+        def bound() -> Float32:
+            lengths = np.sqrt(np.square(self.hasher.weights_, dtype=np.float64).sum(axis=0))
+            lengths += np.abs(self.hasher.offsets_)
+            return np.array([(self.n_dims + 4) * UNIT_ROUNDOFF * 1.01 * lengths.max()], np.float32)
+
+        return self._kept("rounding", bound)
+
+    def _offsets(self, units: Float32) -> Float32:
+        centered = units - self.center
         if self.metric == "l2":
-            halves: Float32 = np.square(centered).sum(axis=1) / np.float32(-2)
+            halves: Float32 = np.einsum("ij,ij->i", centered, centered) / np.float32(-2)
             return halves
-        offsets: Float32 = (centered * self.center).sum(axis=1)
+        offsets: Float32 = np.einsum("ij,j->i", centered, self.center)
         return offsets
 
     def units(self, rows: Float32) -> Float32:
         """Rows of length 1 under cosine, zeros staying zeros; the rows themselves under the other metrics."""
         if self.metric != "cosine":
             return rows
-        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-        largest[largest == 0] = 1
-        scaled = rows / largest  # so that no square overflows or vanishes
-        norms = np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+        with np.errstate(over="ignore", under="ignore"):
+            squares = np.einsum("ij,ij->i", rows, rows)
+        if not ((squares > 1e-24) & (squares < 1e24)).all():  # squares that float32 cannot hold, or zeros
+            largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+            largest[largest == 0] = 1
+            rows = np.where(((squares > 1e-24) & (squares < 1e24))[:, None], rows, rows / largest)
+            squares = np.einsum("ij,ij->i", rows, rows)
+        norms = np.sqrt(squares)[:, None]
         norms[norms == 0] = 1
-        units: Float32 = scaled / norms
+        units: Float32 = rows / norms
         return units
 
     def ask(self, queries: Float32, n_threads: int) -> Asked:

@@ -253,6 +253,13 @@ def test_zero_vectors_have_cosine_0(vectors, queries):
     assert (index.query(np.zeros(64), 5)[0] == 0).all()
 
 
+def test_cosine_does_not_depend_on_lengths(vectors, queries):
+    lengths = np.float32(10.0) ** np.random.default_rng(0).integers(-25, 25, (5000, 1))
+    index = VectorIndex.fit(vectors * lengths, recall=None, keep="none", n_bits=64)
+    expected = VectorIndex.fit(vectors, recall=None, keep="none", n_bits=64)
+    assert (index.query(queries, 1)[1] == expected.query(queries, 1)[1]).mean() > 0.98
+
+
 def test_measure_recall_tells_the_losses_apart(vectors, queries):
     index = VectorIndex.fit(vectors, recall=0.9, keep="int8", n_bits=64)
     report = index.measure_recall(queries, vectors)
