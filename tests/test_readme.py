@@ -29,6 +29,14 @@ def test_examples_of_learning_run(rng, capsys):
     assert given["codes"].shape == (200, 4)
 
 
+def test_examples_of_vectors_run(rng, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vectors = (rng.standard_normal((600, 6)) @ rng.standard_normal((6, 32))).astype(np.float32)
+    np.save("vectors.npy", vectors)
+    assert run_examples(ROOT / "docs" / "vectors.md", {"vectors": vectors, "queries": vectors[:3]}) == 2
+    assert len(hashkit.VectorIndex.load("articles.hashkit")) == 600
+
+
 def test_examples_run(rng, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     features = rng.standard_normal((300, 80)).astype(np.float32)

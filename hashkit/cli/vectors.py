@@ -18,7 +18,9 @@ def build(
     index: Annotated[Path, typer.Argument(help="File to write.")],
     recall: Annotated[float, typer.Option(help="Of the 10 true nearest, the share that answers are to have.")] = 0.95,
     metric: Annotated[Literal["cosine", "ip", "l2"], typer.Option(help="What is near.")] = "cosine",
-    bits: Annotated[int | None, typer.Option(help="Length of the codes [default: one bit a dimension]")] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Length of the codes [default: one bit a dimension, or more if needed]")
+    ] = None,
     keep: Annotated[
         Literal["as_came", "float16", "int8", "none"], typer.Option(help="How vectors are kept for the last stage.")
     ] = "as_came",

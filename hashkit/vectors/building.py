@@ -20,7 +20,7 @@ from hashkit.vectors import files, fitting
 from hashkit.vectors.calibration import HeldOut, Recall, exact_neighbors
 from hashkit.vectors.encoding import Encoder, learn
 from hashkit.vectors.funnel import Plan, State
-from hashkit.vectors.rows import TYPES, Vectors, blocks_of
+from hashkit.vectors.rows import TYPES, Float32, Vectors, blocks_of
 from hashkit.vectors.sources import open_source
 from hashkit.vectors.store import Segment, Store, kept_as
 
@@ -85,9 +85,8 @@ def build(source: Any, path: Path, wish: fitting.Wish, n_bits: int | None, colum
     fitting.check_rows(vectors, 2)
     rng = np.random.default_rng(wish.random_state)
     own = fitting.held_out_rows(vectors, wish, rng)
-    encoder = _encoder(folder, vectors, own, rng, wish, n_bits)
-    state = encode(folder, vectors, encoder, wish)
-    plan, recall = _plan(state, encoder, vectors, own, wish)
+    sample = fitting.sample_of(vectors, own, rng)
+    encoder, state, plan, recall = _reach(folder, vectors, sample, own, wish, n_bits)
     kept = state.store.segments[0].vectors
     keep = "none" if kept is None else kept.type
     tensors, settings = files.to_tensors(encoder, state.store, len(vectors), plan, recall, keep)
@@ -146,14 +145,34 @@ def _read(path: str, at: int, n_bytes: int) -> bytes:
         return file.read(n_bytes)
 
 
-def _encoder(
-    folder: Folder, vectors: Vectors, own: Any, rng: np.random.Generator, wish: fitting.Wish, n_bits: int | None
-) -> Encoder:
+def _reach(
+    folder: Folder, vectors: Vectors, sample: Float32, own: Any, wish: fitting.Wish, n_bits: int | None
+) -> tuple[Encoder, State, Plan, Recall | None]:
+    """The shortest codes of one bit a dimension or more that reach the recall."""
+    one = fitting.bits_to_try(n_bits, vectors.n_dims, "none")[0]
+    choices = [bits for bits in fitting.bits_to_try(n_bits, vectors.n_dims, wish.keep) if bits >= one]
+    true, tried = None, []
+    for bits in choices:
+        encoder = _encoder(folder, sample, bits, wish)
+        state = encode(folder, vectors, encoder, wish)
+        if own is None:
+            return encoder, state, fitting.uncalibrated(state, wish), None
+        asked = vectors.to_float32(own)
+        if true is None:
+            true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
+        held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
+        plan = fitting.plan_of(state, held_out, wish)
+        if plan is not None:
+            return encoder, state, plan, Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
+        tried.append((bits, fitting.best_recall(state, held_out, wish)))
+    raise ValueError(fitting.unreachable(wish, tried))
+
+
+def _encoder(folder: Folder, sample: Float32, bits: int, wish: fitting.Wish) -> Encoder:
     """What was learnt before a crash, or now."""
-    bits = n_bits if n_bits is not None else fitting.bits_to_try(None, vectors.n_dims, "none")[0]
-    path = folder.file("encoder")
+    path = folder.file(f"encoder-{bits}")
     if not os.path.exists(path):
-        encoder = learn(fitting.sample_of(vectors, own, rng), bits, wish.metric, wish.random_state)
+        encoder = learn(sample, bits, wish.metric, wish.random_state)
         learnt = {
             "weights": encoder.hasher.weights_,
             "offsets": encoder.hasher.offsets_,
@@ -167,11 +186,12 @@ def _encoder(
 def encode(folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wish) -> State:
     """All rows encoded into files, from the last checkpoint on."""
     n_rows, n_bytes = len(vectors), -(-encoder.n_bits // 8)
-    codes = folder.array("codes", np.uint8, (n_rows, n_bytes))
-    factors = folder.array("factors", np.float32, (n_rows, 2))
+    codes = folder.array(f"codes-{encoder.n_bits}", np.uint8, (n_rows, n_bytes))
+    factors = folder.array(f"factors-{encoder.n_bits}", np.float32, (n_rows, 2))
     kept = _room_for_kept(folder, vectors, wish.keep)
     mapped = [codes, factors, *([kept.data, kept.row_scales] if kept is not None and kept is not vectors else [])]
-    done = int(folder.noted("encoded.json").get("n_rows", 0))
+    noted = f"encoded-{encoder.n_bits}.json"
+    done = int(folder.noted(noted).get("n_rows", 0))
     row_bytes, since = vectors.data.itemsize * vectors.n_dims, 0
     with tqdm(total=n_rows, initial=done, unit="row", desc="encode", disable=not wish.progress) as bar:
         for first, block in blocks_of(vectors, "vectors", done):
@@ -188,7 +208,7 @@ def encode(folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wis
                 for array in mapped:
                     if isinstance(array, np.memmap):
                         array.flush()
-                folder.note("encoded.json", {"n_rows": first + len(block)})
+                folder.note(noted, {"n_rows": first + len(block)})
                 since = 0
     store = Store((Segment(0, codes, factors, kept),), None)
     return State(Index(codes, n_bits=encoder.n_bits, method="scan"), store, n_rows)
@@ -202,12 +222,3 @@ def _room_for_kept(folder: Folder, vectors: Vectors, keep: str) -> Vectors | Non
     data = folder.array("kept", TYPES[keep], vectors.data.shape)
     scales = folder.array("scales", np.float32, (len(vectors),)) if keep == "int8" else None
     return Vectors(data, keep, scales)
-
-
-def _plan(state: State, encoder: Encoder, vectors: Vectors, own: Any, wish: fitting.Wish) -> tuple[Plan, Recall | None]:
-    if own is None:
-        return fitting.uncalibrated(state, wish), None
-    asked = vectors.to_float32(own)
-    true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
-    held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
-    return fitting.plan_and_recall(state, held_out, wish)

@@ -94,23 +94,16 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
             true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
         state = encoded(vectors, encoder, wish)
         held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
-        plan = _plan(state, held_out, wish)
+        plan = plan_of(state, held_out, wish)
         if plan is not None:
             recall = Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
             return state, encoder, plan, recall, tried
-        tried.append((n_bits, _best_recall(state, held_out, wish)))
-    raise ValueError(_unreachable(wish, tried))
+        tried.append((n_bits, best_recall(state, held_out, wish)))
+    raise ValueError(unreachable(wish, tried))
 
 
-def plan_and_recall(state: State, held_out: HeldOut, wish: Wish) -> tuple[Plan, Recall]:
-    """The plan that reaches the recall, and the recall measured; a ValueError says what can be reached."""
-    plan = _plan(state, held_out, wish)
-    if plan is None:
-        raise ValueError(_unreachable(wish, [(state.index.n_bits, _best_recall(state, held_out, wish))]))
-    return plan, Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
-
-
-def _plan(state: State, held_out: HeldOut, wish: Wish) -> Plan | None:
+def plan_of(state: State, held_out: HeldOut, wish: Wish) -> Plan | None:
+    """The cheapest plan that reaches the recall, or None."""
     if wish.recall is None:
         return uncalibrated(state, wish)
     kept = state.store.segments[0].vectors
@@ -127,12 +120,14 @@ def uncalibrated(state: State, wish: Wish) -> Plan:
     return Plan("codes", n_candidates, wish.most)
 
 
-def _best_recall(state: State, held_out: HeldOut, wish: Wish) -> Recall:
+def best_recall(state: State, held_out: HeldOut, wish: Wish) -> Recall:
+    """What all estimates reach, with as many vectors read as may be."""
     plan = Plan("estimates", 0, max(wish.most, wish.k))
     return Recall.of(held_out.found(state, plan, wish.n_threads))
 
 
-def _unreachable(wish: Wish, tried: list[tuple[int, Recall]]) -> str:
+def unreachable(wish: Wish, tried: list[tuple[int, Recall]]) -> str:
+    """Why a recall cannot be met, and what can be."""
     found = ", ".join(f"{recall.mean:.3f} with {n_bits} bits" for n_bits, recall in tried)
     read = "from bits alone (keep='none')" if wish.keep == "none" else f"from {wish.most} vectors read a query"
     advice = {

@@ -182,7 +182,7 @@ class VectorIndex:
         recall, k, metric, keep, max_rescored, scales, random_state, n_threads, progress
             As for :meth:`fit`.
         n_bits : int, optional
-            Length of the codes; by default one bit a dimension.
+            Length of the codes; by default one bit a dimension, or two or four if the recall needs them.
 
         Returns
         -------

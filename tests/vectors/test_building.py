@@ -80,7 +80,7 @@ def test_a_kill_loses_nothing(source, vectors, tmp_path):
     before = target.read_bytes()
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(hashkit.__file__))}
     n_killed = 0
-    for moment in ("source.json", "encoder", "encoded.json"):
+    for moment in ("source.json", "encoder-48", "encoded-48.json"):
         child = subprocess.Popen([sys.executable, "-c", CHILD, source, target], env=environment)
         while child.poll() is None and not (tmp_path / "built.building" / moment).exists():
             time.sleep(0.001)

@@ -255,7 +255,7 @@ def test_zero_vectors_have_cosine_0(vectors, queries):
 
 def test_cosine_does_not_depend_on_lengths(vectors, queries):
     lengths = np.float32(10.0) ** np.random.default_rng(0).integers(-25, 25, (5000, 1))
-    index = VectorIndex.fit(vectors * lengths, recall=None, keep="none", n_bits=64)
+    index = VectorIndex.fit((vectors * lengths).astype(np.float32), recall=None, keep="none", n_bits=64)
     expected = VectorIndex.fit(vectors, recall=None, keep="none", n_bits=64)
     assert (index.query(queries, 1)[1] == expected.query(queries, 1)[1]).mean() > 0.98
 
