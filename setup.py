@@ -17,7 +17,7 @@ native = Pybind11Extension(
     depends=sorted(glob("csrc/**/*.hpp", recursive=True) + glob("csrc/**/*.inl", recursive=True)),
     include_dirs=["csrc"],
     cxx_std=17,
-    extra_compile_args=["-O3", "-fno-math-errno", "-pthread", *warnings],
+    extra_compile_args=["-O3", "-fno-math-errno", "-ffp-contract=off", "-pthread", *warnings],
     extra_link_args=["-pthread"],
 )
 

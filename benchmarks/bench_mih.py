@@ -212,7 +212,7 @@ def times_scan(tables, codes, queries, k, isa):
 def test_single_queries_are_never_much_worse_than_a_scan(kind, n_bits, isa, full, note, pytestconfig):
     n_codes = 300_000 if full else 40_000
     codes, queries = (
-        far_codes(n_bits, n_codes, pytestconfig.getoption("--vectors") if full else None)
+        far_codes(n_bits, n_codes, (pytestconfig.getoption("--vectors") or [None])[0] if full else None)
         if kind == "far"
         else cloud_codes(n_bits, n_codes)
     )

@@ -25,12 +25,16 @@ _HOMES = {
     "PairBlock": "hashkit.index",
     "RadiusResult": "hashkit.index",
     "RandomHyperplanes": "hashkit.hashers",
+    "Sign": "hashkit.hashers",
+    "VectorIndex": "hashkit.vectors",
     "fit": "hashkit.hashers",
     "hamming_distances": "hashkit.codes",
     "load": "hashkit.hashers",
     "merge": "hashkit.index.merging",
     "merge_radius": "hashkit.index.merging",
     "pack": "hashkit.codes",
+    "rescore": "hashkit.vectors",
+    "suggest_bits": "hashkit.vectors",
     "unpack": "hashkit.codes",
 }
 # Public rooms, loaded on first use too: after `import hashkit`, `hashkit.evaluation` is there.
@@ -47,6 +51,7 @@ _ROOMS = (
     "storage",
     "training",
     "udhpl",
+    "vectors",
 )
 
 __all__ = [*sorted([*_HOMES, *_ROOMS]), "__version__"]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
+_Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 _WithinRadius = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 
 class Cells: ...
@@ -120,6 +121,23 @@ def pack_float32(values: NDArray[np.float32], n_threads: int, isa: str = "") -> 
 def popcount_order(
     codes: NDArray[np.uint8], n_threads: int, isa: str = ""
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]: ...
+def project_rows(
+    queries: NDArray[np.float32], weights: NDArray[np.float32], n_threads: int, isa: str = ""
+) -> NDArray[np.float32]: ...
+def quantize_queries(values: NDArray[np.float32], n_planes: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
+def rescore(
+    queries: NDArray[np.float32],
+    vectors: NDArray[np.uint8],
+    type: str,
+    row_scales: NDArray[np.float32] | None,
+    column_scales: NDArray[np.float32] | None,
+    rows: NDArray[np.int64],
+    ids: NDArray[np.int64] | None,
+    k: int,
+    metric: str,
+    n_threads: int,
+    isa: str = "",
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]: ...
 def scan_k_nearest(
     codes: NDArray[np.uint8],
     queries: NDArray[np.uint8],
@@ -130,6 +148,17 @@ def scan_k_nearest(
     mask: NDArray[np.bool] | None = None,
     isa: str = "",
 ) -> _Nearest: ...
+def scan_planes(
+    codes: NDArray[np.uint8],
+    factors: NDArray[np.float32],
+    planes: NDArray[np.uint8],
+    steps: NDArray[np.float32],
+    n_bits: int,
+    k: int,
+    n_threads: int,
+    allowed: NDArray[np.uint8] | None = None,
+    isa: str = "",
+) -> _Scored: ...
 def scan_within_radius(
     codes: NDArray[np.uint8],
     queries: NDArray[np.uint8],
@@ -148,6 +177,17 @@ def scan_pairs(
     n_threads: int,
     isa: str = "",
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]] | None: ...
+def score_planes(
+    codes: NDArray[np.uint8],
+    factors: NDArray[np.float32],
+    planes: NDArray[np.uint8],
+    steps: NDArray[np.float32],
+    n_bits: int,
+    candidates: NDArray[np.int64],
+    k: int,
+    n_threads: int,
+    isa: str = "",
+) -> _Scored: ...
 def supported_isas() -> list[str]: ...
 def unordered_query(part: tuple[NDArray[Any], ...]) -> int | None: ...
 def unpack(codes: NDArray[np.uint8], n_bits: int, n_threads: int) -> NDArray[np.bool]: ...

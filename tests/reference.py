@@ -157,3 +157,48 @@ class CellsTwin:
                 found, waiting = found + waiting, []
         n_compared += len(waiting)
         return [row for _, row in sorted(found + waiting)[:k]], n_cells, n_compared
+
+
+def add_in_lanes(products):
+    """The sum of float32 values in the order of csrc/kernels/vector_kernels.hpp: 32 lanes, then halves of them."""
+    lanes = np.zeros(32, np.float32)
+    for chunk in np.pad(products, (0, -len(products) % 32)).reshape(-1, 32):
+        lanes = lanes + chunk
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
+def vector_score(query, row, metric):
+    """Of float32 values, in float32."""
+    if metric == "l2":
+        return np.sqrt(add_in_lanes((query - row) ** 2))
+    product = add_in_lanes(query * row)
+    if metric == "ip":
+        return product
+    squares = add_in_lanes(row * row), add_in_lanes(query * query)
+    return product / (np.sqrt(squares[0]) * np.sqrt(squares[1])) if min(squares) > 0 else np.float32(0)
+
+
+def rescore(queries, rows, candidates, k, metric):
+    """A list of (score, id) for each query, by that, the best first; candidates of -1 are passed over."""
+    answers = []
+    for query, own in zip(queries, candidates, strict=True):
+        scored = [(vector_score(query, rows[row], metric), int(row)) for row in sorted(set(own.tolist()) - {-1})]
+        answers.append(sorted(scored, key=lambda pair: (pair[0] if metric == "l2" else -pair[0], pair[1]))[:k])
+    return answers
+
+
+def query_planes(values, n_planes):
+    """Odd integers and the step of one query's values: the nearest odd multiples of it."""
+    most = 2**n_planes - 1
+    step = np.float32(np.abs(values).max() / np.float32(most))
+    if step == 0:
+        return np.full(len(values), -most), step
+    return np.clip(2 * np.floor(values / (2 * step)) + 1, -most, most).astype(int), step
+
+
+def plane_scores(codes, n_bits, factors, integers, step):
+    """offset + factor * (step * sum of signs times integers) of every code, rounded to float32 at each operation."""
+    signs = 2 * np.unpackbits(codes, axis=1, count=n_bits).astype(int) - 1
+    return factors[:, 0] + factors[:, 1] * (np.float32(step) * (signs @ integers).astype(np.float32))

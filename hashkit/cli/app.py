@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from hashkit.cli.vectors import app as vectors_app
 from hashkit.images.cli import app as images_app
 
 
@@ -161,6 +162,7 @@ def recover(
 
 
 app.add_typer(images_app, name="images")
+app.add_typer(vectors_app, name="vectors")
 
 
 def main() -> None:

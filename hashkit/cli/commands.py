@@ -19,6 +19,7 @@ from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load
 from hashkit.index import Index
 from hashkit.storage.replacing import Replacement
+from hashkit.vectors import VectorIndex
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
 DEMO_BITS = (16, 64)
@@ -100,6 +101,18 @@ def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: i
     lines = ["query\trank\tid\tdistance"]
     for query, (row, found) in enumerate(results):
         lines.extend(f"{query}\t{rank}\t{item}\t{far}" for rank, (far, item) in enumerate(zip(row, found, strict=True)))
+    return "\n".join(lines)
+
+
+def query_vectors(index: Path, queries: Path, k: int, out: Path | None) -> str:
+    """Search a vector index; return a line per result, or save them all."""
+    scores, ids = VectorIndex.load(index, mmap=True).query(read_array(queries), k)
+    if out is not None:
+        write_arrays(out, {"scores": scores, "ids": ids})
+        return f"{out}: scores {scores.shape}, ids {ids.shape}"
+    lines = ["query\trank\tid\tscore"]
+    for query, row in enumerate(zip(scores, ids, strict=True)):
+        lines += [f"{query}\t{rank}\t{id}\t{score:.6g}" for rank, (score, id) in enumerate(zip(*row, strict=True))]
     return "\n".join(lines)
 
 

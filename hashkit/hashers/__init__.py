@@ -19,6 +19,7 @@ METHODS = {
     "pca_sign": ("hashkit.hashers.pca_sign", "PCASign"),
     "random_hyperplanes": ("hashkit.hashers.random_hyperplanes", "RandomHyperplanes"),
     "rank_matching": ("hashkit.hashers.rank_matching", "RankMatching"),
+    "sign": ("hashkit.hashers.sign", "Sign"),
     "spectral_hashing": ("hashkit.hashers.spectral", "SpectralHashing"),
     "udhpl": ("hashkit.udhpl", "UDHPL"),
 }

@@ -1,0 +1,94 @@
+// Vectors on x86-64 with AVX2 and F16C (2013 and later; every processor with AVX2 has F16C).
+#include "cpu/target.hpp"
+
+#if defined(HASHKIT_X86)
+#  include <immintrin.h>
+
+#  include <cstring>
+
+#  include "kernels/vector_kernels.hpp"
+#  include "kernels/vector_values.hpp"
+
+HASHKIT_TARGET_BEGIN("avx2,f16c,popcnt")
+namespace hashkit::avx2 {
+namespace {
+
+constexpr Isa kThisIsa = Isa::kAvx2;
+using Floats = float __attribute__((vector_size(32)));
+
+HASHKIT_ALWAYS_INLINE Floats load(const float* values) noexcept {
+  return _mm256_loadu_ps(values);
+}
+HASHKIT_ALWAYS_INLINE Floats load(const Half* values) noexcept {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+}
+HASHKIT_ALWAYS_INLINE Floats load(const Bfloat* values) noexcept {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+HASHKIT_ALWAYS_INLINE Floats load(const int8_t* values) noexcept {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(values));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+#  include "kernels/vector_sums.inl"
+
+// Bits set in every byte, by look-up of its two nibbles (Mula, Kurz, Lemire 2018).
+HASHKIT_ALWAYS_INLINE __m256i count_bytes(__m256i v) noexcept {
+  const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i low = _mm256_set1_epi8(15);
+  return _mm256_add_epi8(_mm256_shuffle_epi8(counts, _mm256_and_si256(v, low)),
+                         _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+}
+
+// A byte's count over four planes, 8 (1 + 2 + 4 + 8) at most, fits a byte: one sum across a vector serves four planes.
+struct PlaneCounter {
+  const uint8_t* planes;
+  size_t n_planes, n_bytes;
+
+  PlaneCounter(const PlaneQuery& query, size_t code_bytes) noexcept
+      : planes(query.planes), n_planes(query.n_planes), n_bytes(code_bytes) {}
+
+  HASHKIT_ALWAYS_INLINE uint32_t operator()(const uint8_t* code) const noexcept {
+    __m256i sums = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 32 <= n_bytes; i += 32) {
+      sums = _mm256_add_epi64(sums, weigh(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(code + i)), i));
+    }
+    if (i < n_bytes) {
+      uint8_t rest[32] = {};
+      std::memcpy(rest, code + i, n_bytes - i);
+      sums = _mm256_add_epi64(sums, weigh(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rest)), i));
+    }
+    const __m128i half = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    return static_cast<uint32_t>(_mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1));
+  }
+
+  HASHKIT_ALWAYS_INLINE __m256i weigh(__m256i bytes, size_t i) const noexcept {
+    if (n_planes <= 4) return weigh_four(bytes, i, 0, n_planes);
+    return _mm256_add_epi64(weigh_four(bytes, i, 0, 4), _mm256_slli_epi64(weigh_four(bytes, i, 4, n_planes), 4));
+  }
+
+  HASHKIT_ALWAYS_INLINE __m256i weigh_four(__m256i bytes, size_t i, size_t first, size_t last) const noexcept {
+    const size_t stride = plane_bytes(n_bytes);
+    __m256i counts = _mm256_setzero_si256();
+    for (size_t p = last; p-- > first;) {
+      const __m256i plane = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(planes + p * stride + i));
+      counts = _mm256_add_epi8(_mm256_add_epi8(counts, counts), count_bytes(_mm256_xor_si256(bytes, plane)));
+    }
+    return _mm256_sad_epu8(counts, _mm256_setzero_si256());
+  }
+};
+
+#  include "kernels/plane_scan.inl"
+constexpr decltype(VectorKernels::fill_plane_tile) kFillPlaneTile = nullptr;
+constexpr decltype(VectorKernels::scan_plane_tile) kScanPlaneTile = nullptr;
+
+}  // namespace
+
+#  include "kernels/vector_table.inl"
+
+}  // namespace hashkit::avx2
+HASHKIT_TARGET_END
+#endif

@@ -1,0 +1,73 @@
+// The k best of many scored rows, by (score, row).
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+namespace hashkit {
+
+// The higher score is the better one; no score is NaN.
+class BestScores {
+ public:
+  explicit BestScores(size_t k) : k_(k), room_(2 * k + kSlack) {}
+
+  // Scores below it do not matter any more.
+  float limit() const noexcept { return limit_; }
+
+  void push(uint32_t row, float score) {
+    kept_.push_back(uint64_t{falling(score)} << 32 | row);
+    if (kept_.size() >= room_) keep_k();
+  }
+
+  // Takes in what another one kept.
+  void merge(const BestScores& other) {
+    kept_.insert(kept_.end(), other.kept_.begin(), other.kept_.end());
+    if (kept_.size() > k_) keep_k();
+  }
+
+  // Writes the best, and `missing` and row -1 behind them.
+  void write(float missing, float* scores, int64_t* rows) {
+    if (kept_.size() > k_) keep_k();
+    std::sort(kept_.begin(), kept_.end());
+    for (size_t i = 0; i < k_; ++i) {
+      scores[i] = i < kept_.size() ? score_of(kept_[i]) : missing;
+      rows[i] = i < kept_.size() ? static_cast<int64_t>(kept_[i] & 0xffffffffu) : -1;
+    }
+  }
+
+ private:
+  static constexpr size_t kSlack = 64;
+
+  // A number that falls where the score rises: the order of floats is that of their bits, once signs are turned.
+  static uint32_t falling(float score) noexcept {
+    score += 0.0f;  // -0 is 0
+    uint32_t bits;
+    std::memcpy(&bits, &score, 4);
+    return bits >> 31 != 0 ? bits : ~bits & 0x7fffffffu;
+  }
+  static float score_of(uint64_t key) noexcept {
+    auto bits = static_cast<uint32_t>(key >> 32);
+    if (bits >> 31 == 0) bits = ~bits & 0x7fffffffu;
+    float score;
+    std::memcpy(&score, &bits, 4);
+    return score;
+  }
+
+  void keep_k() {
+    if (k_ == 0) return kept_.clear();
+    const auto last = kept_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
+    std::nth_element(kept_.begin(), last, kept_.end());
+    limit_ = score_of(*last);
+    kept_.resize(k_);
+  }
+
+  size_t k_, room_;
+  float limit_ = -std::numeric_limits<float>::infinity();
+  std::vector<uint64_t> kept_;
+};
+
+}  // namespace hashkit

@@ -1,0 +1,41 @@
+// Vectors in rows, in memory or a memory map, as the re-ranking reads them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/vector_kernels.hpp"
+
+namespace hashkit {
+
+inline size_t value_bytes(VectorType type) noexcept {
+  return type == VectorType::kFloat32 ? 4 : type == VectorType::kInt8 ? 1 : 2;
+}
+
+struct VectorRows {
+  VectorType type;
+  const uint8_t* data;
+  size_t n_rows;
+  size_t n_dims;
+  // Only for int8: one for each row, or none; and one for each column, padded to a multiple of kLanes.
+  const float* row_scales;
+  const float* column_scales;
+
+  size_t row_bytes() const noexcept { return n_dims * value_bytes(type); }
+  const uint8_t* row(size_t i) const noexcept { return data + i * row_bytes(); }
+  RowScales scales(size_t i) const noexcept { return {row_scales == nullptr ? 1.0f : row_scales[i], column_scales}; }
+};
+
+// Queries of n_dims values, each row padded with zeros to a multiple of kLanes.
+struct PaddedQueries {
+  const float* data;
+  size_t n_queries;
+  size_t stride;
+
+  const float* row(size_t i) const noexcept { return data + i * stride; }
+};
+
+// How near two vectors are. Scores by similarity fall, those by distance rise.
+enum class VectorMetric { kCosine, kInnerProduct, kEuclidean };
+
+}  // namespace hashkit

@@ -1,0 +1,70 @@
+"""`hashkit vectors`: names and help of its arguments; no logic of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(help="Search embeddings by a funnel that states its recall.", no_args_is_help=True)
+
+IndexFile = Annotated[Path, typer.Argument(help="File that `hashkit vectors build` wrote.")]
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="Vectors: .npy, .safetensors or .parquet.")],
+    index: Annotated[Path, typer.Argument(help="File to write.")],
+    recall: Annotated[float, typer.Option(help="Of the 10 true nearest, the share that answers are to have.")] = 0.95,
+    metric: Annotated[Literal["cosine", "ip", "l2"], typer.Option(help="What is near.")] = "cosine",
+    bits: Annotated[
+        int | None, typer.Option(help="Length of the codes [default: one bit a dimension, or more if needed]")
+    ] = None,
+    keep: Annotated[
+        Literal["as_came", "float16", "int8", "none"], typer.Option(help="How vectors are kept for the last stage.")
+    ] = "as_came",
+    column: Annotated[str | None, typer.Option(help="Tensor or column, where there are several.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Make an index in bounded memory; called again after a crash, it goes on."""
+    from hashkit.vectors import VectorIndex
+
+    built = VectorIndex.build(
+        source,
+        index,
+        recall=recall,
+        metric=metric,
+        n_bits=bits,
+        keep=keep,
+        column=column,
+        random_state=seed,
+        progress=not quiet,
+    )
+    typer.echo(_described(built.describe()))
+
+
+@app.command()
+def query(
+    index: IndexFile,
+    queries: Annotated[Path, typer.Argument(help="Vectors to search for, .npy.")],
+    k: Annotated[int, typer.Option("-k", help="Nearest vectors per query.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="Save scores and ids to this .npz file, print none.")] = None,
+) -> None:
+    """Print query, rank, id and score, tab-separated, the best first."""
+    from hashkit.cli import commands
+
+    typer.echo(commands.query_vectors(index, queries, k, out))
+
+
+@app.command()
+def info(index: IndexFile) -> None:
+    """Tell what an index holds, what it costs, and what recall to expect."""
+    from hashkit.vectors import VectorIndex
+
+    typer.echo(_described(VectorIndex.load(index, mmap=True).describe()))
+
+
+def _described(description: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in description.items())

@@ -1,0 +1,96 @@
+"""A search in three stages: candidates by codes, the best of them by estimates, the best of those by vectors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.index import Index
+from hashkit.vectors.encoding import Asked
+from hashkit.vectors.rows import Float32
+from hashkit.vectors.store import Ids, Slots, Store
+
+SCAN_PLANES = 4
+"""Bits of a query's values when all codes are scored: 4 lose nothing in the first 100, at half the time of 8."""
+SCORE_PLANES = 8
+"""Bits of a query's values when candidates are scored: the estimates are then as good as with floats."""
+SCANNED_FOR_EACH = 2
+"""So many are kept of a scan by few bits for each one that is wanted by more of them."""
+
+FIRST_STAGES = ("codes", "estimates")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many pass each stage.
+
+    Attributes
+    ----------
+    first : {"codes", "estimates"}
+        Whether candidates are the nearest by Hamming distance, or all codes are scored by estimates at once.
+    n_candidates : int
+        Candidates by Hamming distance whose estimates are computed; not used if `first` is "estimates".
+    n_rescored : int
+        Vectors that are read for a query.
+    """
+
+    first: str
+    n_candidates: int
+    n_rescored: int
+
+    def to_settings(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a vector index holds at one moment, and the id that the next vector gets unless told otherwise."""
+
+    index: Index
+    store: Store
+    next_id: int
+
+
+def nearest(
+    state: State, plan: Plan, asked: Asked, k: int, filter: NDArray[Any] | None, n_threads: int
+) -> tuple[Float32, Ids]:
+    """Scores and ids of the k best that the funnel finds, one row for each query."""
+    kept = state.store.segments[0].vectors is not None
+    n_rescored = max(plan.n_rescored, k) if kept else k
+    estimates, slots = best_estimates(state, plan, asked, n_rescored, filter, n_threads)
+    k = min(k, slots.shape[1])
+    if kept:
+        return state.store.rescore(asked.queries, slots, k, asked.encoder.metric, n_threads)
+    scores = asked.to_scores(estimates)
+    if asked.encoder.metric == "l2":
+        scores[slots < 0] = np.inf
+    return scores, state.store.ids_of(slots)
+
+
+def best_estimates(
+    state: State, plan: Plan, asked: Asked, k: int, filter: NDArray[Any] | None, n_threads: int
+) -> tuple[Float32, Slots]:
+    """Estimates and slots of the k best candidates of each query."""
+    if plan.first == "codes":
+        n_candidates = max(plan.n_candidates, k)
+        ids = state.index.query(asked.codes, n_candidates, filter=filter, n_threads=n_threads)[1]
+        slots = state.store.slots_of(ids)
+        return state.store.score(asked, slots, min(k, slots.shape[1]), SCORE_PLANES, n_threads)
+    allowed = _allowed(state, filter)
+    most = state.store.n_slots if allowed is None else len(allowed)
+    wanted = min(SCANNED_FOR_EACH * k, most)
+    slots = state.store.scan(asked, wanted, SCAN_PLANES, allowed, n_threads)[1]
+    return state.store.score(asked, slots, min(k, wanted), SCORE_PLANES, n_threads)
+
+
+def _allowed(state: State, filter: NDArray[Any] | None) -> Slots | None:
+    """The slots that a scan may find; None for all."""
+    if filter is None:
+        complete = len(state.index) == state.store.n_slots
+        return None if complete else state.store.slots_of(state.index.ids)
+    # The index says what is wrong with a filter, and which ids it lets through.
+    return state.store.slots_of(state.index.subset(filter).ids)
