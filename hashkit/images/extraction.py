@@ -16,7 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from hashkit.checks import check_n_threads
-from hashkit.images.decoding import ImageError, Source, Stamp, open_image
+from hashkit.images.budget import PixelBudget
+from hashkit.images.decoding import MAX_PIXELS, ImageError, Source, Stamp, decoded, reason
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
 
 __all__ = ["Batch", "Extraction", "extract", "extract_batches", "extract_one"]
@@ -116,13 +117,14 @@ def extract_batches(
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
     threads = check_n_threads(n_threads)
+    budget = PixelBudget(MAX_PIXELS)
     chunks = iter([paths[start : start + batch_size] for start in range(0, len(paths), batch_size)])
     bar = tqdm(total=len(paths), unit=" images", disable=not progress, smoothing=0.05)
     with bar, _workers(threads, model) as pool:
         waiting: deque[Future[Batch]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_extract_chunk, chunk, model, folder))
+                waiting.append(pool.submit(_extract_chunk, chunk, model, folder, budget))
                 if len(waiting) > 2 * threads:
                     yield _finished(waiting.popleft(), bar)
             while waiting:
@@ -131,32 +133,50 @@ def extract_batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def extract_one(source: Source, model: Model) -> NDArray[Any]:
+def extract_one(
+    source: Source,
+    model: Model,
+    *,
+    budget: PixelBudget | None = None,
+    look_at: Callable[[Image.Image], object] | None = None,
+) -> NDArray[Any]:
     """The row of one file, or of one file's contents; equal to what it gets among others.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+    model : Model
+    budget : PixelBudget, optional
+        Where to wait for room for the picture's pixels.
+    look_at : function, optional
+        Is called with the picture too, while it is decoded.
 
     Raises
     ------
     ImageError, OSError
         If it cannot be decoded or opened.
     """
-    picture = open_image(source, least_side=model.least_side)[0]
+    with decoded(source, least_side=model.least_side, budget=budget) as found:
+        prepared = model.prepare(found.image)
+        if look_at is not None:
+            look_at(found.image)
     with _workers(1, model) as pool:
-        row: NDArray[Any] = pool.submit(lambda: model.run([model.prepare(picture)])[0]).result()
+        row: NDArray[Any] = pool.submit(lambda: model.run([prepared])[0]).result()
     return row
 
 
-def _extract_chunk(paths: Sequence[str], model: Model, folder: str) -> Batch:
+def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: PixelBudget) -> Batch:
     batch = Batch(np.empty((0, 0)))
     prepared = []
     for path in paths:
         try:
-            picture, stamp = open_image(os.path.join(folder, path), least_side=model.least_side)
+            with decoded(os.path.join(folder, path), least_side=model.least_side, budget=budget) as found:
+                prepared.append(model.prepare(found.image))
         except (ImageError, OSError) as error:
-            batch.skipped[path] = str(error) if isinstance(error, ImageError) else error.strerror or str(error)
+            batch.skipped[path] = str(error) if isinstance(error, ImageError) else reason(error)
             continue
-        prepared.append(model.prepare(picture))
         batch.paths.append(path)
-        batch.stamps.append(stamp)
+        batch.stamps.append(found.stamp)
     if prepared:
         batch.rows = model.run(prepared)
     return batch

@@ -403,4 +403,4 @@ def test_a_folder_that_changes_during_the_run(tmp_path, folder):
 
     report = index_folder(folder, tmp_path / "g", model=tiny, n_bits=16, batch_size=1, n_threads=1)
     assert report.n_images == 11
-    assert report.skipped == {"temple/10.jpg": "No such file or directory"}
+    assert report.skipped == {"temple/10.jpg": "it is not there: it may have been moved or deleted"}

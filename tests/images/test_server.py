@@ -210,7 +210,7 @@ def test_bad_uploads_are_refused(site):
 
 
 def test_oversized_uploads_are_cut_off(site, monkeypatch):
-    monkeypatch.setattr(server, "MAX_UPLOAD", 100_000)
+    monkeypatch.setattr("hashkit.images.uploads.MAX_UPLOAD", 100_000)
     assert post(site, bytes(100_001)).status == 413
     with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
         head = f"POST /search HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nTransfer-Encoding: chunked\r\n"
