@@ -40,9 +40,7 @@ class PixelBudget:
         with self._changed:
             self._waiting.append(ticket)
             try:
-                self._changed.wait_for(
-                    lambda: self._waiting[0] is ticket and self._used + n_pixels <= self._n_pixels
-                )
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._used + n_pixels <= self._n_pixels)
                 self._used += n_pixels
             finally:
                 self._waiting.remove(ticket)
@@ -70,5 +68,5 @@ def _trim() -> Callable[[int], object]:
         except (AttributeError, OSError):  # another C library
             return bool
         trim.argtypes = [ctypes.c_size_t]
-        return trim  # type: ignore[no-any-return]
+        return trim
     return bool

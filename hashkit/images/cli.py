@@ -86,18 +86,22 @@ def query(
     html: Annotated[Path | None, typer.Option(help="Write the results to this one self-contained file too.")] = None,
 ) -> None:
     """Print the pictures most like one: distance and path, tab-separated."""
-    from hashkit.images.decoding import ImageError
+    from hashkit.images.decoding import ImageError, reason
     from hashkit.images.gallery import Gallery
+    from hashkit.images.selection import one_line
     from hashkit.images.views import results_as_file
 
     opened = Gallery(gallery)
     try:
         matches = opened.query(picture, k, rerank=rerank)
-    except ImageError as error:
-        raise ValueError(f"{str(picture)!r} cannot be searched by: {error}") from error
+    except (ImageError, OSError) as error:
+        if isinstance(error, OSError) and error.filename != str(picture):
+            raise
+        why = reason(error) if isinstance(error, OSError) else error
+        raise ValueError(f"{str(picture)!r} cannot be searched by: {why}") from error
     for match in matches:
         similarity = "" if match.similarity is None else f"{match.similarity:.4f}\t"
-        typer.echo(f"{match.distance}\t{similarity}{_one_line(opened.file_of(match.photo))}")
+        typer.echo(f"{match.distance}\t{similarity}{one_line(opened.file_of(match.photo))}")
     if html is not None:
         html.write_text(results_as_file(opened, str(picture), matches), encoding="utf-8")
         typer.echo(f"wrote {html}", err=True)
@@ -106,17 +110,49 @@ def query(
 @app.command()
 def duplicates(
     gallery: GalleryPath,
-    radius: Annotated[int, typer.Option("-r", "--radius", help="Bits in which neighbors may differ.", min=0)] = 4,
+    similarity: Annotated[
+        float | None, typer.Option(help="Least similarity [default: 0.97, of similar pictures 0.85].", min=0, max=1)
+    ] = None,
+    similar: Annotated[bool, typer.Option("--similar", help="Similar pictures, by features, and not copies.")] = False,
+    radius: Annotated[
+        int | None,
+        typer.Option("-r", "--radius", help="Instead, by codes alone: bits in which neighbors may differ.", min=0),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="List all but one of each group: all but the largest, oldest, newest or sharpest."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="paths, csv or json.")] = "paths",
+    out: Annotated[Path | None, typer.Option(help="Write the list to this file.")] = None,
 ) -> None:
-    """Print groups of pictures that are near each other, one path a line, an empty line between groups."""
+    """Print groups of copies, one path a line, an empty line between groups; the tightest first."""
     from hashkit.images.gallery import Gallery
+    from hashkit.images.photos import Match
+    from hashkit.images.selection import as_text, kept_of
 
+    if radius is not None and (similar or similarity is not None):
+        raise ValueError("--radius compares codes alone: it goes with neither --similar nor --similarity")
     opened = Gallery(gallery)
-    groups = opened.duplicates(radius)
-    for group in groups:
-        typer.echo("".join(f"{_one_line(opened.file_of(photo))}\n" for photo in group))
+    if radius is not None:
+        groups = [[Match(photo, 0) for photo in group] for group in opened.duplicates(radius)]
+    else:
+        groups = opened.groups("similar" if similar else "copies", similarity)
+    listed = [
+        [match.photo for match in group if keep is None or match.photo != kept]
+        for group, kept in ((group, keep and kept_of(opened, group, keep)) for group in groups)
+    ]
+    if form == "paths":
+        text = "".join(as_text(opened, group, form) + ("" if keep else "\n") for group in listed)
+    else:
+        numbers = {photo.id: number for number, group in enumerate(listed, 1) for photo in group}
+        text = as_text(opened, [photo for group in listed for photo in group], form, numbers)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
     plural = "" if len(groups) == 1 else "s"
-    typer.echo(f"{len(groups):,} group{plural} of {sum(map(len, groups)):,} pictures", err=True)
+    listing = f", {sum(map(len, listed)):,} listed" if keep else ""
+    typer.echo(f"{len(groups):,} group{plural} of {sum(map(len, groups)):,} pictures{listing}", err=True)
 
 
 @app.command()
@@ -128,6 +164,10 @@ def explore(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name under which the page may be asked for.")
+    ] = None,
+    allow_move: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Let the page move chosen pictures to this folder, and back."),
     ] = None,
 ) -> None:
     """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
@@ -142,17 +182,15 @@ def explore(
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),
+        move_to=allow_move,
         started=lambda address, _: typer.echo(f"open {address} (Ctrl-C ends)"),
     )
 
 
 def _tell_skipped(skipped: dict[str, str]) -> None:
+    from hashkit.images.selection import one_line
+
     for path, why in list(skipped.items())[:SKIPPED_NAMED]:
-        typer.echo(f"skipped {_one_line(path)}: {' '.join(why.split())}", err=True)
+        typer.echo(f"skipped {one_line(path)}: {' '.join(why.split())}", err=True)
     if len(skipped) > SKIPPED_NAMED:
         typer.echo(f"skipped {len(skipped) - SKIPPED_NAMED:,} more", err=True)
-
-
-def _one_line(path: str) -> str:
-    """A path that can be printed on a line: what cannot be shown is escaped as in Python."""
-    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hashkit.checks import check_n_threads
 from hashkit.images.budget import PixelBudget
 from hashkit.images.decoding import MAX_PIXELS, ImageError, Source, Stamp, decoded, reason
+from hashkit.images.looks import Look, look_at
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
 
 __all__ = ["Batch", "Extraction", "extract", "extract_batches", "extract_one"]
@@ -45,11 +46,12 @@ class Extraction:
 
 @dataclass(eq=False)
 class Batch:
-    """A few files' rows, their paths and stamps, and what was skipped."""
+    """A few files' rows, their paths, stamps and (if wanted) looks, and what was skipped."""
 
     rows: NDArray[Any]
     paths: list[str] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +114,7 @@ def extract_batches(
     batch_size: int = 32,
     n_threads: int | None = None,
     progress: bool = False,
+    with_looks: bool = False,
 ) -> Iterator[Batch]:
     """Rows of files below `folder` in the order of `paths`, a batch at a time, a few batches ahead of the reader."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -124,7 +127,7 @@ def extract_batches(
         waiting: deque[Future[Batch]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_extract_chunk, chunk, model, folder, budget))
+                waiting.append(pool.submit(_extract_chunk, chunk, model, folder, budget, with_looks))
                 if len(waiting) > 2 * threads:
                     yield _finished(waiting.popleft(), bar)
             while waiting:
@@ -165,18 +168,21 @@ def extract_one(
     return row
 
 
-def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: PixelBudget) -> Batch:
+def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: PixelBudget, with_looks: bool) -> Batch:
     batch = Batch(np.empty((0, 0)))
     prepared = []
     for path in paths:
         try:
             with decoded(os.path.join(folder, path), least_side=model.least_side, budget=budget) as found:
                 prepared.append(model.prepare(found.image))
+                look = look_at(found.image, found.width, found.height) if with_looks else None
         except (ImageError, OSError) as error:
             batch.skipped[path] = str(error) if isinstance(error, ImageError) else reason(error)
             continue
         batch.paths.append(path)
         batch.stamps.append(found.stamp)
+        if look is not None:
+            batch.looks.append(look)
     if prepared:
         batch.rows = model.run(prepared)
     return batch

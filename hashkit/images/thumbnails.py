@@ -10,7 +10,8 @@ from PIL import Image
 
 from hashkit.images.budget import PixelBudget
 from hashkit.images.decoding import ImageError, decoded
-from hashkit.images.gallery import Gallery, Photo
+from hashkit.images.gallery import Gallery
+from hashkit.images.photos import Photo
 
 THUMBNAIL_SIDE, ASKED_SIDE, PREVIEW_SIDE = 256, 512, 1600
 
@@ -50,6 +51,11 @@ def preview(gallery: Gallery, photo: Photo, budget: PixelBudget | None = None) -
     return _shrunk(gallery, photo, PREVIEW_SIDE, budget)
 
 
+def full(gallery: Gallery, photo: Photo, budget: PixelBudget | None = None) -> bytes:
+    """A JPEG of all pixels, drawn anew; see :func:`preview`."""
+    return _shrunk(gallery, photo, None, budget)
+
+
 def shrink(image: Image.Image, side: int) -> bytes:
     """A JPEG of `image`, made smaller where a side is longer than `side`."""
     small = image
@@ -62,11 +68,11 @@ def shrink(image: Image.Image, side: int) -> bytes:
     return file.getvalue()
 
 
-def _shrunk(gallery: Gallery, photo: Photo, side: int, budget: PixelBudget | None) -> bytes:
+def _shrunk(gallery: Gallery, photo: Photo, side: int | None, budget: PixelBudget | None) -> bytes:
     with decoded(gallery.file_of(photo), least_side=side, shown_side=side, budget=budget) as found:
         if found.stamp != photo.stamp:
             raise ImageError("it has changed since it was indexed")
-        return shrink(found.image, side)
+        return shrink(found.image, side or max(found.image.size))
 
 
 def _keep(path: str, data: bytes, mtime_ns: int) -> None:

@@ -19,9 +19,9 @@ from hashkit.collection import Collection
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import extract_batches
 from hashkit.images.files import find_images
-from hashkit.images.gallery import ROWS, Photo, read_photos
 from hashkit.images.models import Model
-from hashkit.images.row_store import RowStore
+from hashkit.images.photos import Photo, read_photos
+from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import Settings, codes_path, hasher_path, settle, write_settings
 from hashkit.storage.journal import WriterLock
 
@@ -171,6 +171,7 @@ class _Run:
             batch_size=batch_size,
             n_threads=n_threads,
             progress=self.progress,
+            with_looks=True,
         ):
             self.store.put(batch)
             self.report.skipped |= batch.skipped
@@ -187,7 +188,7 @@ class _Run:
             write_settings(self.path, settings)
             self._delete_generation(self.settings)
         if not settings.keep_features:
-            self.store.forget(list(stored))
+            self.store.forget(list(stored), keep_looks=True)
         self.report.method = settings.fitted_method
         return self.report
 

@@ -39,7 +39,7 @@ class Uploads:
         try:
             with tempfile.TemporaryFile(prefix="hashkit-upload-") as file:
                 await _write(request, file)
-                yield file  # type: ignore[misc]
+                yield file
         finally:
             self._n_open -= 1
 
@@ -59,7 +59,7 @@ async def _next_part(request: Request, parts: AsyncIterator[bytes], end: float) 
     """The next part of a body, or None after the last; looks up meanwhile whether the server is to end."""
     loop = asyncio.get_running_loop()
     end = min(end, loop.time() + PART_SECONDS)
-    waiting = asyncio.ensure_future(anext(parts, None))  # type: ignore[arg-type]
+    waiting = asyncio.ensure_future(anext(parts, None))
     try:
         while not (await asyncio.wait({waiting}, timeout=min(TICK_SECONDS, max(0, end - loop.time()))))[0]:
             if request.app.state.closing():

@@ -100,7 +100,7 @@ def test_duplicates_are_printed_in_groups(run, indexed):
         (("index", "pictures", "-o", "g", "--model", "difference"), "the model 'dct', not with 'difference'"),
         (("index", "pictures", "-o", "h", "--model", "dct", "--bits", 32), "gives codes of 64 bits"),
         (("query", "none", "x.jpg"), "there is no gallery at 'none'; make one with: hashkit images index"),
-        (("query", "g", "x.jpg"), "No such file"),
+        (("query", "g", "x.jpg"), "'x.jpg' cannot be searched by: it is not there"),
         (("query", "g", "text.jpg"), "'text.jpg' cannot be searched by: it is no image of a known format"),
         (("query", "g", "pictures/flower/01.jpg", "--rerank"), "holds no features to compare"),
         (("duplicates", "none"), "there is no gallery"),

@@ -76,7 +76,7 @@ def test_neighbors_are_those_of_the_gallery(site, gallery):
         page = text(ask(site, address))
         expected = gallery.nearest(gallery.code_of(7), 240, radius)
         assert [int(id) for id in re.findall(r'href="/neighbors/(\d+)"', page)] == [m.photo.id for m in expected]
-        assert [int(d) for d in re.findall(r'aria-label="distance (\d+)"', page)] == [m.distance for m in expected]
+        assert [int(d) for d in re.findall(r"distance </span>(\d+)", page)] == [m.distance for m in expected]
 
 
 def test_search_by_a_file(site, pictures):
@@ -220,7 +220,7 @@ def test_oversized_uploads_are_cut_off(site, monkeypatch):
 
 
 def test_old_searches_are_forgotten(site, pictures, monkeypatch):
-    monkeypatch.setattr(server, "KEPT_SEARCHES", 2)
+    monkeypatch.setattr("hashkit.images.state.KEPT_SEARCHES", 2)
     paths = sorted((pictures / "temple").iterdir())[:3]
     addresses = [re.search(r"/search/\w+", text(post(site, path.read_bytes()))).group() for path in paths]
     assert [ask(site, address).status for address in addresses] == [404, 200, 200]
