@@ -29,6 +29,7 @@ class PixelBudget:
     def __init__(self, n_pixels: int) -> None:
         self._n_pixels = n_pixels
         self._used = 0
+        self._is_untidy = False  # whether a large picture has been in work since memory was given back
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
@@ -51,13 +52,16 @@ class PixelBudget:
             with self._changed:
                 self._used -= n_pixels
                 self._changed.notify_all()
-            if n_pixels >= TRIM_PIXELS:
-                give_memory_back()
+                self._is_untidy |= n_pixels >= TRIM_PIXELS
 
+    def tidy(self) -> None:
+        """Return freed memory to the operating system, where the C library can (glibc) and it pays.
 
-def give_memory_back() -> None:
-    """Return freed memory to the operating system, where the C library can (glibc)."""
-    _trim()(0)
+        To be called when nothing refers to the pictures any more.
+        """
+        if self._is_untidy:
+            self._is_untidy = False
+            _trim()(0)
 
 
 @functools.cache

@@ -189,9 +189,11 @@ def _opened(source: Source) -> Iterator[tuple[BinaryIO, Stamp]]:
                 raise ImageError("it is not a regular file")
             yield file, Stamp(facts.st_size, facts.st_mtime_ns)
     else:
-        size = _size(source)
-        source.seek(0)
-        yield source, Stamp(size, 0)
+        # Pillow closes what it reads from: the caller's file stays open.
+        with open(os.dup(source.fileno()), "rb") as file:
+            size = _size(file)
+            file.seek(0)
+            yield file, Stamp(size, 0)
 
 
 @contextmanager

@@ -185,6 +185,7 @@ def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: Pixe
             batch.looks.append(look)
     if prepared:
         batch.rows = model.run(prepared)
+    budget.tidy()
     return batch
 
 

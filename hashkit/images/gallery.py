@@ -240,7 +240,7 @@ class Gallery:
             photos = list(self.photos.values())
             make = {"copies": lambda: copy_pairs(self.looks), "similar": self._similar}[way]
             path = os.path.join(self.path, f"{way}.npz")
-            self._pairs[way] = kept_pairs(path, key_of(photos, self.codes), make)
+            self._pairs[way] = kept_pairs(path, key_of(photos, self.codes), len(photos), make)
         return self._pairs[way]
 
     @functools.cached_property

@@ -77,4 +77,5 @@ def _sharpness(pixels: NDArray[np.uint8]) -> float:
     inner = values[1:-1, 1:-1]
     around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
     # Making a smooth picture s times larger divides its second derivatives by the square of s.
-    return float(np.abs(around - 4 * inner).mean()) * (max(pixels.shape) / _MEASURED_SIDE) ** 2
+    scale = max(pixels.shape) / _MEASURED_SIDE
+    return float(np.abs(around - 4 * inner).mean()) * scale * scale

@@ -7,7 +7,8 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from hashkit.images.decoding import Stamp, reason
 from hashkit.images.gallery import Gallery
@@ -35,7 +36,7 @@ class Mover:
     """Moves pictures of a gallery to a folder and back.
 
     Every move is written to ``moved.jsonl`` beside the index before it is made: one line a file, with the batch it
-    belongs to. A file that is no longer as it was indexed stays; a name that is taken stays, too.
+    belongs to and the file's size and time. A file that is no longer as it was stays; where a name is taken, both stay.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ class Mover:
             for photo in photos:
                 source = self._gallery.file_of(photo)
                 goal = os.path.join(self.target, photo.path)
-                self._try(photo.path, source, goal, {"batch": batch, "stamp": photo.stamp}, done)
+                self._try(photo.path, source, goal, photo.stamp, {"batch": batch}, done)
         return done
 
     def undo(self) -> Moved:
@@ -77,26 +78,26 @@ class Mover:
         with self._lock:
             lines = self._lines()
             undone = {line["undoes"] for line in lines if "undoes" in line}
-            batch = next((line["batch"] for line in reversed(lines) if _is_open(line, undone)), None)
+            open_ones = (line for line in reversed(lines) if "batch" in line and line["batch"] not in undone)
+            batch = next((line["batch"] for line in open_ones if _is_away(line)), None)
             for line in lines:
-                if batch is not None and line.get("batch") == batch and os.path.lexists(line["to"]):
-                    self._try(line["path"], line["to"], line["from"], {"undoes": batch}, done)
+                if batch is not None and line.get("batch") == batch and _is_away(line):
+                    stamp = Stamp(line["size"], line["mtime_ns"])
+                    self._try(line["path"], line["to"], line["from"], stamp, {"undoes": batch}, done)
         return done
 
     def moved(self) -> set[str]:
         """Paths of pictures that are away at the moment."""
         with self._lock:
-            return {line["path"] for line in self._lines() if "batch" in line and os.path.lexists(line["to"])}
+            return {line["path"] for line in self._lines() if "batch" in line and _is_away(line)}
 
-    def _try(self, path: str, source: str, goal: str, note: dict[str, object], done: Moved) -> None:
+    def _try(self, path: str, source: str, goal: str, stamp: Stamp, note: dict[str, str], done: Moved) -> None:
         try:
-            facts = os.lstat(source)
-            stamp = note.pop("stamp", None)
-            if stamp not in (None, Stamp(facts.st_size, facts.st_mtime_ns)):
+            if _stamp(source) != stamp:
                 done.refused[path] = "it has changed since it was indexed"
                 return
             os.makedirs(os.path.dirname(goal), exist_ok=True)
-            self._write({"path": path, "from": source, "to": goal, **note})
+            self._write({"path": path, "from": source, "to": goal, **asdict(stamp), **note})
             # The name is taken by an empty file first: os.replace alone would replace a file of that name.
             os.close(os.open(goal, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             try:
@@ -116,7 +117,7 @@ class Mover:
             file.flush()
             os.fsync(file.fileno())
 
-    def _lines(self) -> list[dict[str, str]]:
+    def _lines(self) -> list[dict[str, Any]]:
         try:
             with open(self._log, encoding="utf-8") as file:
                 return [json.loads(line) for line in file if line.endswith("\n")]
@@ -124,5 +125,14 @@ class Mover:
             return []
 
 
-def _is_open(line: dict[str, str], undone: set[str]) -> bool:
-    return "batch" in line and line["batch"] not in undone and os.path.lexists(line["to"])
+def _stamp(path: str) -> Stamp:
+    facts = os.lstat(path)
+    return Stamp(facts.st_size, facts.st_mtime_ns)
+
+
+def _is_away(line: dict[str, Any]) -> bool:
+    """Whether the very file that a line tells of is where it was to be moved."""
+    try:
+        return _stamp(line["to"]) == Stamp(line["size"], line["mtime_ns"])
+    except OSError:
+        return False

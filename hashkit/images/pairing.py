@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -120,13 +122,13 @@ def _units(rows: NDArray[Any]) -> NDArray[np.float16]:
     return units
 
 
-def kept_pairs(path: str, key: str, make: Callable[[], Pairs]) -> Pairs:
-    """The pairs in a file, if they were made for `key`; else they are made, and kept where that can be done."""
+def kept_pairs(path: str, key: str, n: int, make: Callable[[], Pairs]) -> Pairs:
+    """The pairs of `n` rows in a file, if they were made for `key`; else they are made, and kept if possible."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             if file["key"].item() == key:
-                return _checked(Pairs(file["first"], file["second"], file["similarity"]))
-    except (KeyError, OSError, ValueError, EOFError):  # none yet, or damaged: a cache
+                return _checked(Pairs(file["first"], file["second"], file["similarity"]), n)
+    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):  # none yet, or damaged: a cache
         pass
     pairs = make()
     temporary = f"{path}.{secrets.token_hex(8)}.tmp"
@@ -149,7 +151,11 @@ def key_of(photos: Sequence[Photo], codes: Codes) -> str:
     return digest.hexdigest()
 
 
-def _checked(pairs: Pairs) -> Pairs:
-    if not len(pairs.first) == len(pairs.second) == len(pairs.similarity):
+def _checked(pairs: Pairs, n: int) -> Pairs:
+    arrays: list[NDArray[Any]] = [pairs.first, pairs.second, pairs.similarity]
+    if any(array.ndim != 1 or array.dtype != dtype for array, dtype in zip(arrays, "qqf", strict=True)):
+        raise ValueError("the pairs are damaged")
+    rows = np.stack([pairs.first, pairs.second])
+    if len(pairs.similarity) != rows.shape[1] or (rows.size and not 0 <= rows.min() <= rows.max() < n):
         raise ValueError("the pairs are damaged")
     return pairs

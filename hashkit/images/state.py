@@ -83,7 +83,14 @@ class State:
 
     async def decode(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that decodes a picture."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, function, *arguments)
+
+        def call() -> T:
+            try:
+                return function(*arguments)
+            finally:
+                self.budget.tidy()
+
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, call)
 
     def changed(self) -> bool:
         """Whether the index has been renewed since it was opened."""
