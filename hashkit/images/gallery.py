@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 import hashkit
 from hashkit.checks import Codes
 from hashkit.collection import Collection
+from hashkit.images.cache import Arrays, kept_arrays
 from hashkit.images.copies import Pairs
 from hashkit.images.decoding import Source
 from hashkit.images.duplicates import group_duplicates, group_pairs
 from hashkit.images.extraction import extract_one
+from hashkit.images.layout import Layout, landmarks, lay_out, layout_fits
 from hashkit.images.models import Model, make_model
 from hashkit.images.pairing import (
     THRESHOLDS,
@@ -249,6 +251,24 @@ class Gallery:
         with closing(RowStore(os.path.join(self.path, ROWS))) as store:
             return read_looks(store, self.settings.folder, list(self.photos.values()))
 
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The map of the pictures; computed once and kept beside the index."""
+        n = len(self)
+        key = f"{key_of(list(self.photos.values()), self.codes)} {self.settings.fitted_method}"
+
+        def make() -> Arrays:
+            return vars(lay_out(self.codes, self.n_bits, self._rows_of(landmarks(n))))
+
+        return Layout(**kept_arrays(os.path.join(self.path, "map.npz"), key, make, lambda found: layout_fits(found, n)))
+
+    def _rows_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        if not self.has_features or len(rows) == 0:
+            return None
+        paths = [photo.path for photo in self.photos.values()]
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return _filled(store.find([paths[row] for row in rows.tolist()]))
+
     def _similar(self) -> Pairs:
         if not self.has_features:
             return similar_pairs(self.codes, self.n_bits, None)
@@ -256,9 +276,7 @@ class Gallery:
         with closing(RowStore(os.path.join(self.path, ROWS))) as store:
 
             def features(rows: NDArray[np.int64]) -> NDArray[Any]:
-                found = store.find([paths[row] for row in rows.tolist()])
-                n_dims = next((len(row) for row in found if row is not None), 1)
-                return np.stack([np.zeros(n_dims, np.float32) if row is None else row for row in found])
+                return _filled(store.find([paths[row] for row in rows.tolist()]))
 
             return similar_pairs(self.codes, self.n_bits, features)
 
@@ -283,6 +301,12 @@ class Gallery:
             for match, other in zip(matches, rows, strict=True)
         ]
         return sorted(told, key=lambda match: -(match.similarity or 0))
+
+
+def _filled(rows: list[NDArray[Any] | None]) -> NDArray[np.float32]:
+    """Rows as an array; zero where a later renewal dropped one."""
+    n_dims = next((len(row) for row in rows if row is not None), 1)
+    return np.stack([np.zeros(n_dims, np.float32) if row is None else row for row in rows])
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:

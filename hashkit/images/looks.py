@@ -78,4 +78,4 @@ def _sharpness(pixels: NDArray[np.uint8]) -> float:
     around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
     # Making a smooth picture s times larger divides its second derivatives by the square of s.
     scale = max(pixels.shape) / _MEASURED_SIDE
-    return float(np.abs(around - 4 * inner).mean()) * scale * scale
+    return float(np.abs(around - 4 * inner).mean()) * float(scale * scale)

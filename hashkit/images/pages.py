@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse
 
 from hashkit.images import views
@@ -36,6 +36,19 @@ def add_pages(app: FastAPI, state: State) -> None:
     _add_pictures(app, state, show)
     _add_duplicates(app, state, show)
     _add_results(app, state, show)
+
+    @app.api_route("/map", methods=READ, response_class=HTMLResponse)
+    def collection_map() -> str:
+        layout, gallery = state.layout(), state.gallery
+        clusters, lonely = ([], []) if layout is None else views.clusters_of(gallery, layout)
+        return show("map.html", "map", is_ready=layout is not None, clusters=clusters, lonely=lonely, n=len(gallery))
+
+    @app.api_route("/map.bin", methods=READ)
+    def places() -> Response:
+        layout = state.layout()
+        if layout is None:
+            return Response(status_code=202)
+        return Response(views.places_of(state.gallery, layout), media_type="application/octet-stream")
 
     @app.api_route("/quality", methods=READ, response_class=HTMLResponse)
     def quality() -> str:

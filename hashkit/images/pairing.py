@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import Codes
+from hashkit.images.cache import Arrays, kept_arrays
 from hashkit.images.copies import Pairs, find_copies
 from hashkit.images.extraction import extract_batches
 from hashkit.images.looks import LOOK_SIDE, Look
@@ -123,23 +121,13 @@ def _units(rows: NDArray[Any]) -> NDArray[np.float16]:
 
 
 def kept_pairs(path: str, key: str, n: int, make: Callable[[], Pairs]) -> Pairs:
-    """The pairs of `n` rows in a file, if they were made for `key`; else they are made, and kept if possible."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if file["key"].item() == key:
-                return _checked(Pairs(file["first"], file["second"], file["similarity"]), n)
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):  # none yet, or damaged: a cache
-        pass
-    pairs = make()
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "wb") as out:
-            np.savez(out, key=np.array(key), first=pairs.first, second=pairs.second, similarity=pairs.similarity)
-        os.replace(temporary, path)
-    except OSError:  # a cache that cannot be written is only slower
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    return pairs
+    """The pairs of `n` rows in a file, if they were made for `key`; else they are made; see :func:`kept_arrays`."""
+
+    def arrays() -> Arrays:
+        pairs = make()
+        return {"first": pairs.first, "second": pairs.second, "similarity": pairs.similarity}
+
+    return Pairs(**kept_arrays(path, key, arrays, lambda found: _fit(found, n)))
 
 
 def key_of(photos: Sequence[Photo], codes: Codes) -> str:
@@ -151,11 +139,11 @@ def key_of(photos: Sequence[Photo], codes: Codes) -> str:
     return digest.hexdigest()
 
 
-def _checked(pairs: Pairs, n: int) -> Pairs:
-    arrays: list[NDArray[Any]] = [pairs.first, pairs.second, pairs.similarity]
-    if any(array.ndim != 1 or array.dtype != dtype for array, dtype in zip(arrays, "qqf", strict=True)):
-        raise ValueError("the pairs are damaged")
-    rows = np.stack([pairs.first, pairs.second])
-    if len(pairs.similarity) != rows.shape[1] or (rows.size and not 0 <= rows.min() <= rows.max() < n):
-        raise ValueError("the pairs are damaged")
-    return pairs
+def _fit(arrays: Arrays, n: int) -> bool:
+    first, second, similarity = (arrays[name] for name in ("first", "second", "similarity"))
+    dtypes = [array.dtype for array in (first, second, similarity)]
+    if len(arrays) != 3 or dtypes != [np.int64, np.int64, np.float32] or similarity.ndim != 1:
+        return False
+    if not first.shape == second.shape == similarity.shape:
+        return False
+    return len(first) == 0 or bool(min(first.min(), second.min()) >= 0 and max(first.max(), second.max()) < n)

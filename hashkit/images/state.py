@@ -9,7 +9,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
@@ -23,6 +23,7 @@ from hashkit.images.decoding import MAX_PIXELS
 from hashkit.images.extraction import extract_one
 from hashkit.images.files import MARKER
 from hashkit.images.gallery import Gallery
+from hashkit.images.layout import Layout
 from hashkit.images.moving import Mover
 from hashkit.images.pairing import Way
 from hashkit.images.photos import Match, Photo
@@ -59,6 +60,8 @@ class State:
         self.budget = PixelBudget(MAX_PIXELS)
         # Pictures are decoded in threads of their own: however many are asked for, the pages come at once.
         self._decoders = ThreadPoolExecutor(DECODERS, "hashkit-decode")
+        self._thinker = ThreadPoolExecutor(1, "hashkit-layout")
+        self._layout: tuple[Gallery, Future[Layout]] | None = None
         self._show(gallery)
 
     def _show(self, gallery: Gallery) -> None:
@@ -80,6 +83,15 @@ class State:
         thread = threading.Thread(target=load, name="hashkit-model", daemon=True)
         thread.start()
         return thread
+
+    def layout(self) -> Layout | None:
+        """The map of the pictures, or None while it is being computed in the background."""
+        gallery = self.gallery
+        with self.lock:
+            if self._layout is None or self._layout[0] is not gallery:
+                self._layout = gallery, self._thinker.submit(lambda: gallery.layout)
+            future = self._layout[1]
+        return future.result() if future.done() else None
 
     async def decode(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that decodes a picture."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hashkit.images.decoding import ImageError, read_image
 from hashkit.images.gallery import Gallery
+from hashkit.images.layout import Layout, folder_of
 from hashkit.images.photos import Match, Photo
 from hashkit.images.selection import RULES, Facts, facts_of, kept_of
 from hashkit.images.thumbnails import ASKED_SIDE, shrink, thumbnail
@@ -128,6 +129,27 @@ def group_of(gallery: Gallery, group: list[Match], most: int, select: str, away:
         )
     least = min((match.similarity for match in group if match.similarity is not None), default=None)
     return TileGroup(group[0].photo.id, len(group), tiles, least, "" if least is None else words_for(least))
+
+
+def clusters_of(gallery: Gallery, layout: Layout) -> tuple[list[Tile], list[Tile]]:
+    """A tile for each cluster, named for the folder that most of it is in, and tiles of the outliers."""
+    photos = list(gallery.photos.values())
+    members: list[list[Photo]] = [[] for _ in layout.representatives]
+    for photo, cluster in zip(photos, layout.clusters.tolist(), strict=True):
+        members[cluster].append(photo)
+    tiles = [
+        replace(photo_tile(photos[row]), facts=f"{len(inside):,} pictures, most in {readable(folder_of(inside))}")
+        for row, inside in zip(layout.representatives.tolist(), members, strict=True)
+    ]
+    return tiles, [photo_tile(photos[row]) for row in layout.outliers.tolist()]
+
+
+def places_of(gallery: Gallery, layout: Layout) -> bytes:
+    """What the map draws: ids (uint32), places (2 x uint16), clusters (uint8), one array after the other."""
+    ids = np.fromiter(gallery.photos, np.uint32, len(gallery))
+    return b"".join(
+        [ids.astype("<u4").tobytes(), layout.places.astype("<u2").tobytes(), layout.clusters.astype("u1").tobytes()]
+    )
 
 
 def words_for(least: float) -> str:
