@@ -62,7 +62,10 @@ window.addEventListener("paste", (event) => {
 });
 
 // The page after a back or forward step starts without the message of what was left.
-window.addEventListener("pageshow", () => { message.textContent = ""; });
+window.addEventListener("pageshow", () => {
+  message.textContent = "";
+  for (const field of document.querySelectorAll(".filter :disabled")) field.disabled = false;
+});
 
 // The slider: results follow it, and the address too, so that a page can be returned to.
 const range = document.getElementById("range");
@@ -94,6 +97,13 @@ range?.addEventListener("input", () => {
   pause = setTimeout(showFor, 120, range.value);
 });
 document.getElementById("slider")?.addEventListener("submit", (event) => event.preventDefault());
+
+// What is empty or as usual is left out of the address.
+document.querySelector(".filter")?.addEventListener("submit", (event) => {
+  for (const field of event.target.querySelectorAll("input[name], select")) {
+    field.disabled = field.value === "" || field.value === "name";
+  }
+});
 
 // Sorting takes effect at once.
 document.getElementById("sort")?.addEventListener("change", (event) => event.target.form.requestSubmit());
