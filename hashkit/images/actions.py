@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
@@ -15,6 +16,7 @@ from hashkit.images.decoding import ImageError, reason
 from hashkit.images.gallery import Gallery
 from hashkit.images.moving import Moved, Mover
 from hashkit.images.photos import Photo
+from hashkit.images.running import proof
 from hashkit.images.selection import FORMATS, as_text
 from hashkit.images.state import State
 from hashkit.images.uploads import Uploads
@@ -75,6 +77,23 @@ def _add_search(app: FastAPI, state: State) -> None:
             except ImportError as error:
                 raise HTTPException(503, str(error)) from error
         return {"location": f"/search/{key}"}
+
+    @app.api_route("/matches/{key}", methods=READ)
+    def matches(key: str, k: int = Query(20, ge=1, le=10**6), rerank: bool = False) -> dict[str, Any]:
+        if state.changed():
+            raise HTTPException(409, "the index has been renewed: load it anew")
+        if rerank and not state.gallery.has_features:
+            raise HTTPException(422, "the index holds no features to compare")
+        found = state.gallery.query_row(state.search(key).row, k, rerank=rerank)
+        rows = [
+            {"path": state.gallery.file_of(one.photo), "distance": one.distance, "similarity": one.similarity}
+            for one in found
+        ]
+        return {"matches": rows}
+
+    @app.api_route("/proof/{challenge}", methods=READ)
+    def prove(challenge: str) -> dict[str, str]:
+        return {"proof": proof(state.secret, challenge)}
 
 
 def _add_lists(app: FastAPI, state: State) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from hashkit.images.running import query_running
 
 SKIPPED_NAMED = 20
 
@@ -50,6 +52,8 @@ def index(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Index the pictures of a folder; a later run takes only what is new, changed or gone."""
+    from hashkit.images.decoding import hint_for
+    from hashkit.images.names import one_line
     from hashkit.images.updating import index_folder
 
     try:
@@ -71,6 +75,10 @@ def index(
         typer.echo("stopped; what was done is kept: start the same command again to go on", err=True)
         raise typer.Exit(130) from None
     _tell_skipped(report.skipped)
+    if report.passed_over:
+        counts = sorted(report.passed_over.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{n:,} {one_line(suffix)}{hint_for(suffix)}" for suffix, n in counts[:SKIPPED_NAMED])
+        typer.echo(f"passed over by name: {named}", err=True)
     if report.learnt and report.method == "random_hyperplanes" and method != "random_hyperplanes":
         typer.echo("too few pictures to learn from: codes by random hyperplanes until a later run finds more")
     changes = f"{report.n_added:,} new, {report.n_changed:,} changed, {report.n_removed:,} gone"
@@ -86,10 +94,22 @@ def query(
     html: Annotated[Path | None, typer.Option(help="Write the results to this one self-contained file too.")] = None,
 ) -> None:
     """Print the pictures most like one: distance and path, tab-separated."""
+    from hashkit.images.names import one_line
+
+    # The page's server, if one runs, has loaded the model already; whatever it cannot answer is told below.
+    answered = query_running(str(gallery), str(picture), k, rerank) if html is None else None
+    if answered is None:
+        answered = _query(gallery, picture, k, rerank, html)
+    for match in answered:
+        similarity = "" if match["similarity"] is None else f"{match['similarity']:.4f}\t"
+        typer.echo(f"{match['distance']}\t{similarity}{one_line(match['path'])}")
+    if html is not None:
+        typer.echo(f"wrote {html}", err=True)
+
+
+def _query(gallery: Path, picture: Path, k: int, rerank: bool, html: Path | None) -> list[dict[str, Any]]:
     from hashkit.images.decoding import ImageError, reason
     from hashkit.images.gallery import Gallery
-    from hashkit.images.selection import one_line
-    from hashkit.images.views import results_as_file
 
     opened = Gallery(gallery)
     try:
@@ -99,12 +119,14 @@ def query(
             raise
         why = reason(error) if isinstance(error, OSError) else error
         raise ValueError(f"{str(picture)!r} cannot be searched by: {why}") from error
-    for match in matches:
-        similarity = "" if match.similarity is None else f"{match.similarity:.4f}\t"
-        typer.echo(f"{match.distance}\t{similarity}{one_line(opened.file_of(match.photo))}")
     if html is not None:
+        from hashkit.images.views import results_as_file
+
         html.write_text(results_as_file(opened, str(picture), matches), encoding="utf-8")
-        typer.echo(f"wrote {html}", err=True)
+    return [
+        {"path": opened.file_of(match.photo), "distance": match.distance, "similarity": match.similarity}
+        for match in matches
+    ]
 
 
 @app.command()
@@ -188,7 +210,7 @@ def explore(
 
 
 def _tell_skipped(skipped: dict[str, str]) -> None:
-    from hashkit.images.selection import one_line
+    from hashkit.images.names import one_line
 
     for path, why in list(skipped.items())[:SKIPPED_NAMED]:
         typer.echo(f"skipped {one_line(path)}: {' '.join(why.split())}", err=True)

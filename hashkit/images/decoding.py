@@ -26,6 +26,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000
 _ENDINGS = "jpg jpeg jpe jfif png gif webp bmp tif tiff ppm pgm pbm pnm avif mpo jp2"
 SUFFIXES = frozenset("." + ending for ending in _ENDINGS.split())
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+_RAW = "arw cr2 cr3 crw dng nef nrw orf pef raf rw2 srw"
+RAW_SUFFIXES = frozenset("." + ending for ending in _RAW.split())
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 # A picture with more pixels is refused before it is decoded: a file of a few kilobytes can claim gigabytes. This is
@@ -218,6 +220,18 @@ def _errors_of_decoders() -> Iterator[None]:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on a damaged file
         raise ImageError(_damaged(error)) from error
+
+
+def suffixes() -> frozenset[str]:
+    """The endings, in lower case, of the names of files that are opened."""
+    return SUFFIXES | HEIF_SUFFIXES if opens_heif() else SUFFIXES
+
+
+def hint_for(suffix: str) -> str:
+    """What to do about files that are not opened because of their ending, in brackets."""
+    if suffix in HEIF_SUFFIXES:
+        return " (pip install 'hashkit[heif]')"
+    return " (raw data of a camera: export them as JPEG)" if suffix in RAW_SUFFIXES else ""
 
 
 def formats() -> tuple[str, ...]:

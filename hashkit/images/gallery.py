@@ -158,12 +158,14 @@ class Gallery:
                 f"{self.path!r} holds no features to compare: it was made by {self.settings.model!r}"
                 " or with keep_features=False"
             )
-        row = extract_one(source, self.model)[None]
-        has_features = self.has_features
-        matches = self.nearest(self.encode(row)[0], CANDIDATES * k if has_features else k)
+        return self.query_row(extract_one(source, self.model), k, rerank=rerank)
+
+    def query_row(self, row: NDArray[Any], k: int, *, rerank: bool = False) -> list[Match]:
+        """The same for what the model made of a picture."""
+        matches = self.nearest(self.encode(row[None])[0], CANDIDATES * k if self.has_features else k)
         if rerank:
-            return self._by_similarity(row[0], matches)[:k]
-        return (self._ties_by_similarity(row[0], matches, k) if has_features else matches)[:k]
+            return self._by_similarity(row, matches)[:k]
+        return (self._ties_by_similarity(row, matches, k) if self.has_features else matches)[:k]
 
     def nearest(self, code: Codes, k: int, radius: int | None = None) -> list[Match]:
         """The `k` pictures nearest to a code, or those of them within `radius`, by distance and then by id."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashkit.images.gallery import Gallery
+from hashkit.images.names import one_line
 from hashkit.images.photos import Match, Photo
 
 __all__ = ["FORMATS", "RULES", "Facts", "as_text", "facts_of", "kept_of"]
@@ -91,11 +92,6 @@ def as_text(gallery: Gallery, photos: Sequence[Photo], form: str, groups: dict[i
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def one_line(path: str) -> str:
-    """A path that can be printed on a line: what cannot be shown is escaped as in Python."""
-    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
 
 
 def _row(facts: Facts, groups: dict[int, int] | None) -> dict[str, Any]:

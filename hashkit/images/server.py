@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import uvicorn
@@ -21,6 +22,7 @@ from hashkit.images.gallery import Gallery
 from hashkit.images.guard import LOOPBACK, Guard
 from hashkit.images.pages import add_pages
 from hashkit.images.protocol import TimedProtocol
+from hashkit.images.running import announced
 from hashkit.images.state import State
 
 SHUTDOWN_SECONDS = 2  # for requests that are open at Ctrl-C
@@ -105,4 +107,5 @@ def serve(
         app.state.closing = lambda: server.should_exit
         state.warm_up()
         started(f"http://{shown}:{number}/" + (f"?token={token}" if token else ""), server)
-        server.run(sockets=[listener])
+        with announced(gallery.path, number, state.secret) if token is None else nullcontext():
+            server.run(sockets=[listener])

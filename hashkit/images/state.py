@@ -6,6 +6,7 @@ import asyncio
 import functools
 import hashlib
 import os
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class State:
 
     def __init__(self, gallery: Gallery, move_to: str | os.PathLike[str] | None = None) -> None:
         self._move_to = move_to
+        self.secret = secrets.token_hex(32)  # by which this server is known to commands of the same user
         self.searches: OrderedDict[str, Search] = OrderedDict()
         self.lock = threading.Lock()
         self.budget = PixelBudget(MAX_PIXELS)

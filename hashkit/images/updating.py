@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress, count
@@ -45,7 +46,9 @@ class Report:
     learnt : bool
         Whether this run has learnt the hasher anew.
     skipped : dict of str to str
-        Files that could not be decoded and folders that could not be listed, and why.
+        Files that could not be decoded, links that lead to nothing and folders that could not be listed, and why.
+    passed_over : dict of str to int
+        Endings of the names of all other files, in lower case, and their numbers.
     """
 
     n_images: int = 0
@@ -55,6 +58,7 @@ class Report:
     method: str = ""
     learnt: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 def index_folder(
@@ -114,7 +118,8 @@ def index_folder(
     """
     root, target = os.path.abspath(folder), os.fspath(path)
     unlisted: dict[str, str] = {}
-    files = find_images(root, unlisted=unlisted)
+    passed_over: Counter[str] = Counter()
+    files = find_images(root, unlisted=unlisted, passed_over=passed_over)
     if not files:
         raise ValueError(f"there are no images in {root!r}")
     asked = {"n_bits": n_bits, "method": method, "keep_features": keep_features}
@@ -129,6 +134,7 @@ def index_folder(
         try:
             run = _Run(target, settings, made, files, store, random_state, progress)
             run.report.skipped |= unlisted
+            run.report.passed_over = dict(passed_over)
             run.extract(batch_size, n_threads)
             return run.finish(refit)
         finally:
