@@ -14,6 +14,7 @@ from pathlib import Path
 
 import near_duplicates
 import numpy as np
+import planted_copies
 import pytest
 import sklearn.datasets
 from page_server import ask, serving
@@ -26,6 +27,7 @@ from hashkit.collection import Collection
 from hashkit.images import Gallery, extract, index_folder, make_model, read_image
 from hashkit.images.files import find_images
 from hashkit.images.networks import use_one_thread
+from hashkit.images.pairing import copy_pairs
 from hashkit.images.settings import Settings, codes_path, write_settings
 
 N_WARM, PART = 16, 128
@@ -187,6 +189,43 @@ def test_partners_first(model, method, rerank, kind, pairs, own_photographs, pai
     least = LEAST_PARTNERS[model, method, rerank][kind == "clothes"]
     how = " ".join(filter(None, [model, method, "and --rerank" if rerank else ""]))
     hold(f"partners first among 2,000 {kind} by {how}", first, least, "of 100", at_least=True)
+
+
+COPY_INDEXES = {
+    "dct": {"model": "dct"},
+    "difference": {"model": "difference"},
+    "efficientnet-lite0, udhpl": {},
+    "efficientnet-lite0, pca_sign": {"method": "pca_sign"},
+    "efficientnet-lite0, udhpl, 16 bits": {"n_bits": 16},
+    "efficientnet-lite0, no features": {"keep_features": False},
+}
+
+
+@pytest.fixture(scope="session")
+def planted(own_photographs, tmp_path_factory, full):
+    """1,000 photographs with 200 copies planted among them (150 with 30 without `--full`), and the pairs."""
+    n, n_copies = (1000, 200) if full else (150, 30)
+    if len(own_photographs) < n:
+        pytest.skip(f"needs {n} photographs: --pictures")
+    folder = tmp_path_factory.mktemp("planted") / "pictures"
+    return folder, planted_copies.plant(folder, [read_image(path) for path in own_photographs[:n]], n_copies)
+
+
+@pytest.mark.parametrize("kind", list(COPY_INDEXES))
+def test_copies(kind, planted, pair_galleries, hold):
+    """Groups of copies by default: precision and recall of the planted pairs, whatever the index."""
+    folder, pairs = planted
+    path = pair_galleries / f"copies {kind}"
+    index_folder(folder, path, **COPY_INDEXES[kind])
+    gallery = Gallery(path)
+    groups = [[match.photo.path for match in group] for group in gallery.groups()]
+    precision, recall = planted_copies.precision_and_recall(groups, pairs)
+    hold(f"copies by {kind}: precision", precision, 0.97, "of pairs", at_least=True)
+    hold(f"copies by {kind}: recall", recall, 0.85, "of pairs", at_least=True)
+    mixed = sum(len(planted_copies.pairs_within([group]) - set(pairs)) > 0 for group in groups[:20])
+    hold(f"copies by {kind}: groups of the first 20 with other pairs", mixed, 0, "groups")
+    seconds = timed(lambda: copy_pairs(gallery.looks))
+    hold(f"copies among {len(gallery):,} by {kind}, computed once", seconds, 30, "s")
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,8 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
         radius: int | None = Query(None, ge=0, le=MAX_GROUP_RADIUS),
         select: Rule = "",
     ) -> str:
+        if radius is None and not state.has_pairs(way):
+            return show("waiting.html", "duplicates")
         groups, least = groups_for(way, similarity, radius)
         away = state.mover.moved() if state.mover else set()
         n_pages, page = views.pages(len(groups), GROUPS_PER_PAGE, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import hashlib
 import os
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from hashkit.images import thumbnails
 from hashkit.images.budget import PixelBudget
+from hashkit.images.copies import Pairs
 from hashkit.images.decoding import MAX_PIXELS
 from hashkit.images.extraction import extract_one
 from hashkit.images.files import MARKER
@@ -32,6 +34,7 @@ from hashkit.images.quality import measure_quality
 from hashkit.images.settings import codes_path, read_settings
 
 KEPT_SEARCHES = 50
+WAIT_SECONDS = 2.0  # for what is computed in the background, before a page says so
 DECODERS = 4  # threads; the budget of pixels holds them back
 T = TypeVar("T")
 
@@ -62,7 +65,8 @@ class State:
         self.budget = PixelBudget(MAX_PIXELS)
         # Pictures are decoded in threads of their own: however many are asked for, the pages come at once.
         self._decoders = ThreadPoolExecutor(DECODERS, "hashkit-decode")
-        self._thinker = ThreadPoolExecutor(1, "hashkit-layout")
+        self._thinker = ThreadPoolExecutor(2, "hashkit-compute")
+        self._pairs: dict[tuple[Gallery, Way], Future[Pairs]] = {}
         self._layout: tuple[Gallery, Future[Layout]] | None = None
         self._show(gallery)
 
@@ -94,6 +98,19 @@ class State:
                 self._layout = gallery, self._thinker.submit(lambda: gallery.layout)
             future = self._layout[1]
         return future.result() if future.done() else None
+
+    def has_pairs(self, way: Way) -> bool:
+        """Whether the pairs are there; if not, they are computed in the background, and waited for a little."""
+        gallery = self.gallery
+        with self.lock:
+            if (gallery, way) not in self._pairs:
+                self._pairs[gallery, way] = self._thinker.submit(gallery.pairs, way)
+            future = self._pairs[gallery, way]
+        try:
+            future.result(timeout=WAIT_SECONDS)
+        except concurrent.futures.TimeoutError:  # before Python 3.11 not the built-in one
+            return False
+        return True
 
     async def decode(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that decodes a picture."""
