@@ -191,9 +191,16 @@ def explore(
         Path | None,
         typer.Option(metavar="FOLDER", help="Let the page move chosen pictures to this folder, and back."),
     ] = None,
+    text_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="A function from texts to rows of the index's model: search by words."
+        ),
+    ] = None,
 ) -> None:
     """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
     from hashkit.images.gallery import Gallery
+    from hashkit.images.words import load_text_model
 
     try:
         from hashkit.images.server import serve
@@ -205,6 +212,7 @@ def explore(
         port=port,
         hosts=tuple(allow_host or ()),
         move_to=allow_move,
+        text_model=None if text_model is None else load_text_model(text_model),
         started=lambda address, _: typer.echo(f"open {address} (Ctrl-C ends)"),
     )
 

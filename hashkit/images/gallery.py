@@ -126,6 +126,11 @@ class Gallery:
     def _hasher(self) -> Any:
         return hashkit.load(hasher_path(self.path, self.settings))
 
+    @property
+    def n_dims(self) -> int:
+        """Length of the model's features; 0 where it gives codes."""
+        return int(self._hasher.n_features_in_) if self.settings.method else 0
+
     def encode(self, rows: NDArray[Any]) -> Codes:
         """Codes of the model's rows."""
         if self.model.gives_codes:

@@ -15,6 +15,7 @@ from hashkit.images.pairing import THRESHOLDS
 from hashkit.images.photos import Match
 from hashkit.images.selection import RULES
 from hashkit.images.state import State
+from hashkit.images.words import row_of_text
 
 PER_PAGE, GROUPS_PER_PAGE, SHOWN_OF_GROUP = 120, 40, 24
 NEAREST, NEAREST_WITHIN = 60, 240
@@ -81,6 +82,7 @@ def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
             n_found=len(wanted),
             n_photos=len(gallery),
             settings=gallery.settings,
+            by_words=state.text_model is not None,
         )
 
 
@@ -150,7 +152,9 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
 
 
 def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
-    def results(row: Any, code: Any, asked: views.Tile, radius: int | None, order: Order) -> str:
+    def results(
+        row: Any, code: Any, asked: views.Tile, radius: int | None, order: Order, more: dict[str, str] | None = None
+    ) -> str:
         gallery = state.gallery
         n = NEAREST if radius is None else NEAREST_WITHIN
         by_features = order == "features" and row is not None and gallery.has_features
@@ -167,6 +171,7 @@ def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
             n_bits=gallery.n_bits,
             order="features" if by_features else "codes",
             has_features=gallery.has_features and row is not None,
+            more=more or {},
         )
 
     @app.api_route("/neighbors/{id}", methods=READ, response_class=HTMLResponse)
@@ -184,6 +189,22 @@ def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
         return results(
             row, code, views.Tile("Your picture", f"/searched/{key}", large=f"/searched/{key}"), radius, order
         )
+
+    @app.api_route("/words", methods=READ, response_class=HTMLResponse)
+    def words(
+        q: str = Query(min_length=1, max_length=200),
+        radius: int | None = Query(None, ge=0, le=4096),
+        order: Order = "features",
+    ) -> str:
+        if state.text_model is None:
+            raise HTTPException(404, "this server was not started with --text-model")
+        _check_radius(radius, state.gallery.n_bits)
+        try:
+            row = row_of_text(state.text_model, q, state.gallery.n_dims)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        code = state.gallery.encode(row[None])[0]
+        return results(row, code, views.Tile(f"“{q}”", ""), radius, order, {"q": q})
 
     @app.api_route("/searches", methods=READ, response_class=HTMLResponse)
     def searches() -> str:

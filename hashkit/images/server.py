@@ -24,6 +24,7 @@ from hashkit.images.pages import add_pages
 from hashkit.images.protocol import TimedProtocol
 from hashkit.images.running import announced
 from hashkit.images.state import State
+from hashkit.images.words import TextModel
 
 SHUTDOWN_SECONDS = 2  # for requests that are open at Ctrl-C
 UVICORN: dict[str, Any] = {
@@ -67,6 +68,7 @@ def serve(
     port: int = 0,
     hosts: tuple[str, ...] = (),
     move_to: str | os.PathLike[str] | None = None,
+    text_model: TextModel | None = None,
     started: Callable[[str, uvicorn.Server], Any] = lambda address, server: None,
 ) -> None:
     """Serve the pages of a gallery until it is interrupted.
@@ -82,6 +84,8 @@ def serve(
         Further names under which the server may be asked.
     move_to : path, optional
         A folder to which the page may move pictures; without it nothing can be moved.
+    text_model : function, optional
+        From texts to rows of the gallery's model, for searching by words; see :mod:`hashkit.images.words`.
     started : function
         Called with the address to open, token included, and the server, once it listens.
 
@@ -90,9 +94,12 @@ def serve(
     OSError
         If it cannot listen there.
     ValueError
-        If pictures cannot be moved to `move_to`; see :class:`hashkit.images.moving.Mover`.
+        If pictures cannot be moved to `move_to`, see :class:`hashkit.images.moving.Mover`, or the gallery has no
+        features for a text model.
     """
-    state = State(gallery, move_to)
+    if text_model is not None and gallery.n_dims == 0:
+        raise ValueError(f"a text model needs an index of features: {gallery.settings.model!r} gives codes")
+    state = State(gallery, move_to, text_model)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,6 +32,7 @@ from hashkit.images.pairing import Way
 from hashkit.images.photos import Match, Photo
 from hashkit.images.quality import measure_quality
 from hashkit.images.settings import codes_path, read_settings
+from hashkit.images.words import TextModel
 
 KEPT_SEARCHES = 50
 WAIT_SECONDS = 2.0  # for what is computed in the background, before a page says so
@@ -55,9 +56,17 @@ class State:
     gallery : Gallery
     move_to : path, optional
         Where pictures may be moved to.
+    text_model : function, optional
+        For searching by words.
     """
 
-    def __init__(self, gallery: Gallery, move_to: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        move_to: str | os.PathLike[str] | None = None,
+        text_model: TextModel | None = None,
+    ) -> None:
+        self.text_model = text_model
         self._move_to = move_to
         self.secret = secrets.token_hex(32)  # by which this server is known to commands of the same user
         self.searches: OrderedDict[str, Search] = OrderedDict()
