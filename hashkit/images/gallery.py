@@ -28,12 +28,12 @@ from hashkit.images.layout import Layout, landmarks, lay_out, layout_fits
 from hashkit.images.models import Model, make_model
 from hashkit.images.pairing import (
     THRESHOLDS,
-    Looks,
+    Measures,
     Way,
     copy_pairs,
     kept_pairs,
     key_of,
-    read_looks,
+    read_measures,
     similar_pairs,
 )
 from hashkit.images.photos import Match, Photo, read_photos
@@ -104,7 +104,7 @@ class Gallery:
         return self._codes.get(np.fromiter(self.photos, np.int64, len(self.photos)))
 
     def row_of(self, id: int) -> int:
-        """The place of a picture in `photos`, `codes` and `looks`."""
+        """The place of a picture in `photos`, `codes` and `measures`."""
         return self._rows[id]
 
     @functools.cached_property
@@ -247,16 +247,21 @@ class Gallery:
         """Pairs of rows of `photos` that may be copies or similar; computed once and kept beside the index."""
         if way not in self._pairs:
             photos = list(self.photos.values())
-            make = {"copies": lambda: copy_pairs(self.looks), "similar": self._similar}[way]
+            make = {"copies": self._copies, "similar": self._similar}[way]
             path = os.path.join(self.path, f"{way}.npz")
             self._pairs[way] = kept_pairs(path, key_of(photos, self.codes), len(photos), make)
         return self._pairs[way]
 
     @functools.cached_property
-    def looks(self) -> Looks:
-        """Size, sharpness and look of every picture, in the order of `photos`."""
+    def measures(self) -> Measures:
+        """Width, height and sharpness of every picture, in the order of `photos`."""
         with closing(RowStore(os.path.join(self.path, ROWS))) as store:
-            return read_looks(store, self.settings.folder, list(self.photos.values()))
+            return read_measures(store, self.settings.folder, list(self.photos.values()))
+
+    def _copies(self) -> Pairs:
+        measures = self.measures
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return copy_pairs(store, list(self.photos.values()), measures)
 
     @functools.cached_property
     def layout(self) -> Layout:

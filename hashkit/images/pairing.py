@@ -15,7 +15,6 @@ from hashkit.checks import Codes
 from hashkit.images.cache import Arrays, kept_arrays
 from hashkit.images.copies import Pairs, find_copies
 from hashkit.images.extraction import extract_batches
-from hashkit.images.looks import LOOK_SIDE, Look
 from hashkit.images.models import Model
 from hashkit.images.photos import Photo
 from hashkit.images.row_store import RowStore
@@ -33,32 +32,28 @@ VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """The looks of a gallery's pictures, in its order; zero where a file could not be read again."""
+class Measures:
+    """What was measured on a gallery's pictures, in its order; zero where a file could not be read again."""
 
-    grays: NDArray[np.uint8]
     width: NDArray[np.int64]
     height: NDArray[np.int64]
     sharpness: NDArray[np.float64]
 
 
-def read_looks(store: RowStore, folder: str, photos: Sequence[Photo], *, progress: bool = False) -> Looks:
-    """The looks of pictures; those that an older index did not keep are made now."""
-    kept = store.looks()
+def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], *, progress: bool = False) -> Measures:
+    """What was measured on pictures; for those of which an older index kept no look, one is made now."""
+    kept = store.measures()
     missing = [photo.path for photo in photos if photo.path not in kept or kept[photo.path][0] != photo.stamp]
     if missing:
         for batch in extract_batches(missing, _LOOK_ONLY, folder=folder, progress=progress, with_looks=True):
             store.put_looks(batch)
-        kept = store.looks()
-    none = Look(np.zeros((3, LOOK_SIDE, LOOK_SIDE), np.uint8), 0, 0, 0.0)
-    looks = [
-        kept[photo.path][1] if photo.path in kept and kept[photo.path][0] == photo.stamp else none for photo in photos
-    ]
-    return Looks(
-        np.stack([look.grays for look in looks]) if looks else np.empty((0, 3, LOOK_SIDE, LOOK_SIDE), np.uint8),
-        np.array([look.width for look in looks], np.int64),
-        np.array([look.height for look in looks], np.int64),
-        np.array([look.sharpness for look in looks], np.float64),
+        kept = store.measures()
+    rows = [kept.get(photo.path, (None, 0, 0, 0.0)) for photo in photos]
+    fits = np.array([row[0] == photo.stamp for row, photo in zip(rows, photos, strict=True)], np.bool_)
+    return Measures(
+        np.where(fits, np.array([row[1] for row in rows], np.int64), 0),
+        np.where(fits, np.array([row[2] for row in rows], np.int64), 0),
+        np.where(fits, np.array([row[3] for row in rows], np.float64), 0),
     )
 
 
@@ -66,10 +61,10 @@ def read_looks(store: RowStore, folder: str, photos: Sequence[Photo], *, progres
 _LOOK_ONLY = Model("look", lambda image: None, lambda none: np.empty((len(none), 0)), least_side=448, alone=False)
 
 
-def copy_pairs(looks: Looks) -> Pairs:
+def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures) -> Pairs:
     """Pairs of pictures whose pixels say that they may be copies."""
-    known = np.flatnonzero(looks.width > 0)
-    found = find_copies(looks.grays[known])
+    known = np.flatnonzero(measures.width > 0)
+    found = find_copies(store.grays([photos[row].path for row in known.tolist()]))
     return Pairs(known[found.first], known[found.second], found.similarity).at_least(THRESHOLDS["copies"][1])
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import Batch
-from hashkit.images.looks import LOOK_SIDE, Look
+from hashkit.images.looks import LOOK_SIDE
 from hashkit.storage.journal import transaction
 
 ROWS = "rows.sqlite"  # its name in a gallery
@@ -99,22 +99,26 @@ class RowStore:
             if not keep_looks:
                 self._db.executemany("DELETE FROM looks WHERE path = ?", names)
 
-    def looks(self) -> dict[str, tuple[Stamp, Look]]:
-        """The look of each file, and the size and time that it had then."""
+    def measures(self) -> dict[str, tuple[Stamp, int, int, float]]:
+        """Width, height and sharpness of each file's look, and the size and time that the file had then."""
         with self._errors():
-            found = self._db.execute(
-                "SELECT path, size, mtime_ns, width, height, sharpness, grays FROM looks"
-            ).fetchall()
-        n_bytes = 3 * LOOK_SIDE**2
-        if any(len(values[-1]) != n_bytes for values in found):
-            raise OSError(f"{self._path!r} is damaged: it holds looks of other than {n_bytes} bytes")
+            found = self._db.execute("SELECT path, size, mtime_ns, width, height, sharpness FROM looks").fetchall()
         return {
-            os.fsdecode(path): (
-                Stamp(size, mtime_ns),
-                Look(np.frombuffer(grays, np.uint8).reshape(3, LOOK_SIDE, LOOK_SIDE), width, height, sharpness),
-            )
-            for path, size, mtime_ns, width, height, sharpness, grays in found
+            os.fsdecode(path): (Stamp(size, mtime_ns), width, height, sharpness)
+            for path, size, mtime_ns, width, height, sharpness in found
         }
+
+    def grays(self, paths: Sequence[str]) -> NDArray[np.uint8]:
+        """The gray values of files' looks, shape (n, 3, 32, 32); zero for a file that has none."""
+        grays = np.zeros((len(paths), 3, LOOK_SIDE, LOOK_SIDE), np.uint8)
+        with self._errors():
+            for place, path in enumerate(paths):
+                found = self._db.execute("SELECT grays FROM looks WHERE path = ?", (os.fsencode(path),)).fetchone()
+                if found is not None:
+                    if len(found[0]) != grays[place].nbytes:
+                        raise OSError(f"{self._path!r} is damaged: it holds a look of {len(found[0])} bytes")
+                    grays[place] = np.frombuffer(found[0], np.uint8).reshape(grays.shape[1:])
+        return grays
 
     def get(self, paths: Sequence[str]) -> NDArray[np.float32] | NDArray[np.uint8]:
         """The rows of files that are there, in the order of `paths`."""

@@ -48,15 +48,15 @@ class Facts:
 
 def facts_of(gallery: Gallery, photo: Photo) -> Facts:
     """The facts of a picture of a gallery."""
-    looks, row = gallery.looks, gallery.row_of(photo.id)
+    measures, row = gallery.measures, gallery.row_of(photo.id)
     return Facts(
         photo,
         gallery.file_of(photo),
-        int(looks.width[row]),
-        int(looks.height[row]),
+        int(measures.width[row]),
+        int(measures.height[row]),
         photo.stamp.size,
         datetime.datetime.fromtimestamp(photo.stamp.mtime_ns / 1e9, datetime.timezone.utc),
-        round(float(looks.sharpness[row]), 3),
+        round(float(measures.sharpness[row]), 3),
     )
 
 
