@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,7 @@ def list_photos(gallery: Gallery, words: str, folder: str, sort: str) -> list[Ph
     return photos if sort == "name" else sorted(photos, key=SORTS[sort][1])
 
 
+@functools.lru_cache(2)
 def folders_of(gallery: Gallery) -> list[tuple[str, int]]:
     """Folders that hold pictures, and how many; those with most if there are too many to suggest."""
     counts = Counter(photo.path.rpartition("/")[0] for photo in gallery.photos.values())

@@ -73,8 +73,18 @@ def kept_of(gallery: Gallery, group: Sequence[Match], rule: str) -> Photo:
     """The picture of a group that a rule keeps."""
     if rule not in RULES:
         raise ValueError(f"keep must be one of {', '.join(RULES)}, got {rule!r}")
-    facts = [facts_of(gallery, match.photo) for match in sorted(group, key=lambda match: match.photo.path)]
-    return max(facts, key=lambda f: (RULES[rule](f), f.width * f.height, f.n_bytes)).photo
+    return _best([facts_of(gallery, match.photo) for match in group], rule)
+
+
+def kept_by_rules(gallery: Gallery, group: Sequence[Match]) -> dict[str, Photo]:
+    """The picture of a group that each rule keeps."""
+    facts = [facts_of(gallery, match.photo) for match in group]
+    return {rule: _best(facts, rule) for rule in RULES}
+
+
+def _best(facts: list[Facts], rule: str) -> Photo:
+    facts = sorted(facts, key=lambda one: one.photo.path)
+    return max(facts, key=lambda one: (RULES[rule](one), one.width * one.height, one.n_bytes)).photo
 
 
 def as_text(gallery: Gallery, photos: Sequence[Photo], form: str, groups: dict[int, int] | None = None) -> str:

@@ -19,7 +19,7 @@ from hashkit.images.decoding import ImageError, read_image
 from hashkit.images.gallery import Gallery
 from hashkit.images.layout import Layout, folder_of
 from hashkit.images.photos import Match, Photo
-from hashkit.images.selection import RULES, Facts, facts_of, kept_of
+from hashkit.images.selection import Facts, facts_of, kept_by_rules
 from hashkit.images.thumbnails import ASKED_SIDE, shrink, thumbnail
 
 CHART_WIDTH, CHART_HEIGHT = 600, 200
@@ -111,7 +111,7 @@ def asked_tile(gallery: Gallery, photo: Photo) -> Tile:
 
 def group_of(gallery: Gallery, group: list[Match], most: int, select: str, away: set[str]) -> TileGroup:
     """A group of copies or similar pictures; all but the one that the rule `select` keeps are chosen."""
-    kept = {rule: kept_of(gallery, group, rule).id for rule in RULES}
+    kept = {rule: photo.id for rule, photo in kept_by_rules(gallery, group).items()}
     tiles = []
     for match in group[:most]:
         facts = facts_of(gallery, match.photo)
