@@ -14,6 +14,7 @@ from pathlib import Path
 
 import near_duplicates
 import numpy as np
+import planted_copies
 import pytest
 import sklearn.datasets
 from page_server import ask, serving
@@ -24,8 +25,12 @@ from hashkit import datasets
 from hashkit.codes import check_n_threads
 from hashkit.collection import Collection
 from hashkit.images import Gallery, extract, index_folder, make_model, read_image
+from hashkit.images.decoding import Stamp
+from hashkit.images.extraction import Batch
 from hashkit.images.files import find_images
+from hashkit.images.looks import Look
 from hashkit.images.networks import use_one_thread
+from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import Settings, codes_path, write_settings
 
 N_WARM, PART = 16, 128
@@ -189,6 +194,44 @@ def test_partners_first(model, method, rerank, kind, pairs, own_photographs, pai
     hold(f"partners first among 2,000 {kind} by {how}", first, least, "of 100", at_least=True)
 
 
+COPY_INDEXES = {
+    "dct": {"model": "dct"},
+    "difference": {"model": "difference"},
+    "efficientnet-lite0, udhpl": {},
+    "efficientnet-lite0, pca_sign": {"method": "pca_sign"},
+    "efficientnet-lite0, udhpl, 16 bits": {"n_bits": 16},
+    "efficientnet-lite0, no features": {"keep_features": False},
+}
+
+
+@pytest.fixture(scope="session")
+def planted(own_photographs, tmp_path_factory, full):
+    """1,000 photographs with 200 copies planted among them (150 with 30 without `--full`), and the pairs."""
+    n, n_copies = (1000, 200) if full else (150, 30)
+    if len(own_photographs) < n:
+        pytest.skip(f"needs {n} photographs: --pictures")
+    folder = tmp_path_factory.mktemp("planted") / "pictures"
+    return folder, planted_copies.plant(folder, [read_image(path) for path in own_photographs[:n]], n_copies)
+
+
+@pytest.mark.parametrize("kind", list(COPY_INDEXES))
+def test_copies(kind, planted, pair_galleries, hold):
+    """Groups of copies by default: precision and recall of the planted pairs, whatever the index."""
+    folder, pairs = planted
+    path = pair_galleries / f"copies {kind}"
+    index_folder(folder, path, **COPY_INDEXES[kind])
+    gallery = Gallery(path)
+    groups = [[match.photo.path for match in group] for group in gallery.groups()]
+    precision, recall = planted_copies.precision_and_recall(groups, pairs)
+    hold(f"copies by {kind}: precision", precision, 0.97, "of pairs", at_least=True)
+    hold(f"copies by {kind}: recall", recall, 0.85, "of pairs", at_least=True)
+    mixed = sum(len(planted_copies.pairs_within([group]) - set(pairs)) > 0 for group in groups[:20])
+    hold(f"copies by {kind}: groups of the first 20 with other pairs", mixed, 0, "groups")
+    (path / "copies.npz").unlink()
+    seconds = timed(lambda: Gallery(path).pairs("copies"))
+    hold(f"copies among {len(gallery):,} by {kind}, computed once", seconds, 30, "s")
+
+
 @pytest.fixture(scope="module")
 def large_gallery(tmp_path_factory, full):
     """Made-up codes, half of them scattered around 2,000 centers: 100,000 with `--full`, else 5,000."""
@@ -199,6 +242,11 @@ def large_gallery(tmp_path_factory, full):
     path = str(tmp_path_factory.mktemp("large"))
     settings = Settings(path, "dct", 64, "", keep_features=False, generation=1)
     notes = [{"path": f"album {i // 500:03}/IMG_{i:06}.jpg", "size": 1, "mtime_ns": 1} for i in range(n)]
+    looks = Batch(codes, [note["path"] for note in notes], [Stamp(1, 1)] * n)
+    looks.looks = [Look(np.zeros((3, 32, 32), np.uint8), 640, 480, 1.0)] * n
+    store = RowStore(os.path.join(path, ROWS))
+    store.put_looks(looks)
+    store.close()
     with Collection(codes_path(path, settings), 64, sync="batch") as collection:
         collection.add(codes, np.arange(n), metadata=notes)
     write_settings(path, settings)
@@ -206,11 +254,17 @@ def large_gallery(tmp_path_factory, full):
 
 
 def test_page(large_gallery, hold):
-    paths = ["/", "/?page=30", "/?q=IMG_00", "/neighbors/7", "/neighbors/7?radius=32"]
+    paths = ["/", "/?page=30", "/?q=IMG_00", "/?sort=newest", "/neighbors/7", "/neighbors/7?radius=32", "/changed"]
     with serving(large_gallery) as site:
-        for path in ["/duplicates", "/duplicates?radius=8", "/quality"]:
+        for path in ["/duplicates?radius=4", "/duplicates?radius=8", "/quality"]:
             hold(f"{path}, first time", timed(lambda path=path: ask(site, path)), 3, "s")
             paths.append(path)
         for path in paths:
             assert ask(site, path).status == 200
             hold(path, 1e3 * median_wall_seconds(lambda path=path: ask(site, path), 9), 100, "ms")
+        hold("the map is computed, once", timed(lambda: large_gallery.layout), None, "s")
+        assert ask(site, "/map.bin").status in (200, 202)
+        while ask(site, "/map.bin").status != 200:
+            time.sleep(0.1)
+        hold("the map's data", 1e3 * median_wall_seconds(lambda: ask(site, "/map.bin"), 9), 300, "ms")
+        hold("/map", 1e3 * median_wall_seconds(lambda: ask(site, "/map"), 9), 300, "ms")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from hashkit.images.running import query_running
 
 SKIPPED_NAMED = 20
 
@@ -50,6 +52,8 @@ def index(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Index the pictures of a folder; a later run takes only what is new, changed or gone."""
+    from hashkit.images.decoding import hint_for
+    from hashkit.images.names import one_line
     from hashkit.images.updating import index_folder
 
     try:
@@ -71,6 +75,10 @@ def index(
         typer.echo("stopped; what was done is kept: start the same command again to go on", err=True)
         raise typer.Exit(130) from None
     _tell_skipped(report.skipped)
+    if report.passed_over:
+        counts = sorted(report.passed_over.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{n:,} {one_line(suffix)}{hint_for(suffix)}" for suffix, n in counts[:SKIPPED_NAMED])
+        typer.echo(f"passed over by name: {named}", err=True)
     if report.learnt and report.method == "random_hyperplanes" and method != "random_hyperplanes":
         typer.echo("too few pictures to learn from: codes by random hyperplanes until a later run finds more")
     changes = f"{report.n_added:,} new, {report.n_changed:,} changed, {report.n_removed:,} gone"
@@ -86,37 +94,87 @@ def query(
     html: Annotated[Path | None, typer.Option(help="Write the results to this one self-contained file too.")] = None,
 ) -> None:
     """Print the pictures most like one: distance and path, tab-separated."""
-    from hashkit.images.decoding import ImageError
+    from hashkit.images.names import one_line
+
+    # The page's server, if one runs, has loaded the model already; whatever it cannot answer is told below.
+    answered = query_running(str(gallery), str(picture), k, rerank) if html is None else None
+    if answered is None:
+        answered = _query(gallery, picture, k, rerank, html)
+    for match in answered:
+        similarity = "" if match["similarity"] is None else f"{match['similarity']:.4f}\t"
+        typer.echo(f"{match['distance']}\t{similarity}{one_line(match['path'])}")
+    if html is not None:
+        typer.echo(f"wrote {html}", err=True)
+
+
+def _query(gallery: Path, picture: Path, k: int, rerank: bool, html: Path | None) -> list[dict[str, Any]]:
+    from hashkit.images.decoding import ImageError, reason
     from hashkit.images.gallery import Gallery
-    from hashkit.images.views import results_as_file
 
     opened = Gallery(gallery)
     try:
         matches = opened.query(picture, k, rerank=rerank)
-    except ImageError as error:
-        raise ValueError(f"{str(picture)!r} cannot be searched by: {error}") from error
-    for match in matches:
-        similarity = "" if match.similarity is None else f"{match.similarity:.4f}\t"
-        typer.echo(f"{match.distance}\t{similarity}{_one_line(opened.file_of(match.photo))}")
+    except (ImageError, OSError) as error:
+        if isinstance(error, OSError) and error.filename != str(picture):
+            raise
+        why = reason(error) if isinstance(error, OSError) else error
+        raise ValueError(f"{str(picture)!r} cannot be searched by: {why}") from error
     if html is not None:
+        from hashkit.images.views import results_as_file
+
         html.write_text(results_as_file(opened, str(picture), matches), encoding="utf-8")
-        typer.echo(f"wrote {html}", err=True)
+    return [
+        {"path": opened.file_of(match.photo), "distance": match.distance, "similarity": match.similarity}
+        for match in matches
+    ]
 
 
 @app.command()
 def duplicates(
     gallery: GalleryPath,
-    radius: Annotated[int, typer.Option("-r", "--radius", help="Bits in which neighbors may differ.", min=0)] = 4,
+    similarity: Annotated[
+        float | None, typer.Option(help="Least similarity [default: 0.97, of similar pictures 0.85].", min=0, max=1)
+    ] = None,
+    similar: Annotated[bool, typer.Option("--similar", help="Similar pictures, by features, and not copies.")] = False,
+    radius: Annotated[
+        int | None,
+        typer.Option("-r", "--radius", help="Instead, by codes alone: bits in which neighbors may differ.", min=0),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="List all but one of each group: all but the largest, oldest, newest or sharpest."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="paths, csv or json.")] = "paths",
+    out: Annotated[Path | None, typer.Option(help="Write the list to this file.")] = None,
 ) -> None:
-    """Print groups of pictures that are near each other, one path a line, an empty line between groups."""
+    """Print groups of copies, one path a line, an empty line between groups; the tightest first."""
     from hashkit.images.gallery import Gallery
+    from hashkit.images.photos import Match
+    from hashkit.images.selection import as_text, kept_of
 
+    if radius is not None and (similar or similarity is not None):
+        raise ValueError("--radius compares codes alone: it goes with neither --similar nor --similarity")
     opened = Gallery(gallery)
-    groups = opened.duplicates(radius)
-    for group in groups:
-        typer.echo("".join(f"{_one_line(opened.file_of(photo))}\n" for photo in group))
+    if radius is not None:
+        groups = [[Match(photo, 0) for photo in group] for group in opened.duplicates(radius)]
+    else:
+        groups = opened.groups("similar" if similar else "copies", similarity)
+    listed = [
+        [match.photo for match in group if keep is None or match.photo != kept]
+        for group, kept in ((group, keep and kept_of(opened, group, keep)) for group in groups)
+    ]
+    if form == "paths":
+        text = "".join(as_text(opened, group, form) + ("" if keep else "\n") for group in listed)
+    else:
+        numbers = {photo.id: number for number, group in enumerate(listed, 1) for photo in group}
+        text = as_text(opened, [photo for group in listed for photo in group], form, numbers)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
     plural = "" if len(groups) == 1 else "s"
-    typer.echo(f"{len(groups):,} group{plural} of {sum(map(len, groups)):,} pictures", err=True)
+    listing = f", {sum(map(len, listed)):,} listed" if keep else ""
+    typer.echo(f"{len(groups):,} group{plural} of {sum(map(len, groups)):,} pictures{listing}", err=True)
 
 
 @app.command()
@@ -129,9 +187,20 @@ def explore(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name under which the page may be asked for.")
     ] = None,
+    allow_move: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Let the page move chosen pictures to this folder, and back."),
+    ] = None,
+    text_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="A function from texts to rows of the index's model: search by words."
+        ),
+    ] = None,
 ) -> None:
     """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
     from hashkit.images.gallery import Gallery
+    from hashkit.images.words import load_text_model
 
     try:
         from hashkit.images.server import serve
@@ -142,17 +211,16 @@ def explore(
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),
+        move_to=allow_move,
+        text_model=None if text_model is None else load_text_model(text_model),
         started=lambda address, _: typer.echo(f"open {address} (Ctrl-C ends)"),
     )
 
 
 def _tell_skipped(skipped: dict[str, str]) -> None:
+    from hashkit.images.names import one_line
+
     for path, why in list(skipped.items())[:SKIPPED_NAMED]:
-        typer.echo(f"skipped {_one_line(path)}: {' '.join(why.split())}", err=True)
+        typer.echo(f"skipped {one_line(path)}: {' '.join(why.split())}", err=True)
     if len(skipped) > SKIPPED_NAMED:
         typer.echo(f"skipped {len(skipped) - SKIPPED_NAMED:,} more", err=True)
-
-
-def _one_line(path: str) -> str:
-    """A path that can be printed on a line: what cannot be shown is escaped as in Python."""
-    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import importlib
+import importlib.util
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "ImageError", "Stamp", "open_image", "read_image"]
+from hashkit.images.budget import PixelBudget
+from hashkit.images.colors import to_rgb
+
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "Decoded", "ImageError", "Stamp", "decoded", "open_image", "read_image"]
 
 # What Pillow may try; it opens MPO as JPEG. EPS is left out: Pillow hands it to an external interpreter.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _ENDINGS = "jpg jpeg jpe jfif png gif webp bmp tif tiff ppm pgm pbm pnm avif mpo jp2"
 SUFFIXES = frozenset("." + ending for ending in _ENDINGS.split())
+HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+_RAW = "arw cr2 cr3 crw dng nef nrw orf pef raf rw2 srw"
+RAW_SUFFIXES = frozenset("." + ending for ending in _RAW.split())
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 # A picture with more pixels is refused before it is decoded: a file of a few kilobytes can claim gigabytes. This is
 # Pillow's own default for its warning.
 MAX_PIXELS = 89_478_485
 
-Source = str | os.PathLike[str] | bytes
+_ORIENTATION = 0x0112  # of EXIF
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_TURNED = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+
+_REASONS = {
+    errno.ENOENT: "it is not there: it may have been moved or deleted",
+    errno.ENOTDIR: "it is not there: it may have been moved or deleted",
+    errno.EACCES: "it may not be read",
+    errno.EPERM: "it may not be read",
+    errno.ELOOP: "it is a link that leads in a circle",
+    errno.EIO: "its disk reports an error",
+    errno.ESTALE: "its disk is not connected any more",
+    errno.EISDIR: "it is a folder",
+    errno.ENAMETOOLONG: "its name is too long",
+}
 
 
 class ImageError(ValueError):
@@ -36,6 +72,31 @@ class Stamp:
 
     size: int
     mtime_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image that is decoded.
+
+    Attributes
+    ----------
+    image : PIL.Image.Image of mode RGB
+        Upright; a JPEG perhaps smaller than it is.
+    stamp : Stamp
+        The size and time of the very file that was decoded.
+    width, height : int
+        Pixels of the upright picture in full.
+    """
+
+    image: Image.Image
+    stamp: Stamp
+    width: int
+    height: int
+
+
+def reason(error: OSError) -> str:
+    """Why a file cannot be read, without its path and without the operating system's terms."""
+    return _REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
 def read_image(source: Source, *, least_side: int | None = None) -> Image.Image:
@@ -51,7 +112,7 @@ def open_image(source: Source, *, least_side: int | None = None) -> tuple[Image.
 
     Parameters
     ----------
-    source : path or bytes
+    source : path, bytes or binary file
         A file, or the contents of one.
     least_side : int, optional
         A JPEG may be decoded smaller than it is, at 1/2, 1/4 or 1/8, as long as both sides keep this many pixels.
@@ -69,68 +130,147 @@ def open_image(source: Source, *, least_side: int | None = None) -> tuple[Image.
     OSError
         If the file cannot be opened.
     """
-    if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), least_side), Stamp(len(source), 0)
-    # A named pipe would block in open() without O_NONBLOCK.
-    descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise ImageError("it is not a regular file")
-        return _decode(file, least_side), Stamp(facts.st_size, facts.st_mtime_ns)
+    with decoded(source, least_side=least_side) as found:
+        return found.image, found.stamp
 
 
-def _decode(file: BinaryIO, least_side: int | None) -> Image.Image:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(_too_large(f"{width} x {height} pixels"))
+@contextmanager
+def decoded(
+    source: Source,
+    *,
+    least_side: int | None = None,
+    shown_side: int | None = None,
+    budget: PixelBudget | None = None,
+) -> Iterator[Decoded]:
+    """An image, decoded as by :func:`open_image`, which raises the same; its pixels are in work until the end.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+    least_side : int, optional
+        As for :func:`open_image`.
+    shown_side : int, optional
+        The image is only to be shown with so many pixels on its longer side: it may come smaller than it is, but at
+        least twice as large as that.
+    budget : PixelBudget, optional
+        Where to wait for room for the pixels.
+    """
+    with _opened(source) as (file, stamp), _recognized(file) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"it has {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} that are decoded")
+        with _errors_of_decoders():
             if least_side is not None:
                 image.draft("RGB", (least_side, least_side))
-            image.load()
-            return _to_rgb(_upright(image))
+            # A progressive JPEG keeps the coefficients of all its pixels, however small it is decoded.
+            pixels = width * height if image.info.get("progressive") else image.width * image.height
+        with budget.lease(pixels) if budget is not None else nullcontext():
+            with _errors_of_decoders():
+                image.load()
+                transpose = _UPRIGHT.get(_orientation(image))
+                factor = 1 if shown_side is None else max(1, max(image.size) // (2 * shown_side))
+                picture = to_rgb(image, factor)
+            image.close()
+            if transpose is not None:
+                picture = picture.transpose(transpose)
+                if transpose in _TURNED:
+                    width, height = height, width
+            yield Decoded(picture, stamp, width, height)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tuple[BinaryIO, Stamp]]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), Stamp(len(source), 0)
+    elif isinstance(source, (str, os.PathLike)):
+        # A named pipe would block in open() without O_NONBLOCK.
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ImageError("it is not a regular file")
+            yield file, Stamp(facts.st_size, facts.st_mtime_ns)
+    else:
+        # Pillow closes what it reads from: the caller's file stays open.
+        with open(os.dup(source.fileno()), "rb") as file:
+            size = _size(file)
+            file.seek(0)
+            yield file, Stamp(size, 0)
+
+
+@contextmanager
+def _recognized(file: BinaryIO) -> Iterator[Image.Image]:
+    try:
+        image = Image.open(file, formats=formats())
+    except UnidentifiedImageError as error:
+        raise ImageError(_unknown(file)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"it has more pixels than the {MAX_PIXELS:,} that are decoded") from error
+    except Exception as error:  # a damaged header raises almost anything
+        raise ImageError(_damaged(error)) from error
+    with image:
+        yield image
+
+
+@contextmanager
+def _errors_of_decoders() -> Iterator[None]:
+    try:
+        yield
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError("it is no image of a known format" if _size(file) else "it is empty") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(_too_large("many more pixels")) from error
     except Exception as error:  # Pillow's decoders raise almost anything on a damaged file
-        raise ImageError(f"it is damaged: {error or type(error).__name__}") from error
+        raise ImageError(_damaged(error)) from error
 
 
-def _too_large(claim: str) -> str:
-    return f"it claims {claim}, more than the {MAX_PIXELS:,} that are decoded"
+def suffixes() -> frozenset[str]:
+    """The endings, in lower case, of the names of files that are opened."""
+    return SUFFIXES | HEIF_SUFFIXES if opens_heif() else SUFFIXES
+
+
+def hint_for(suffix: str) -> str:
+    """What to do about files that are not opened because of their ending, in brackets."""
+    if suffix in HEIF_SUFFIXES:
+        return " (pip install 'hashkit[heif]')"
+    return " (raw data of a camera: export them as JPEG)" if suffix in RAW_SUFFIXES else ""
+
+
+def formats() -> tuple[str, ...]:
+    """The formats that are opened: HEIF too where the package pillow-heif is installed."""
+    return (*FORMATS, "HEIF") if opens_heif() else FORMATS
+
+
+@functools.cache
+def opens_heif() -> bool:
+    """Whether the extra `heif` is installed; if so, Pillow can open such files from then on."""
+    if importlib.util.find_spec("pillow_heif") is None:
+        return False
+    importlib.import_module("pillow_heif").register_heif_opener()
+    return True
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF data around a whole picture: show it as it lies
+        return 1
+
+
+def _unknown(file: BinaryIO) -> str:
+    if _size(file) == 0:
+        return "it is empty"
+    file.seek(0)
+    head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "it is a HEIC picture, which needs one more package: pip install 'hashkit[heif]'"
+    return "it is no image of a known format"
+
+
+def _damaged(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return f"it cannot be read: {reason(error)}"
+    text = str(error) or type(error).__name__
+    return "it is damaged: its end is missing" if "truncated" in text.lower() else f"it is damaged: {text}"
 
 
 def _size(file: BinaryIO) -> int:
     return file.seek(0, os.SEEK_END)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF data around a whole picture: show it as it lies
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image)))
-    if image.mode == "P" or image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Gray values of 16 or 32 bits, or floats, as 8 bits."""
-    low, high = pixels.min(), pixels.max()
-    if pixels.dtype.kind in "iu" and low >= 0 and high <= 0xFFFF:
-        wide = pixels.dtype.itemsize == 2 or high > 0xFF
-        return np.asarray(pixels >> 8 if wide else pixels, np.uint8)
-    values = np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
-    span = np.ptp(values)
-    stretched: NDArray[np.float64] = (values - values.min()) * 255 / (span or 1)
-    return np.rint(stretched).astype(np.uint8)

@@ -16,7 +16,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from hashkit.checks import check_n_threads
-from hashkit.images.decoding import ImageError, Source, Stamp, open_image
+from hashkit.images.budget import PixelBudget
+from hashkit.images.decoding import MAX_PIXELS, ImageError, Source, Stamp, decoded, reason
+from hashkit.images.looks import Look, look_at
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
 
 __all__ = ["Batch", "Extraction", "extract", "extract_batches", "extract_one"]
@@ -44,11 +46,12 @@ class Extraction:
 
 @dataclass(eq=False)
 class Batch:
-    """A few files' rows, their paths and stamps, and what was skipped."""
+    """A few files' rows, their paths, stamps and (if wanted) looks, and what was skipped."""
 
     rows: NDArray[Any]
     paths: list[str] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -111,18 +114,20 @@ def extract_batches(
     batch_size: int = 32,
     n_threads: int | None = None,
     progress: bool = False,
+    with_looks: bool = False,
 ) -> Iterator[Batch]:
     """Rows of files below `folder` in the order of `paths`, a batch at a time, a few batches ahead of the reader."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
     threads = check_n_threads(n_threads)
+    budget = PixelBudget(MAX_PIXELS)
     chunks = iter([paths[start : start + batch_size] for start in range(0, len(paths), batch_size)])
     bar = tqdm(total=len(paths), unit=" images", disable=not progress, smoothing=0.05)
     with bar, _workers(threads, model) as pool:
         waiting: deque[Future[Batch]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_extract_chunk, chunk, model, folder))
+                waiting.append(pool.submit(_extract_chunk, chunk, model, folder, budget, with_looks))
                 if len(waiting) > 2 * threads:
                     yield _finished(waiting.popleft(), bar)
             while waiting:
@@ -131,34 +136,56 @@ def extract_batches(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def extract_one(source: Source, model: Model) -> NDArray[Any]:
+def extract_one(
+    source: Source,
+    model: Model,
+    *,
+    budget: PixelBudget | None = None,
+    look_at: Callable[[Image.Image], object] | None = None,
+) -> NDArray[Any]:
     """The row of one file, or of one file's contents; equal to what it gets among others.
+
+    Parameters
+    ----------
+    source : path, bytes or binary file
+    model : Model
+    budget : PixelBudget, optional
+        Where to wait for room for the picture's pixels.
+    look_at : function, optional
+        Is called with the picture too, while it is decoded.
 
     Raises
     ------
     ImageError, OSError
         If it cannot be decoded or opened.
     """
-    picture = open_image(source, least_side=model.least_side)[0]
+    with decoded(source, least_side=model.least_side, budget=budget) as found:
+        prepared = model.prepare(found.image)
+        if look_at is not None:
+            look_at(found.image)
     with _workers(1, model) as pool:
-        row: NDArray[Any] = pool.submit(lambda: model.run([model.prepare(picture)])[0]).result()
+        row: NDArray[Any] = pool.submit(lambda: model.run([prepared])[0]).result()
     return row
 
 
-def _extract_chunk(paths: Sequence[str], model: Model, folder: str) -> Batch:
+def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: PixelBudget, with_looks: bool) -> Batch:
     batch = Batch(np.empty((0, 0)))
     prepared = []
     for path in paths:
         try:
-            picture, stamp = open_image(os.path.join(folder, path), least_side=model.least_side)
+            with decoded(os.path.join(folder, path), least_side=model.least_side, budget=budget) as found:
+                prepared.append(model.prepare(found.image))
+                look = look_at(found.image, found.width, found.height) if with_looks else None
         except (ImageError, OSError) as error:
-            batch.skipped[path] = str(error) if isinstance(error, ImageError) else error.strerror or str(error)
+            batch.skipped[path] = str(error) if isinstance(error, ImageError) else reason(error)
             continue
-        prepared.append(model.prepare(picture))
         batch.paths.append(path)
-        batch.stamps.append(stamp)
+        batch.stamps.append(found.stamp)
+        if look is not None:
+            batch.looks.append(look)
     if prepared:
         batch.rows = model.run(prepared)
+    budget.tidy()
     return batch
 
 

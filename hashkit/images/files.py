@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from hashkit.images.decoding import SUFFIXES, Stamp
+from hashkit.images.decoding import Stamp, reason, suffixes
 
 # The file that marks a folder as a gallery; such folders are never searched for images.
 MARKER = "hashkit-gallery.json"
 
 
-def find_images(folder: str | os.PathLike[str], *, unlisted: dict[str, str] | None = None) -> dict[str, Stamp]:
+def find_images(
+    folder: str | os.PathLike[str],
+    *,
+    unlisted: dict[str, str] | None = None,
+    passed_over: Counter[str] | None = None,
+) -> dict[str, Stamp]:
     """The files below `folder` whose names end as those of images do, in the order of their paths.
 
     Symbolic links are followed, after all that is there without them, and every folder is entered once: a loop ends,
@@ -23,7 +29,9 @@ def find_images(folder: str | os.PathLike[str], *, unlisted: dict[str, str] | No
     ----------
     folder : path
     unlisted : dict, optional
-        Is given the folders that could not be listed, and why.
+        Is given the folders that could not be listed and the links that lead to nothing, and why.
+    passed_over : collections.Counter, optional
+        Is given the endings of the names of all other files, in lower case, and their numbers.
 
     Returns
     -------
@@ -44,16 +52,22 @@ def find_images(folder: str | os.PathLike[str], *, unlisted: dict[str, str] | No
     found: dict[str, Stamp] = {}
     entered: set[tuple[int, int]] = set()
     links, failures = [""], {} if unlisted is None else unlisted
+    others: Counter[str] = Counter() if passed_over is None else passed_over
     while links:
-        found.update(_walk(root, links.pop(0), entered, links, failures))
+        found.update(_walk(root, links.pop(0), entered, links, failures, others))
     return dict(sorted(found.items()))
 
 
 def _walk(
-    root: str, start: str, entered: set[tuple[int, int]], links: list[str], failures: dict[str, str]
+    root: str,
+    start: str,
+    entered: set[tuple[int, int]],
+    links: list[str],
+    failures: dict[str, str],
+    others: Counter[str],
 ) -> Iterator[tuple[str, Stamp]]:
     """The images below `start` that are reached without a linked folder; those are put into `links`."""
-    waiting = [start]
+    waiting, known = [start], suffixes()
     while waiting:
         inside = waiting.pop()
         try:
@@ -62,7 +76,7 @@ def _walk(
         except OSError as error:  # it went away, or may not be listed
             if not inside:
                 raise
-            failures[inside] = error.strerror or str(error)
+            failures[inside] = reason(error)
             continue
         if (facts.st_dev, facts.st_ino) in entered or any(entry.name == MARKER for entry in entries):
             continue
@@ -73,8 +87,14 @@ def _walk(
                 continue
             if _is_folder(entry):
                 (links if entry.is_symlink() else waiting).append(path)
-            elif Path(entry.name).suffix.lower() in SUFFIXES and (stamp := _stamp(entry)):
+                continue
+            suffix = Path(entry.name).suffix.lower()
+            if suffix not in known:
+                others[suffix or "without an ending"] += 1
+            elif stamp := _stamp(entry):
                 yield path, stamp
+            elif entry.is_symlink():
+                failures[path] = "it is a link to nothing"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,33 +19,28 @@ from numpy.typing import NDArray
 import hashkit
 from hashkit.checks import Codes
 from hashkit.collection import Collection
-from hashkit.images.decoding import Source, Stamp
-from hashkit.images.duplicates import group_duplicates
+from hashkit.images.cache import Arrays, kept_arrays
+from hashkit.images.copies import Pairs
+from hashkit.images.decoding import Source
+from hashkit.images.duplicates import group_duplicates, group_pairs
 from hashkit.images.extraction import extract_one
+from hashkit.images.layout import Layout, landmarks, lay_out, layout_fits
 from hashkit.images.models import Model, make_model
-from hashkit.images.row_store import RowStore
+from hashkit.images.pairing import (
+    THRESHOLDS,
+    Measures,
+    Way,
+    copy_pairs,
+    kept_pairs,
+    key_of,
+    read_measures,
+    similar_pairs,
+)
+from hashkit.images.photos import Match, Photo, read_photos
+from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import check_model, codes_path, hasher_path, read_settings
 
-ROWS = "rows.sqlite"
 CANDIDATES = 10  # features of so many times k pictures are compared
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A picture of a gallery: its id, its path below the gallery's folder, and its stamp when it was indexed."""
-
-    id: int
-    path: str
-    stamp: Stamp
-
-
-@dataclass(frozen=True)
-class Match:
-    """A picture that was found: Hamming distance, and cosine similarity of features if they were compared."""
-
-    photo: Photo
-    distance: int
-    similarity: float | None = None
 
 
 class Gallery:
@@ -85,6 +81,7 @@ class Gallery:
             )
         self._device = device
         self._given_model = None if model is None else check_model(make_model(model, device=device), self.settings)
+        self._pairs: dict[str, Pairs] = {}
         self._codes, self.photos = _read_codes(codes_path(self.path, self.settings))
 
     def __len__(self) -> int:
@@ -97,9 +94,22 @@ class Gallery:
         return self.settings.n_bits
 
     @property
+    def has_features(self) -> bool:
+        """Whether features are kept, by which pictures can be compared."""
+        return bool(self.settings.keep_features and self.settings.method)
+
+    @property
     def codes(self) -> Codes:
         """The codes, in the order of `photos`."""
         return self._codes.get(np.fromiter(self.photos, np.int64, len(self.photos)))
+
+    def row_of(self, id: int) -> int:
+        """The place of a picture in `photos`, `codes` and `measures`."""
+        return self._rows[id]
+
+    @functools.cached_property
+    def _rows(self) -> dict[int, int]:
+        return {id: row for row, id in enumerate(self.photos)}
 
     def file_of(self, photo: Photo) -> str:
         """Where a picture's file is."""
@@ -115,6 +125,11 @@ class Gallery:
     @functools.cached_property
     def _hasher(self) -> Any:
         return hashkit.load(hasher_path(self.path, self.settings))
+
+    @property
+    def n_dims(self) -> int:
+        """Length of the model's features; 0 where it gives codes."""
+        return int(self._hasher.n_features_in_) if self.settings.method else 0
 
     def encode(self, rows: NDArray[Any]) -> Codes:
         """Codes of the model's rows."""
@@ -143,17 +158,19 @@ class Gallery:
         ValueError
             If features are to be compared and there are none.
         """
-        row = extract_one(source, self.model)[None]
-        has_features = self.settings.keep_features and not self.model.gives_codes
-        if rerank and not has_features:
+        if rerank and not self.has_features:
             raise ValueError(
                 f"{self.path!r} holds no features to compare: it was made by {self.settings.model!r}"
                 " or with keep_features=False"
             )
-        matches = self.nearest(self.encode(row)[0], CANDIDATES * k if has_features else k)
+        return self.query_row(extract_one(source, self.model), k, rerank=rerank)
+
+    def query_row(self, row: NDArray[Any], k: int, *, rerank: bool = False) -> list[Match]:
+        """The same for what the model made of a picture."""
+        matches = self.nearest(self.encode(row[None])[0], CANDIDATES * k if self.has_features else k)
         if rerank:
-            return self._by_similarity(row[0], matches)[:k]
-        return (self._ties_by_similarity(row[0], matches, k) if has_features else matches)[:k]
+            return self._by_similarity(row, matches)[:k]
+        return (self._ties_by_similarity(row, matches, k) if self.has_features else matches)[:k]
 
     def nearest(self, code: Codes, k: int, radius: int | None = None) -> list[Match]:
         """The `k` pictures nearest to a code, or those of them within `radius`, by distance and then by id."""
@@ -163,6 +180,22 @@ class Gallery:
             for distance, id in zip(distances.tolist(), ids.tolist(), strict=True)
             if radius is None or distance <= radius
         ]
+
+    def rank(self, row: NDArray[Any] | None, code: Codes, k: int, radius: int | None = None) -> list[Match]:
+        """The `k` pictures nearest to a code as :meth:`nearest`; with a row of features, the most similar by these.
+
+        Features of the nearest ``10 k`` by code are compared.
+        """
+        if row is None:
+            return self.nearest(code, k, radius)
+        return self._by_similarity(row, self.nearest(code, CANDIDATES * k, radius))[:k]
+
+    def features_of(self, photo: Photo) -> NDArray[Any] | None:
+        """The features of a picture, if they are kept."""
+        if not self.has_features:
+            return None
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return store.find([photo.path])[0]
 
     def count_within(self, code: Codes, radius: int) -> int:
         """The number of pictures within `radius` of a code."""
@@ -174,9 +207,90 @@ class Gallery:
         return codes
 
     def duplicates(self, radius: int) -> list[list[Photo]]:
-        """Groups of pictures that hang together by distances of at most `radius`, the largest groups first."""
+        """Groups of pictures that hang together by distances of at most `radius`, the largest groups first.
+
+        What codes cannot tell apart comes together, too: :meth:`groups` looks at the pictures.
+        """
         photos = list(self.photos.values())
         return [[photos[row] for row in group] for group in group_duplicates(self.codes, radius)]
+
+    def groups(self, way: Way = "copies", similarity: float | None = None) -> list[list[Match]]:
+        """Groups of pictures that are copies of one another, or similar.
+
+        Parameters
+        ----------
+        way : {"copies", "similar"}
+            Copies are told by their pixels, whatever the model: the same picture after another compression or size, a
+            crop or a border of about a tenth, mirrored or turned by right angles. Similar pictures are told by the
+            cosine of their features, or without features by the share of bits that agree.
+        similarity : float, optional
+            The least similarity, from 0 to 1; by default .97 for copies and .85 for similar pictures.
+
+        Returns
+        -------
+        groups : list of list of Match
+            The tightest first. In each the first is the one that all others are similar to; these follow by their
+            similarity, with their codes' distance to it.
+        """
+        if way not in THRESHOLDS:
+            raise ValueError(f"way must be one of {', '.join(THRESHOLDS)}, got {way!r}")
+        pairs = self.pairs(way).at_least(THRESHOLDS[way][0] if similarity is None else similarity)
+        photos, codes = list(self.photos.values()), self.codes
+        groups = []
+        for group in group_pairs(pairs):
+            distances = np.bitwise_count(codes[group.rows] ^ codes[group.rows[0]]).sum(1, np.int64).tolist()
+            rows, similarities = group.rows.tolist(), group.similarities.tolist()
+            groups.append([Match(photos[r], d, s) for r, d, s in zip(rows, distances, similarities, strict=True)])
+        return groups
+
+    def pairs(self, way: Way) -> Pairs:
+        """Pairs of rows of `photos` that may be copies or similar; computed once and kept beside the index."""
+        if way not in self._pairs:
+            photos = list(self.photos.values())
+            make = {"copies": self._copies, "similar": self._similar}[way]
+            path = os.path.join(self.path, f"{way}.npz")
+            self._pairs[way] = kept_pairs(path, key_of(photos, self.codes), len(photos), make)
+        return self._pairs[way]
+
+    @functools.cached_property
+    def measures(self) -> Measures:
+        """Width, height and sharpness of every picture, in the order of `photos`."""
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return read_measures(store, self.settings.folder, list(self.photos.values()))
+
+    def _copies(self) -> Pairs:
+        measures = self.measures
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return copy_pairs(store, list(self.photos.values()), measures)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """The map of the pictures; computed once and kept beside the index."""
+        n = len(self)
+        key = f"{key_of(list(self.photos.values()), self.codes)} {self.settings.fitted_method}"
+
+        def make() -> Arrays:
+            return vars(lay_out(self.codes, self.n_bits, self._rows_of(landmarks(n))))
+
+        return Layout(**kept_arrays(os.path.join(self.path, "map.npz"), key, make, lambda found: layout_fits(found, n)))
+
+    def _rows_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        if not self.has_features or len(rows) == 0:
+            return None
+        paths = [photo.path for photo in self.photos.values()]
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+            return _filled(store.find([paths[row] for row in rows.tolist()]))
+
+    def _similar(self) -> Pairs:
+        if not self.has_features:
+            return similar_pairs(self.codes, self.n_bits, None)
+        paths = [photo.path for photo in self.photos.values()]
+        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
+
+            def features(rows: NDArray[np.int64]) -> NDArray[Any]:
+                return _filled(store.find([paths[row] for row in rows.tolist()]))
+
+            return similar_pairs(self.codes, self.n_bits, features)
 
     def _ties_by_similarity(self, row: NDArray[Any], matches: list[Match], k: int) -> list[Match]:
         """Those of the matches that may be among the first `k`, by distance and then by similarity."""
@@ -201,19 +315,15 @@ class Gallery:
         return sorted(told, key=lambda match: -(match.similarity or 0))
 
 
+def _filled(rows: list[NDArray[Any] | None]) -> NDArray[np.float32]:
+    """Rows as an array; zero where a later renewal dropped one."""
+    n_dims = next((len(row) for row in rows if row is not None), 1)
+    return np.stack([np.zeros(n_dims, np.float32) if row is None else row for row in rows])
+
+
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / norms if norms > 0 else 0.0
-
-
-def read_photos(collection: Collection) -> dict[int, Photo]:
-    """The pictures of a collection by id, in the order of their paths."""
-    notes = collection.metadata(collection.ids)
-    photos = [
-        Photo(id, note["path"], Stamp(note["size"], note["mtime_ns"]))
-        for id, note in zip(collection.ids.tolist(), notes, strict=True)
-    ]
-    return {photo.id: photo for photo in sorted(photos, key=lambda photo: photo.path)}
 
 
 def _read_codes(path: str) -> tuple[Collection, dict[int, Photo]]:

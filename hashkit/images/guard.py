@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "hashkit_token"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -18,13 +19,14 @@ HEADERS = {
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    # Not "no-referrer": with it a browser sends a form's Origin as "null".
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class Guard:
-    """Lets a request through or answers it with a refusal; the middleware of the page's server.
+    """Lets a request through or answers it with a refusal.
 
     Parameters
     ----------
@@ -42,11 +44,21 @@ class Guard:
         self._port, self._token = port, token
         self._hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
 
-    async def __call__(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Refuse, or pass on and add the headers."""
-        response = self.refusal(request) or await call_next(request)
-        response.headers.update(HEADERS)
-        return response
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """`app` behind this guard: requests are refused, or passed on, and answers get the headers."""
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            async def send_bound(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    MutableHeaders(scope=message).update(HEADERS)
+                await send(message)
+
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            await (self.refusal(Request(scope)) or app)(scope, receive, send_bound)
+
+        return guarded
 
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that must not pass."""

@@ -52,11 +52,17 @@ def dct_hash(image: Picture) -> NDArray[np.uint8]:
     ImageError, OSError
         If it cannot be decoded or opened.
     """
-    pixels = _gray(image, 32, 32).astype(np.int64)
-    waves = (_COSINES @ pixels @ _COSINES.T).ravel()
-    middle = np.partition(waves, [31, 32])
+    code: NDArray[np.uint8] = hash_of_grays(_gray(image, 32, 32)[None])[0]
+    return code
+
+
+def hash_of_grays(grays: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The DCT hashes of gray pictures of 32 x 32 pixels, shape (n, 32, 32): shape (n, 8)."""
+    waves = (_COSINES @ grays.astype(np.int64) @ _COSINES.T).reshape(len(grays), 64)
+    middle = np.partition(waves, [31, 32], axis=1)
     # Twice the value against the sum of the middle two: the median without its half.
-    return np.packbits(2 * waves > middle[31] + middle[32])
+    codes: NDArray[np.uint8] = np.packbits(2 * waves > middle[:, 31:32] + middle[:, 32:33], axis=1)
+    return codes
 
 
 def difference_hash(image: Picture) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from itertools import compress, count
@@ -19,9 +20,9 @@ from hashkit.collection import Collection
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import extract_batches
 from hashkit.images.files import find_images
-from hashkit.images.gallery import ROWS, Photo, read_photos
 from hashkit.images.models import Model
-from hashkit.images.row_store import RowStore
+from hashkit.images.photos import Photo, read_photos
+from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import Settings, codes_path, hasher_path, settle, write_settings
 from hashkit.storage.layout import LOCK
 from hashkit.storage.locks import WriterLock
@@ -46,7 +47,9 @@ class Report:
     learnt : bool
         Whether this run has learnt the hasher anew.
     skipped : dict of str to str
-        Files that could not be decoded and folders that could not be listed, and why.
+        Files that could not be decoded, links that lead to nothing and folders that could not be listed, and why.
+    passed_over : dict of str to int
+        Endings of the names of all other files, in lower case, and their numbers.
     """
 
     n_images: int = 0
@@ -56,6 +59,7 @@ class Report:
     method: str = ""
     learnt: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 def index_folder(
@@ -115,7 +119,8 @@ def index_folder(
     """
     root, target = os.path.abspath(folder), os.fspath(path)
     unlisted: dict[str, str] = {}
-    files = find_images(root, unlisted=unlisted)
+    passed_over: Counter[str] = Counter()
+    files = find_images(root, unlisted=unlisted, passed_over=passed_over)
     if not files:
         raise ValueError(f"there are no images in {root!r}")
     asked = {"n_bits": n_bits, "method": method, "keep_features": keep_features}
@@ -130,6 +135,7 @@ def index_folder(
         try:
             run = _Run(target, settings, made, files, store, random_state, progress)
             run.report.skipped |= unlisted
+            run.report.passed_over = dict(passed_over)
             run.extract(batch_size, n_threads)
             return run.finish(refit)
         finally:
@@ -172,6 +178,7 @@ class _Run:
             batch_size=batch_size,
             n_threads=n_threads,
             progress=self.progress,
+            with_looks=True,
         ):
             self.store.put(batch)
             self.report.skipped |= batch.skipped
@@ -188,7 +195,7 @@ class _Run:
             write_settings(self.path, settings)
             self._delete_generation(self.settings)
         if not settings.keep_features:
-            self.store.forget(list(stored))
+            self.store.forget(list(stored), keep_looks=True)
         self.report.method = settings.fitted_method
         return self.report
 

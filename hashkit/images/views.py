@@ -7,29 +7,71 @@ import functools
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.images.decoding import ImageError, read_image
-from hashkit.images.gallery import Gallery, Match, Photo
+from hashkit.images.gallery import Gallery
+from hashkit.images.layout import Layout, folder_of
+from hashkit.images.photos import Match, Photo
+from hashkit.images.selection import Facts, facts_of, kept_by_rules
 from hashkit.images.thumbnails import ASKED_SIDE, shrink, thumbnail
 
 CHART_WIDTH, CHART_HEIGHT = 600, 200
+END_LETTERS = 10  # a counter and a suffix, as in IMG_20240501_120000.jpg
+# Least correlation of pixels: what is compressed, resized, mirrored or turned has .999; crops and borders have .98.
+SAME, NEAR = 0.998, 0.97
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture on a page; `distance` and `similarity` where it is a result."""
+    """One picture on a page; `distance` and `similarity` where it is a result.
+
+    `large` is the address of a larger copy, `full` that of all its pixels. `id`, `facts`, `kept_by` (the rules that
+    keep it), `chosen` and `away` are for pictures of a group.
+    """
 
     name: str
     picture: str
     link: str = ""
     distance: int | None = None
     similarity: float | None = None
+    large: str = ""
+    full: str = ""
+    id: int | None = None
+    facts: str = ""
+    n_bytes: int = 0
+    kept_by: str = ""
+    chosen: bool = False
+    away: bool = False
+
+
+@dataclass(frozen=True)
+class TileGroup:
+    """A group of pictures, of which `tiles` are shown."""
+
+    id: int
+    size: int
+    tiles: list[Tile]
+    least: float | None
+    words: str
+
+
+def address(asked: dict[str, object], **more: object) -> str:
+    """The query of an address; what is None or empty is left out."""
+    values = {name: value for name, value in {**asked, **more}.items() if value is not None and value != ""}
+    return "?" + urlencode(values, errors="surrogateescape") if values else ""
+
+
+def end_of(name: str) -> str:
+    """The last letters of a file's name, where the names of a series differ; never the whole of it."""
+    file = name.rpartition("/")[2]
+    return file[-min(END_LETTERS, len(file) // 2) :] if len(file) > 1 else ""
 
 
 def tail(name: str) -> str:
@@ -50,12 +92,84 @@ def photo_tile(photo: Photo, match: Match | None = None) -> Tile:
         f"/neighbors/{photo.id}",
         match.distance if match else None,
         match.similarity if match else None,
+        large=f"/pictures/{photo.id}?v={photo.stamp.mtime_ns}",
+        full=f"/full/{photo.id}?v={photo.stamp.mtime_ns}",
+        id=photo.id,
     )
 
 
 def match_tiles(matches: Iterable[Match]) -> list[Tile]:
     """Tiles of what was found, in its order."""
     return [photo_tile(match.photo, match) for match in matches]
+
+
+def asked_tile(gallery: Gallery, photo: Photo) -> Tile:
+    """The picture whose neighbors are shown, with its facts."""
+    tile = photo_tile(photo)
+    return replace(tile, picture=tile.large, link="", facts=facts_in_words(facts_of(gallery, photo)))
+
+
+def group_of(gallery: Gallery, group: list[Match], most: int, select: str, away: set[str]) -> TileGroup:
+    """A group of copies or similar pictures; all but the one that the rule `select` keeps are chosen."""
+    kept = {rule: photo.id for rule, photo in kept_by_rules(gallery, group).items()}
+    tiles = []
+    for match in group[:most]:
+        facts = facts_of(gallery, match.photo)
+        gone = match.photo.path in away
+        tiles.append(
+            replace(
+                photo_tile(match.photo),
+                similarity=match.similarity,
+                facts=facts_in_words(facts),
+                n_bytes=facts.n_bytes,
+                kept_by=" ".join(rule for rule, id in kept.items() if id == match.photo.id),
+                chosen=bool(select) and kept[select] != match.photo.id and not gone,
+                away=gone,
+            )
+        )
+    least = min((match.similarity for match in group if match.similarity is not None), default=None)
+    return TileGroup(group[0].photo.id, len(group), tiles, least, "" if least is None else words_for(least))
+
+
+def clusters_of(gallery: Gallery, layout: Layout) -> tuple[list[Tile], list[Tile]]:
+    """A tile for each cluster, named for the folder that most of it is in, and tiles of the outliers."""
+    photos = list(gallery.photos.values())
+    members: list[list[Photo]] = [[] for _ in layout.representatives]
+    for photo, cluster in zip(photos, layout.clusters.tolist(), strict=True):
+        members[cluster].append(photo)
+    tiles = [
+        replace(photo_tile(photos[row]), facts=f"{len(inside):,} pictures, most in {readable(folder_of(inside))}")
+        for row, inside in zip(layout.representatives.tolist(), members, strict=True)
+    ]
+    return tiles, [photo_tile(photos[row]) for row in layout.outliers.tolist()]
+
+
+def places_of(gallery: Gallery, layout: Layout) -> bytes:
+    """What the map draws: ids (uint32), places (2 x uint16), clusters (uint8), one array after the other."""
+    ids = np.fromiter(gallery.photos, np.uint32, len(gallery))
+    return b"".join(
+        [ids.astype("<u4").tobytes(), layout.places.astype("<u2").tobytes(), layout.clusters.astype("u1").tobytes()]
+    )
+
+
+def words_for(least: float) -> str:
+    """What a group's least similarity of pixels means."""
+    if least >= SAME:
+        return "the same picture"
+    return "near copies" if least >= NEAR else "perhaps copies: look before you choose"
+
+
+def facts_in_words(facts: Facts) -> str:
+    """Dimensions, size and date of a picture."""
+    size = f"{facts.width:,} x {facts.height:,} · " if facts.width else ""
+    return f"{size}{bytes_in_words(facts.n_bytes)} · {facts.modified:%Y-%m-%d}"
+
+
+def bytes_in_words(n_bytes: int) -> str:
+    """A number of bytes as 12 kB or 3.4 MB."""
+    if n_bytes < 999_500:
+        return f"{max(1, round(n_bytes / 1e3)) if n_bytes else 0} kB"
+    return f"{n_bytes / 1e6:.1f} MB"
 
 
 def results_as_file(gallery: Gallery, source: str, matches: list[Match]) -> str:
@@ -99,7 +213,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters.update(tail=tail)
+    made.filters.update(tail=tail, end_of=end_of, readable=readable, address=address)
     made.globals.update(bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
     return made
 

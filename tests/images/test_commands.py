@@ -1,8 +1,10 @@
 """The commands `hashkit images ...`, as a user types them."""
 
+import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -68,6 +70,70 @@ def test_many_skipped_files_are_counted(run, indexed):
     assert errors.splitlines()[19:] == ["skipped bad19.png: it is empty", "skipped 3 more"]
 
 
+def test_what_is_passed_over_is_counted_by_ending(run, indexed):
+    for name in ("a.NEF", "b.nef", "notes.txt"):
+        (indexed / name).touch()
+    (indexed / "gone.jpg").symlink_to(indexed / "nowhere.jpg")
+    _, _, errors = run("index", indexed, "-o", "g", "--quiet")
+    assert errors.splitlines() == [
+        "skipped gone.jpg: it is a link to nothing",
+        "passed over by name: 2 .nef (raw data of a camera: export them as JPEG), 1 .txt",
+    ]
+
+
+def test_copies_are_printed_listed_and_kept_by_a_rule(run, indexed, tmp_path):
+    with Image.open(indexed / "flower/01.jpg") as picture:
+        picture.resize((picture.width // 2, picture.height // 2)).save(indexed / "small.jpg")
+    run("index", indexed, "-o", "g", "--quiet")
+    code, output, errors = run("duplicates", "g")
+    assert (code, output) == (0, f"{indexed}/flower/01.jpg\n{indexed}/small.jpg\n\n")
+    assert errors == "1 group of 2 pictures\n"
+    code, output, errors = run("duplicates", "g", "--keep", "largest", "--out", "list.txt")
+    assert (code, output, errors) == (0, "", "1 group of 2 pictures, 1 listed\n")
+    assert (tmp_path / "list.txt").read_text() == f"{indexed}/small.jpg\n"
+    _, output, _ = run("duplicates", "g", "--format", "json")
+    assert [(row["group"], row["name"]) for row in json.loads(output)] == [(1, "01.jpg"), (1, "small.jpg")]
+    for wrong in (("--keep", "best"), ("--format", "xml"), ("-r", 2, "--similar")):
+        code, _, errors = run("duplicates", "g", *wrong)
+        assert (code, errors.count("\n")) == (1, 1)
+
+
+@NEEDS_EXPLORE
+def test_a_query_is_answered_by_the_running_server(run, indexed, monkeypatch):
+    from page_server import ask, serving
+
+    expected = [run("query", "g", indexed / "temple/04.jpg", "-k", 3, *more) for more in ((), ("--html", "x.html"))]
+    with serving(Gallery("g")) as site:
+        assert stat.S_IMODE(os.stat("g/serving.json").st_mode) == 0o600
+        secret = json.loads(Path("g/serving.json").read_text())["secret"]
+        for place in ("/", "/changed", "/proof/x"):
+            assert secret.encode() not in ask(site, place).data
+        with monkeypatch.context() as patched:
+            patched.setattr("hashkit.images.gallery.extract_one", None)  # this process does not do the work
+            assert run("query", "g", indexed / "temple/04.jpg", "-k", 3) == expected[0]
+        assert run("query", "g", indexed / "temple/04.jpg", "-k", 3, "--html", "x.html") == expected[1]
+        assert "it is empty" in run("query", "g", make_empty(indexed))[2]
+        Path("g/serving.json").write_text(json.dumps({"port": site.port, "secret": "wrong"}))
+        assert run("query", "g", indexed / "temple/04.jpg", "-k", 3) == expected[0]
+        Path("g/serving.json").write_text(json.dumps({"port": site.port, "secret": secret}))
+    assert not Path("g/serving.json").exists()
+    Path("g/serving.json").write_text('{"port": 1, "secret": "left behind"}')
+    assert run("query", "g", indexed / "temple/04.jpg", "-k", 3) == expected[0]
+
+
+def make_empty(folder):
+    (folder / "empty.jpg").touch()
+    return folder / "empty.jpg"
+
+
+def test_a_closed_pipe_ends_in_silence(indexed, tmp_path):
+    command = f"{sys.executable} -c 'from hashkit.cli import main; main()' images duplicates g -r 64 | true"
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=120)
+    assert "Broken pipe" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_query_prints_distance_and_path(run, indexed):
     code, output, _ = run("query", "g", indexed / "temple/04.jpg", "-k", 3)
     rows = [line.split("\t") for line in output.splitlines()]
@@ -100,7 +166,7 @@ def test_duplicates_are_printed_in_groups(run, indexed):
         (("index", "pictures", "-o", "g", "--model", "difference"), "the model 'dct', not with 'difference'"),
         (("index", "pictures", "-o", "h", "--model", "dct", "--bits", 32), "gives codes of 64 bits"),
         (("query", "none", "x.jpg"), "there is no gallery at 'none'; make one with: hashkit images index"),
-        (("query", "g", "x.jpg"), "No such file"),
+        (("query", "g", "x.jpg"), "'x.jpg' cannot be searched by: it is not there"),
         (("query", "g", "text.jpg"), "'text.jpg' cannot be searched by: it is no image of a known format"),
         (("query", "g", "pictures/flower/01.jpg", "--rerank"), "holds no features to compare"),
         (("duplicates", "none"), "there is no gallery"),

@@ -1,9 +1,11 @@
 """Every kind of image becomes an upright RGB picture; everything else is refused with the reason."""
 
+import errno
 import io
 import os
 import struct
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ pytest.importorskip("PIL", reason="needs the extra images")
 from PIL import Image
 
 from hashkit.images import ImageError, open_image, read_image
-from hashkit.images.decoding import MAX_PIXELS
+from hashkit.images.colors import to_rgb
+from hashkit.images.decoding import MAX_PIXELS, hint_for, reason
+from hashkit.images.files import find_images
 
 
 def encoded(image, format, **options):
@@ -130,7 +134,7 @@ def test_decompression_bombs_are_refused_before_decoding(side):
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-    with pytest.raises(ImageError, match=f"more than the {MAX_PIXELS:,} that are decoded"):
+    with pytest.raises(ImageError, match=f"than the {MAX_PIXELS:,} that are decoded"):
         read_image(bomb)
 
 
@@ -138,3 +142,46 @@ def test_decompression_bombs_are_refused_before_decoding(side):
 def test_damaged_exif_does_not_lose_the_picture(photographs):
     data = encoded(photographs[0], "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\xff\xff\xff\xff\0\0")
     assert close(read_image(data), photographs[0])
+
+
+def test_heic_pictures_with_the_extra(photographs, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="needs the extra heif")
+    pillow_heif.from_pillow(photographs[0]).save(tmp_path / "photo.heic", quality=80)
+    picture = read_image(tmp_path / "photo.heic")
+    assert (picture.mode, picture.size) == ("RGB", photographs[0].size)
+    assert np.abs(np.asarray(picture, float) - np.asarray(photographs[0], float)).mean() < 8
+    assert list(find_images(tmp_path)) == ["photo.heic"]
+
+
+def test_heic_pictures_without_the_extra_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("hashkit.images.decoding.opens_heif", lambda: False)
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    with pytest.raises(ImageError, match=r"HEIC picture, which needs one more package: pip install 'hashkit\[heif\]'"):
+        read_image(tmp_path / "photo.heic")
+    passed_over = Counter()
+    assert find_images(tmp_path, passed_over=passed_over) == {}
+    assert passed_over == {".heic": 1}
+    assert hint_for(".heic") == " (pip install 'hashkit[heif]')"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "F", "1"])
+def test_strips_give_what_the_whole_gives(photographs, monkeypatch, mode):
+    """A picture that is converted strip by strip has the same pixels; reduced, those of its mean."""
+    picture = photographs[0].convert("L" if mode in ("I;16", "F", "LA") else "RGBA" if mode == "RGBA" else "RGB")
+    if mode == "RGBA":
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture = picture.convert(mode)
+    whole = to_rgb(picture)
+    monkeypatch.setattr("hashkit.images.colors.STRIP_PIXELS", 10_000)
+    assert (np.asarray(to_rgb(picture)) == np.asarray(whole)).all()
+    small = np.asarray(to_rgb(picture, 3), float)
+    assert small.shape == (143, 214, 3)
+    assert np.abs(small - np.asarray(whole.reduce(3), float)).max() <= 2
+
+
+def test_reasons_name_no_path_and_no_errno():
+    for number in (errno.ENOENT, errno.EACCES, errno.EIO, errno.ELOOP, errno.EBUSY):
+        text = reason(OSError(number, os.strerror(number), "/home/somebody/secret.jpg"))
+        assert "secret" not in text
+        assert "Errno" not in text
+        assert text[0].islower()

@@ -77,7 +77,7 @@ def test_bad_files_are_skipped_with_their_reasons(folder):
     assert {path.removeprefix(f"{folder}/"): why for path, why in result.skipped.items()} == {
         "cut.jpg": result.skipped[str(folder / "cut.jpg")],
         "empty.jpg": "it is empty",
-        "missing.jpg": "No such file or directory",
+        "missing.jpg": "it is not there: it may have been moved or deleted",
         "text.jpg": "it is no image of a known format",
     }
     assert result.skipped[str(folder / "cut.jpg")].startswith("it is damaged: ")
@@ -90,9 +90,9 @@ def test_files_that_cannot_be_read_are_skipped(open_to_all, as_nobody, crops):
     with as_nobody():
         result = extract([open_to_all / "a.png", open_to_all / "private.png"], "dct")
     assert result.paths == [str(open_to_all / "a.png")]
-    assert result.skipped == {str(open_to_all / "private.png"): "Permission denied"}
+    assert result.skipped == {str(open_to_all / "private.png"): "it may not be read"}
     broken = "/proc/self/mem"  # a regular file whose first bytes cannot be read
-    assert extract([broken], "dct").skipped == {broken: "it is damaged: [Errno 5] Input/output error"}
+    assert extract([broken], "dct").skipped == {broken: "it cannot be read: its disk reports an error"}
 
 
 def test_nothing_to_extract(folder):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 
 import pytest
 
@@ -45,7 +46,17 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
     (top / "back.jpg").symlink_to(tmp_path / "elsewhere/b.jpg")
     (top / "self.jpg").symlink_to(top / "self.jpg")
     (top / "nothing.jpg").symlink_to(top / "missing.jpg")
-    assert list(find_images(top)) == ["back.jpg", "outside/b.jpg", "real/a.jpg"]
+    unlisted = {}
+    assert list(find_images(top, unlisted=unlisted)) == ["back.jpg", "outside/b.jpg", "real/a.jpg"]
+    assert unlisted == {"nothing.jpg": "it is a link to nothing", "self.jpg": "it is a link to nothing"}
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    for name in ("a.jpg", "b.NEF", "c.nef", "d.txt", "Makefile", ".hidden.txt", "deep/e.txt"):
+        touch(tmp_path / name)
+    passed_over = Counter()
+    assert list(find_images(tmp_path, passed_over=passed_over)) == ["a.jpg"]
+    assert passed_over == {".nef": 2, ".txt": 2, "without an ending": 1}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
@@ -66,7 +77,7 @@ def test_folders_that_cannot_be_listed_are_named(open_to_all, as_nobody):
         assert list(find_images(open_to_all, unlisted=unlisted)) == ["a.jpg"]
         with pytest.raises(PermissionError):
             find_images(open_to_all / "private")
-    assert unlisted == {"private": "Permission denied"}
+    assert unlisted == {"private": "it may not be read"}
 
 
 def test_no_folder(tmp_path):

@@ -1,0 +1,219 @@
+"""Routes of the pages themselves: each also works without JavaScript, and its address says what it shows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi.responses import HTMLResponse
+
+from hashkit.images import views
+from hashkit.images.listing import SORTS, folders_of, list_photos
+from hashkit.images.pairing import THRESHOLDS
+from hashkit.images.photos import Match
+from hashkit.images.selection import RULES
+from hashkit.images.state import State
+from hashkit.images.words import row_of_text
+
+PER_PAGE, GROUPS_PER_PAGE, SHOWN_OF_GROUP = 120, 40, 24
+NEAREST, NEAREST_WITHIN = 60, 240
+MAX_GROUP_RADIUS = 16
+READ = ["GET", "HEAD"]
+
+Page = functools.partial(Query, 1, ge=1, le=10**9)
+Order = Literal["features", "codes"]
+Sort = Literal["name", "newest", "oldest", "largest", "smallest"]
+Rule = Literal["", "largest", "oldest", "newest", "sharpest"]
+
+
+def add_pages(app: FastAPI, state: State) -> None:
+    """Add the routes."""
+
+    def show(template: str, view: str, **values: Any) -> str:
+        return views.render(template, view=view, changed=state.changed(), **values)
+
+    _add_pictures(app, state, show)
+    _add_duplicates(app, state, show)
+    _add_results(app, state, show)
+
+    @app.api_route("/map", methods=READ, response_class=HTMLResponse)
+    def collection_map() -> str:
+        layout, gallery = state.layout(), state.gallery
+        clusters, lonely = ([], []) if layout is None else views.clusters_of(gallery, layout)
+        return show("map.html", "map", is_ready=layout is not None, clusters=clusters, lonely=lonely, n=len(gallery))
+
+    @app.api_route("/map.bin", methods=READ)
+    def places() -> Response:
+        layout = state.layout()
+        if layout is None:
+            return Response(status_code=202)
+        return Response(views.places_of(state.gallery, layout), media_type="application/octet-stream")
+
+    @app.api_route("/quality", methods=READ, response_class=HTMLResponse)
+    def quality() -> str:
+        return show("quality.html", "quality", quality=state.quality(), settings=state.gallery.settings)
+
+
+def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
+    @app.api_route("/", methods=READ, response_class=HTMLResponse)
+    def pictures(
+        page: int = Page(),
+        q: str = Query("", max_length=200),
+        folder: str = Query("", max_length=1000),
+        sort: Sort = "name",
+    ) -> str:
+        gallery = state.gallery
+        wanted = list_photos(gallery, q, folder, sort)
+        n_pages, page = views.pages(len(wanted), PER_PAGE, page)
+        tiles = [views.photo_tile(photo) for photo in wanted[(page - 1) * PER_PAGE : page * PER_PAGE]]
+        return show(
+            "pictures.html",
+            "pictures",
+            tiles=tiles,
+            page=page,
+            n_pages=n_pages,
+            q=q,
+            folder=folder,
+            sort=sort,
+            sorts=SORTS,
+            folders=folders_of(gallery),
+            n_found=len(wanted),
+            n_photos=len(gallery),
+            settings=gallery.settings,
+            by_words=state.text_model is not None,
+        )
+
+
+def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> None:
+    def groups_for(
+        way: Literal["copies", "similar"], similarity: float | None, radius: int | None
+    ) -> tuple[list[list[Match]], float]:
+        least = THRESHOLDS[way][0] if similarity is None else max(similarity, THRESHOLDS[way][1])
+        return state.groups(way if radius is None else radius, least), least
+
+    @app.api_route("/duplicates", methods=READ, response_class=HTMLResponse)
+    def duplicates(
+        page: int = Page(),
+        way: Literal["copies", "similar"] = "copies",
+        similarity: float | None = Query(None, ge=0, le=1),
+        radius: int | None = Query(None, ge=0, le=MAX_GROUP_RADIUS),
+        select: Rule = "",
+    ) -> str:
+        if radius is None and not state.has_pairs(way):
+            return show("waiting.html", "duplicates")
+        groups, least = groups_for(way, similarity, radius)
+        away = state.mover.moved() if state.mover else set()
+        n_pages, page = views.pages(len(groups), GROUPS_PER_PAGE, page)
+        shown = [
+            views.group_of(state.gallery, group, SHOWN_OF_GROUP, select, away)
+            for group in groups[(page - 1) * GROUPS_PER_PAGE : page * GROUPS_PER_PAGE]
+        ]
+        # What is chosen by default is left out of the addresses of other pages.
+        asked = {"way": way if way != "copies" else None, "similarity": similarity, "radius": radius}
+        return show(
+            "duplicates.html",
+            "duplicates",
+            groups=shown,
+            way=way,
+            least=least,
+            lowest=THRESHOLDS[way][1],
+            radius=radius,
+            max_radius=MAX_GROUP_RADIUS,
+            select=select,
+            rules=list(RULES),
+            asked=asked,
+            page=page,
+            n_pages=n_pages,
+            n_groups=len(groups),
+            n_photos=sum(map(len, groups)),
+            has_features=state.gallery.has_features,
+            mover=state.mover,
+            n_away=len(away),
+        )
+
+    @app.api_route("/duplicates/{id}", methods=READ, response_class=HTMLResponse)
+    def group(
+        id: int,
+        page: int = Page(),
+        way: Literal["copies", "similar"] = "copies",
+        similarity: float | None = Query(None, ge=0, le=1),
+        radius: int | None = Query(None, ge=0, le=MAX_GROUP_RADIUS),
+    ) -> str:
+        groups, _ = groups_for(way, similarity, radius)
+        found = next((group for group in groups if group[0].photo.id == id), None)
+        if found is None:
+            raise HTTPException(404, "there is no such group any more")
+        n_pages, page = views.pages(len(found), PER_PAGE, page)
+        tiles = views.match_tiles(found[(page - 1) * PER_PAGE : page * PER_PAGE])
+        asked = {"way": way, "similarity": similarity, "radius": radius}
+        return show("group.html", "duplicates", tiles=tiles, n=len(found), page=page, n_pages=n_pages, asked=asked)
+
+
+def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
+    def results(
+        row: Any, code: Any, asked: views.Tile, radius: int | None, order: Order, more: dict[str, str] | None = None
+    ) -> str:
+        gallery = state.gallery
+        n = NEAREST if radius is None else NEAREST_WITHIN
+        by_features = order == "features" and row is not None and gallery.has_features
+        matches = gallery.rank(row if by_features else None, code, n, radius)
+        greatest = max((match.distance for match in matches), default=0)
+        shown_radius = greatest if radius is None else radius
+        return show(
+            "results.html",
+            "results",
+            asked=asked,
+            tiles=views.match_tiles(matches),
+            radius=shown_radius,
+            n_within=gallery.count_within(code, shown_radius),
+            n_bits=gallery.n_bits,
+            order="features" if by_features else "codes",
+            has_features=gallery.has_features and row is not None,
+            more=more or {},
+        )
+
+    @app.api_route("/neighbors/{id}", methods=READ, response_class=HTMLResponse)
+    def neighbors(id: int, radius: int | None = Query(None, ge=0, le=4096), order: Order = "features") -> str:
+        _check_radius(radius, state.gallery.n_bits)
+        photo, gallery = state.photo(id), state.gallery
+        row = gallery.features_of(photo) if order == "features" else None
+        return results(row, gallery.code_of(id), views.asked_tile(gallery, photo), radius, order)
+
+    @app.api_route("/search/{key}", methods=READ, response_class=HTMLResponse)
+    def searched(key: str, radius: int | None = Query(None, ge=0, le=4096), order: Order = "features") -> str:
+        _check_radius(radius, state.gallery.n_bits)
+        row = state.search(key).row
+        code = state.gallery.encode(row[None])[0]
+        return results(
+            row, code, views.Tile("Your picture", f"/searched/{key}", large=f"/searched/{key}"), radius, order
+        )
+
+    @app.api_route("/words", methods=READ, response_class=HTMLResponse)
+    def words(
+        q: str = Query(min_length=1, max_length=200),
+        radius: int | None = Query(None, ge=0, le=4096),
+        order: Order = "features",
+    ) -> str:
+        if state.text_model is None:
+            raise HTTPException(404, "this server was not started with --text-model")
+        _check_radius(radius, state.gallery.n_bits)
+        try:
+            row = row_of_text(state.text_model, q, state.gallery.n_dims)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        code = state.gallery.encode(row[None])[0]
+        return results(row, code, views.Tile(f"“{q}”", ""), radius, order, {"q": q})
+
+    @app.api_route("/searches", methods=READ, response_class=HTMLResponse)
+    def searches() -> str:
+        with state.lock:
+            keys = list(reversed(state.searches))
+        tiles = [views.Tile(f"Your picture {n}", f"/searched/{key}", f"/search/{key}") for n, key in enumerate(keys, 1)]
+        return show("searches.html", "", tiles=tiles)
+
+
+def _check_radius(radius: int | None, n_bits: int) -> None:
+    if radius is not None and radius > n_bits:
+        raise HTTPException(422, f"this address has no page (radius: at most {n_bits})")

@@ -1,0 +1,144 @@
+"""The pairs of a gallery: copies, told by pixels, and similar pictures, told by features; computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit.checks import Codes
+from hashkit.images.cache import Arrays, kept_arrays
+from hashkit.images.copies import Pairs, find_copies
+from hashkit.images.extraction import extract_batches
+from hashkit.images.models import Model
+from hashkit.images.photos import Photo
+from hashkit.images.row_store import RowStore
+from hashkit.index import Index
+
+Way = Literal["copies", "similar"]
+
+# Default and least similarity. Of copies: correlation of pixels; all 200 planted ones among 1,200 pictures have .98 or
+# more, 9 other pairs .95 or more, 4 of them the same picture under two names (benchmarks/bench_images.py). Of similar
+# pictures: cosine of features; .85 leaves 30 other pairs of these.
+THRESHOLDS: dict[Way, tuple[float, float]] = {"copies": (0.97, 0.80), "similar": (0.85, 0.60)}
+N_SIMILAR = 24  # nearest codes of each picture whose features are compared
+_BLOCK = 1 << 15
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What was measured on a gallery's pictures, in its order; zero where a file could not be read again."""
+
+    width: NDArray[np.int64]
+    height: NDArray[np.int64]
+    sharpness: NDArray[np.float64]
+
+
+def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], *, progress: bool = False) -> Measures:
+    """What was measured on pictures; for those of which an older index kept no look, one is made now."""
+    kept = store.measures()
+    missing = [photo.path for photo in photos if photo.path not in kept or kept[photo.path][0] != photo.stamp]
+    if missing:
+        for batch in extract_batches(missing, _LOOK_ONLY, folder=folder, progress=progress, with_looks=True):
+            store.put_looks(batch)
+        kept = store.measures()
+    rows = [kept.get(photo.path, (None, 0, 0, 0.0)) for photo in photos]
+    fits = np.array([row[0] == photo.stamp for row, photo in zip(rows, photos, strict=True)], np.bool_)
+    return Measures(
+        np.where(fits, np.array([row[1] for row in rows], np.int64), 0),
+        np.where(fits, np.array([row[2] for row in rows], np.int64), 0),
+        np.where(fits, np.array([row[3] for row in rows], np.float64), 0),
+    )
+
+
+# Decodes a JPEG at a fraction of its size, as long as what is measured on it stays.
+_LOOK_ONLY = Model("look", lambda image: None, lambda none: np.empty((len(none), 0)), least_side=448, alone=False)
+
+
+def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures) -> Pairs:
+    """Pairs of pictures whose pixels say that they may be copies."""
+    known = np.flatnonzero(measures.width > 0)
+    found = find_copies(store.grays([photos[row].path for row in known.tolist()]))
+    return Pairs(known[found.first], known[found.second], found.similarity).at_least(THRESHOLDS["copies"][1])
+
+
+def similar_pairs(codes: Codes, n_bits: int, features: Callable[[NDArray[np.int64]], NDArray[Any]] | None) -> Pairs:
+    """Pairs of pictures that are near each other by codes, and how similar their features are.
+
+    Parameters
+    ----------
+    codes : uint8 array of shape (n_pictures, n_bytes)
+    n_bits : int
+    features : function or None
+        From row numbers to their features; without them similarity is the share of bits that agree.
+    """
+    n = len(codes)
+    if n < 2:
+        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    distances, ids = Index(codes, n_bits=n_bits).query(codes, min(N_SIMILAR + 1, n))
+    rows = np.broadcast_to(np.arange(n)[:, None], ids.shape)
+    kept = ids != rows
+    found = np.column_stack([np.minimum(rows, ids)[kept], np.maximum(rows, ids)[kept], distances[kept]])
+    found = np.unique(found, axis=0)
+    first, second = found[:, 0], found[:, 1]
+    similarity = 1 - found[:, 2] / n_bits if features is None else _cosines(features, n, first, second)
+    return Pairs(first, second, similarity.astype(np.float32)).at_least(THRESHOLDS["similar"][1])
+
+
+def _cosines(
+    features: Callable[[NDArray[np.int64]], NDArray[Any]],
+    n: int,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    units = np.concatenate(
+        [_units(features(np.arange(start, min(n, start + _BLOCK)))) for start in range(0, n, _BLOCK)]
+    )
+    cosines = np.empty(len(first))
+    for start in range(0, len(first), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        cosines[part] = np.einsum("ij,ij->i", units[first[part]], units[second[part]], dtype=np.float32)
+    return cosines
+
+
+def _units(rows: NDArray[Any]) -> NDArray[np.float16]:
+    rows = rows.astype(np.float32)
+    units: NDArray[np.float16] = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(
+        np.float16
+    )
+    return units
+
+
+def kept_pairs(path: str, key: str, n: int, make: Callable[[], Pairs]) -> Pairs:
+    """The pairs of `n` rows in a file, if they were made for `key`; else they are made; see :func:`kept_arrays`."""
+
+    def arrays() -> Arrays:
+        pairs = make()
+        return {"first": pairs.first, "second": pairs.second, "similarity": pairs.similarity}
+
+    return Pairs(**kept_arrays(path, key, arrays, lambda found: _fit(found, n)))
+
+
+def key_of(photos: Sequence[Photo], codes: Codes) -> str:
+    """What the pairs of pictures depend on."""
+    digest = hashlib.sha256(f"{VERSION} {THRESHOLDS} {N_SIMILAR}".encode())
+    for photo in photos:
+        digest.update(f"{photo.id} {photo.stamp.size} {photo.stamp.mtime_ns} ".encode() + os.fsencode(photo.path))
+    digest.update(codes.tobytes())
+    return digest.hexdigest()
+
+
+def _fit(arrays: Arrays, n: int) -> bool:
+    first, second, similarity = (arrays[name] for name in ("first", "second", "similarity"))
+    dtypes = [array.dtype for array in (first, second, similarity)]
+    if len(arrays) != 3 or dtypes != [np.int64, np.int64, np.float32] or similarity.ndim != 1:
+        return False
+    if not first.shape == second.shape == similarity.shape:
+        return False
+    return len(first) == 0 or bool(min(first.min(), second.min()) >= 0 and max(first.max(), second.max()) < n)
