@@ -16,7 +16,8 @@ from torch import nn
 from hashkit import evaluation, fit
 from hashkit.datasets import Dataset, digits, fashion_mnist
 from hashkit.evaluation.comparison import markdown_table, split_dataset
-from hashkit.training import TrainingConfig, encode_images, train_image_network
+from hashkit.networks import TrainingConfig, encode_images
+from hashkit.udhpl import train_image_network
 
 
 def main(

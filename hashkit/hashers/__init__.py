@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 # Method name -> module and class. Loaded on first use: some need torch.
 METHODS = {
-    "bi_half": ("bi_half", "BiHalf"),
-    "greedy_hash": ("greedy_hash", "GreedyHash"),
-    "itq": ("itq", "ITQ"),
-    "pca_sign": ("pca_sign", "PCASign"),
-    "random_hyperplanes": ("random_hyperplanes", "RandomHyperplanes"),
-    "rank_matching": ("rank_matching", "RankMatching"),
-    "spectral_hashing": ("spectral", "SpectralHashing"),
-    "udhpl": ("udhpl", "UDHPL"),
+    "bi_half": ("hashkit.hashers.bi_half", "BiHalf"),
+    "greedy_hash": ("hashkit.hashers.greedy_hash", "GreedyHash"),
+    "itq": ("hashkit.hashers.itq", "ITQ"),
+    "pca_sign": ("hashkit.hashers.pca_sign", "PCASign"),
+    "random_hyperplanes": ("hashkit.hashers.random_hyperplanes", "RandomHyperplanes"),
+    "rank_matching": ("hashkit.hashers.rank_matching", "RankMatching"),
+    "spectral_hashing": ("hashkit.hashers.spectral", "SpectralHashing"),
+    "udhpl": ("hashkit.udhpl", "UDHPL"),
 }
 
-_HOMES = {"Hasher": "base", **{name: module for module, name in METHODS.values()}}
+_HOMES = {"Hasher": "hashkit.hashers.base", **{name: module for module, name in METHODS.values()}}
 
 __all__ = ["METHODS", "fit", "hasher_class", "load", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"hashkit.hashers.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'hashkit.hashers' has no attribute {name!r}")
 
 
@@ -39,7 +39,7 @@ def hasher_class(method: str) -> type[Hasher]:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
     module, name = METHODS[method]
-    found: type[Hasher] = getattr(importlib.import_module(f"hashkit.hashers.{module}"), name)
+    found: type[Hasher] = getattr(importlib.import_module(module), name)
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hashkit.hashers.gradient import GradientHasher
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from hashkit.networks.losses import Loss
 
 _PULL = 1.0
 
@@ -20,12 +19,8 @@ class BiHalf(GradientHasher):
     Parameters are those of `GradientHasher`.
     """
 
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        from hashkit.training.losses import half_signs, quantization_loss, similarity_loss
+    def _loss(self) -> Loss:
+        from hashkit.networks.losses import code_loss, half_signs, similarity_loss
 
-        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            codes = half_signs(outputs)
-            # The pull of the outputs towards their signs, which the paper adds to the gradient of its layer.
-            return similarity_loss(codes, targets) + _PULL * quantization_loss(outputs, codes)
-
-        return loss
+        # The pull of the outputs towards their signs, which the paper adds to the gradient of its layer.
+        return code_loss(half_signs, similarity_loss, _PULL)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.cosines import scaled_norms, unit_rows
+
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
@@ -68,28 +70,7 @@ def rows_and_norms(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | 
         squares = np.einsum("ij,ij->i", block, block)
     if not squares.max(initial=0) < np.inf:
         _refuse_non_finite(block, row_numbers)
-    return _scaled_norms(block, squares)
-
-
-def row_norms(block: Float32) -> tuple[Float32, Float32]:
-    """
-    The block and the Euclidean norms of its rows, 1 for a row of zeros.
-
-    A row whose squares float32 cannot hold comes back multiplied by a power of two, in a copy of the block.
-
-    Parameters
-    ----------
-    block : float32 array of shape (n_rows, n_features)
-        Finite rows.
-
-    Returns
-    -------
-    block : float32 array of shape (n_rows, n_features)
-    norms : float32 array of shape (n_rows,)
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        squares = np.einsum("ij,ij->i", block, block)
-    return _scaled_norms(block, squares)
+    return scaled_norms(block, squares)
 
 
 def _as_float32(rows: npt.NDArray[Any]) -> Float32:
@@ -102,27 +83,6 @@ def _refuse_non_finite(block: Float32, row_numbers: npt.NDArray[np.int64] | rang
     if not finite.all():
         row = row_numbers[int(np.argmin(finite))]
         raise ValueError(f"X must be finite, but row {row} holds NaN, inf or a value beyond float32")
-
-
-def _scaled_norms(block: Float32, squares: Float32) -> tuple[Float32, Float32]:
-    """Norms from the sums of squares, and the block, where float32 could not hold them all, with those rows scaled."""
-    odd = np.flatnonzero(~((squares > 1e-24) & (squares < 1e24)))
-    odd = odd[block[odd].any(axis=1)]
-    if len(odd):
-        exponents = np.frexp(np.abs(block[odd]).max(axis=1))[1]
-        block = block.copy()
-        block[odd] = np.ldexp(block[odd], -exponents[:, None])
-        squares[odd] = np.einsum("ij,ij->i", block[odd], block[odd])
-    norms = np.sqrt(squares)
-    norms[norms == 0] = 1
-    return block, norms
-
-
-def unit_rows(block: Float32) -> Float32:
-    """A copy of the block with rows of length 1; rows of zeros stay zero."""
-    block, norms = row_norms(block)
-    unit: Float32 = block / norms[:, None]
-    return unit
 
 
 def feature_blocks(X: npt.NDArray[Any], *, normalize: bool) -> Iterator[tuple[int, Float32]]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.checks import check_int
+from hashkit.checks import check_int, check_number
 from hashkit.hashers.base import check_fits
 from hashkit.hashers.features import Float32
-from hashkit.hashers.network import N_COMPONENTS, NetworkHasher
+from hashkit.hashers.network import NetworkHasher
 from hashkit.hashers.pca import principal_rows
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from hashkit.networks.losses import Loss
+
+# Principal components that the networks see.
+_N_COMPONENTS = 256
+# Passes over many rows, and steps at least: fewer passes over few rows would be too few steps.
+_MANY_EPOCHS, _LEAST_STEPS = 30, 1000
 
 
 class GradientHasher(NetworkHasher):
@@ -49,8 +52,6 @@ class GradientHasher(NetworkHasher):
         Show a progress bar.
     """
 
-    _many_epochs = 30
-
     def __init__(
         self,
         n_bits: int = 64,
@@ -79,27 +80,45 @@ class GradientHasher(NetworkHasher):
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
-        self._check_training()
+        check_int(self.n_hidden, "n_hidden", 1)
+        if self.n_epochs is not None:
+            check_int(self.n_epochs, "n_epochs", 1)
+        check_int(self.batch_size, "batch_size", 2)
+        check_number(self.learning_rate, "learning_rate", 0)
         check_int(self.max_rows, "max_rows", 4)
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
-        from hashkit.training.loop import train
-        from hashkit.training.networks import layer_arrays, perceptron
+        from hashkit.networks.configuration import TrainingConfig
+        from hashkit.networks.loop import train
+        from hashkit.networks.modules import layer_arrays, perceptron
 
         rng = self._rng()
         seed = int(rng.integers(2**31))
-        n_components = max(N_COMPONENTS, self.n_bits)
+        n_components = max(_N_COMPONENTS, self.n_bits)
         found = principal_rows(X, n_components, normalize=self.normalize, max_rows=self.max_rows, rng=rng)
         # So that the values are of mean square 1.
         scale = 1 / np.sqrt(max(found.variances.mean(), 1e-12))
         self._set_map(found.components * scale, found.mean)
         inputs: Float32 = found.values * np.float32(scale)
         network = perceptron(inputs.shape[1], self.n_hidden, self.n_bits, dropout=0.3, seed=seed)
-        config = self._training_config(seed, len(inputs))
-        config = replace(config, patience=config.n_epochs)
+        n_epochs = self._count_epochs(len(inputs))
+        # One thread: the layers are so small that threads would mostly wait for each other.
+        config = TrainingConfig(
+            n_epochs=n_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=self.device,
+            seed=seed,
+            n_threads=1,
+            patience=n_epochs,
+        )
         train(network, inputs, inputs, self._loss(), config, progress=self.progress)
         self._set_layers(layer_arrays(network), found.rows)
 
+    def _count_epochs(self, n_rows: int) -> int:
+        n_batches = -(-n_rows // self.batch_size)
+        return self.n_epochs or max(_MANY_EPOCHS, -(-_LEAST_STEPS // n_batches))
+
     @abstractmethod
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def _loss(self) -> Loss:
         """Loss of outputs (n_batch, n_bits) and the rows' principal components (n_batch, n_components)."""

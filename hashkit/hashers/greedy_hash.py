@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hashkit.hashers.gradient import GradientHasher
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from hashkit.networks.losses import Loss
 
 # Weight of the penalty on (output - sign)^2. The paper has 0.1 and the power 3, for convolutional networks; on features
 # these retrieve less well.
@@ -22,11 +21,7 @@ class GreedyHash(GradientHasher):
     Parameters are those of `GradientHasher`.
     """
 
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        from hashkit.training.losses import quantization_loss, similarity_loss, straight_through_sign
+    def _loss(self) -> Loss:
+        from hashkit.networks.losses import code_loss, similarity_loss, straight_through_sign
 
-        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            codes = straight_through_sign(outputs)
-            return similarity_loss(codes, targets) + _PENALTY * quantization_loss(outputs, codes)
-
-        return loss
+        return code_loss(straight_through_sign, similarity_loss, _PENALTY)

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.checks import check_int, check_number
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from hashkit.training.loop import TrainingConfig
-
-# Principal components that networks see.
-N_COMPONENTS = 256
-
-# Steps of a training at least, unless told otherwise: 24 passes over 1,500 rows are 144, which teach too little.
-_LEAST_STEPS = 1000
+    from hashkit.networks.modules import HashNetwork
 
 # Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
 # errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
@@ -44,15 +35,6 @@ class NetworkHasher(LinearHasher):
         Outputs this close to zero are computed again in float64; last the length of the longest row it was found on.
     """
 
-    n_hidden: int
-    n_epochs: int | None
-    batch_size: int
-    learning_rate: float
-    device: str
-
-    # Passes over many rows, unless told otherwise.
-    _many_epochs: int = 24
-
     hidden_weights_: Float32
     hidden_offsets_: Float32
     output_weights_: Float32
@@ -70,45 +52,15 @@ class NetworkHasher(LinearHasher):
     )
 
     @property
-    def network_(self) -> nn.Module:
+    def network_(self) -> HashNetwork:
         """The map as a torch module from features to projections, a copy to build on."""
-        from hashkit.training.networks import HashNetwork
+        from hashkit.networks.modules import HashNetwork
 
         layers = [(self.weights_, -self.offsets_)]
         if self._is_deep:
             layers.append((self.hidden_weights_, self.hidden_offsets_))
             layers.append((self.output_weights_, self.output_offsets_))
         return HashNetwork(layers, normalize=self.normalize).eval()
-
-    def _check_training(self) -> None:
-        """Refuse options of a training that no network could be trained with."""
-        check_int(self.n_hidden, "n_hidden", 1)
-        if self.n_epochs is not None:
-            check_int(self.n_epochs, "n_epochs", 1)
-        check_int(self.batch_size, "batch_size", 2)
-        check_number(self.learning_rate, "learning_rate", 0)
-
-    def _training_config(self, seed: int, n_rows: int) -> TrainingConfig:
-        """
-        How the network is trained on so many rows: by the hasher's parameters, on one thread.
-
-        Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and
-        what is learnt does not depend on how many there are.
-        """
-        from hashkit.training.loop import TrainingConfig
-
-        n_batches = -(-n_rows // self.batch_size)
-        n_epochs = self.n_epochs or max(self._many_epochs, -(-_LEAST_STEPS // n_batches))
-        return TrainingConfig(
-            n_epochs=n_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            device=self.device,
-            seed=seed,
-            n_threads=1,
-            # While the rate is high the held-out loss goes up and down: with 4 one training of four ended too soon.
-            patience=max(8, n_epochs // 4),
-        )
 
     @property
     def _is_deep(self) -> bool:

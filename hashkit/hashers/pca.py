@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.hashers.features import Float32, Float64, distinct_rows, gather_rows, moments, sample_rows
-
-# Where so many rows are distinct the few copies do no harm.
-_MAX_DISTINCT_SHARE = 0.9
+from hashkit.hashers.features import Float32, Float64, gather_rows, moments, sample_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +56,6 @@ def principal_rows(
     rows = gather_rows(X, row_numbers, normalize=normalize)
     values: Float32 = (rows - mean.astype(np.float32)) @ components.astype(np.float32)
     return PrincipalRows(mean, np.maximum(variances, 0), components, row_numbers, rows, values)
-
-
-def without_copies(found: PrincipalRows, n_components: int, *, n_least: int, rng: np.random.Generator) -> PrincipalRows:
-    """
-    The same of distinct rows alone, if many rows of the sample are copies and more than `n_least` are distinct.
-
-    Copies are each other's neighbors and clusters, and pull mean and components towards them.
-    """
-    first = distinct_rows(found.rows)
-    if len(first) <= n_least or len(first) > _MAX_DISTINCT_SHARE * len(found.rows):
-        return found
-    distinct = principal_rows(found.rows[first], n_components, normalize=False, max_rows=len(first), rng=rng)
-    return replace(distinct, row_numbers=found.row_numbers[first])
 
 
 def descending_eigenvectors(symmetric: Float64, n_vectors: int) -> tuple[Float64, Float64]:

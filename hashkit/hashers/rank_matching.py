@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from hashkit.hashers.gradient import GradientHasher
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from hashkit.networks.losses import Loss
 
 _N_QUANTILES = 1000
 # Of the Beta distribution: 8 and 8 give cosines a standard deviation of 0.24, about that of 16 independent bits.
@@ -29,18 +28,11 @@ class RankMatching(GradientHasher):
     Parameters are those of `GradientHasher`.
     """
 
-    def _loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        import torch
+    def _loss(self) -> Loss:
         from scipy.stats import beta
 
-        from hashkit.training.losses import quantization_loss, rank_matching_loss, straight_through_sign
+        from hashkit.networks.losses import code_loss, rank_matching, straight_through_sign
 
         chances = (np.arange(_N_QUANTILES) + 0.5) / _N_QUANTILES
-        quantiles = torch.as_tensor(2 * beta.ppf(chances, _SHAPE, _SHAPE) - 1, dtype=torch.float32)
-
-        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            codes = straight_through_sign(outputs)
-            pull = quantization_loss(outputs, codes)
-            return rank_matching_loss(codes, targets, quantiles=quantiles) + _PULL * pull
-
-        return loss
+        quantiles = 2 * beta.ppf(chances, _SHAPE, _SHAPE) - 1
+        return code_loss(straight_through_sign, rank_matching(quantiles), _PULL)

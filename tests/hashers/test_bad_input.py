@@ -106,7 +106,7 @@ def test_float16_whose_squares_overflow(method):
 
 @pytest.mark.parametrize("method", LEARNT_BY_GRADIENT)
 def test_a_loss_that_diverges_is_told(method):
-    from hashkit.training import DivergedError
+    from hashkit.networks import DivergedError
 
     with pytest.raises(DivergedError, match=r"the loss became (nan|inf) in epoch 1; try a lower rate"):
         make(method, learning_rate=1e30).fit(blobs()[0])

@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hashkit.training import DivergedError, TrainingConfig, train  # noqa: E402
-from hashkit.training.losses import similarity_loss  # noqa: E402
-from hashkit.training.networks import perceptron  # noqa: E402
+from hashkit.networks import DivergedError, TrainingConfig, train  # noqa: E402
+from hashkit.networks.losses import similarity_loss  # noqa: E402
+from hashkit.networks.modules import perceptron  # noqa: E402
 
 CONFIG = TrainingConfig(n_epochs=6, batch_size=32, seed=3)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hashkit import storage
-
-if TYPE_CHECKING:
-    from hashkit.training.loop import TrainingConfig
+from hashkit.networks.configuration import TrainingConfig
 
 _FILE_KIND = "training"
 # Targets of so many held-out rows are kept, to tell a training on other rows from this one.

@@ -3,7 +3,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hashkit.training import losses  # noqa: E402
+from hashkit.networks import losses  # noqa: E402
 
 
 def batch(n=16, b=6, seed=0):

@@ -6,9 +6,58 @@ Shapes: `outputs` (n_batch, n_bits); `targets` (n_batch, n_targets), rows whose 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+# Outputs (n_batch, n_bits), or codes of that shape, and targets (n_batch, ...) in, a scalar out.
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def code_loss(signs: Callable[[Tensor], Tensor], similarity: Loss, pull: float) -> Loss:
+    """
+    Loss of outputs whose codes shall have the similarities of the targets.
+
+    Parameters
+    ----------
+    signs : callable
+        Codes of outputs, with a gradient: `straight_through_sign` or `half_signs`.
+    similarity : callable
+        Loss of codes and targets.
+    pull : float
+        Weight of the pull of outputs towards their codes, the quantization error.
+    """
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        codes = signs(outputs)
+        return similarity(codes, targets) + pull * quantization_loss(outputs, codes)
+
+    return loss
+
+
+def neighbor_likelihood(target_temperature: float, code_temperature: float) -> Loss:
+    """`neighbor_likelihood_loss` of codes and targets, its gradient of one size at all code temperatures."""
+
+    def loss(codes: Tensor, targets: Tensor) -> Tensor:
+        return code_temperature * neighbor_likelihood_loss(
+            codes, targets, target_temperature=target_temperature, code_temperature=code_temperature
+        )
+
+    return loss
+
+
+def rank_matching(quantiles: npt.NDArray[np.float64]) -> Loss:
+    """`rank_matching_loss` of codes and targets, for ascending quantiles of the wanted cosines."""
+    wanted = torch.as_tensor(quantiles, dtype=torch.float32)
+
+    def loss(codes: Tensor, targets: Tensor) -> Tensor:
+        return rank_matching_loss(codes, targets, quantiles=wanted)
+
+    return loss
 
 
 def straight_through_sign(outputs: Tensor) -> Tensor:

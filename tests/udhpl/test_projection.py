@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hashkit.hashers.alternation import lean_on_variance
+from hashkit.udhpl.projection import lean_on_variance
 
 
 def test_directions_lean_on_the_variance_as_far_as_labels_are_in_doubt():

@@ -1,8 +1,16 @@
-"""What decides between maps, and what networks are taught."""
+"""The stages, one by one: what decides between maps, and what networks are taught."""
 
 import numpy as np
 
-from hashkit.training import criteria, pseudo_labels, teacher
+from hashkit.cosines import nearest_neighbors
+from hashkit.networks.temperature import temperature_of_perplexity
+from hashkit.udhpl import Configuration
+from hashkit.udhpl.evidence import excess_modularity, reliability
+from hashkit.udhpl.graph import graph_size, shared_neighbor_graph
+from hashkit.udhpl.selection import float_neighbor_recall
+from hashkit.udhpl.targets import similarity_targets, walk_length
+
+CONFIG = Configuration()
 
 
 def kinds(n=240, d=12):
@@ -22,7 +30,7 @@ def test_float_neighbor_recall_is_its_definition():
         distances = ((projections[others] > 0) != (projections[row] > 0)).sum(axis=1)
         first = others[np.argsort(distances, kind="stable")[:24]]
         shares.append(np.isin(near, first).mean())
-    found = criteria.float_neighbor_recall(projections, X, rows, n_neighbors=5, share=0.1)
+    found = float_neighbor_recall(projections, X, rows, Configuration(n_recalled=5, recalled_share=0.1))
     assert np.isclose(found, np.mean(shares))
 
 
@@ -31,14 +39,14 @@ def test_neighbors_come_nearest_first():
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     similarities = unit @ unit.T
     np.fill_diagonal(similarities, -np.inf)
-    assert np.array_equal(pseudo_labels.nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
+    assert np.array_equal(nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
 
 
 def test_targets_are_alike_within_a_kind():
     X, labels = kinds()
-    nearest = pseudo_labels.nearest_neighbors(X, 20)
-    graphs = [pseudo_labels.shared_neighbor_graph(nearest[:, :k]) for k in (10, 20)]
-    targets = teacher.similarity_targets(X, graphs, teacher.walk_length(4))
+    nearest = nearest_neighbors(X, 20)
+    graphs = [shared_neighbor_graph(nearest[:, :k], CONFIG) for k in (10, 20)]
+    targets = similarity_targets(X, graphs, 4, CONFIG)
     assert targets.shape == (240, 12 + 2 * 128)
     # Projections and walks count alike, however many graphs there are.
     assert np.allclose(np.linalg.norm(targets[:, :12], axis=1), 1, atol=1e-5)
@@ -50,31 +58,30 @@ def test_targets_are_alike_within_a_kind():
 
 
 def test_walks_are_shorter_where_there_are_more_clusters():
-    lengths = [teacher.walk_length(2**i) for i in range(1, 12)]
+    lengths = [walk_length(2**i, CONFIG) for i in range(1, 12)]
     assert lengths == sorted(lengths, reverse=True)
     assert (lengths[0], lengths[-1]) == (32, 16)
 
 
 def test_clusters_fit_the_graph_better_than_a_cloud_does():
-    options = {"n_neighbors": 20, "n_smoothing": 8}
     X = kinds(600)[0]
-    assert pseudo_labels.excess_modularity(X, X, np.random.default_rng(0), **options) > 0.1
+    assert excess_modularity(X, X, 20, CONFIG, np.random.default_rng(0)) > 0.1
     cloud = (np.random.default_rng(1).normal(size=(600, 12)) / np.arange(1, 13)).astype(np.float32)
-    assert abs(pseudo_labels.excess_modularity(cloud, cloud, np.random.default_rng(0), **options)) < 0.05
+    assert abs(excess_modularity(cloud, cloud, 20, CONFIG, np.random.default_rng(0))) < 0.05
 
 
 def test_few_rows_have_graphs_of_few_neighbors():
-    sizes = [pseudo_labels.graph_size(n_rows, 20) for n_rows in (4, 100, 800, 1600, 100_000)]
+    sizes = [graph_size(n_rows, CONFIG) for n_rows in (4, 100, 800, 1600, 100_000)]
     assert sizes == [3, 5, 10, 20, 20]
-    assert pseudo_labels.graph_size(100_000, 3) == 3
+    assert graph_size(100_000, Configuration(n_neighbors=3)) == 3
 
 
 def test_reliability_grows_with_the_rows_that_were_not_compared():
-    assert pseudo_labels.reliability(-0.1, 600) == 0
-    assert pseudo_labels.reliability(0.3, 600) == 0.3
+    assert reliability(-0.1, 600, CONFIG) == 0
+    assert reliability(0.3, 600, CONFIG) == 0.3
     # Twice as many rows as both halves had: 2 r / (1 + r).
-    assert np.isclose(pseudo_labels.reliability(0.5, 8000), 2 / 3)
-    assert np.isclose(pseudo_labels.reliability(1.0, 20_000), 1)
+    assert np.isclose(reliability(0.5, 8000, CONFIG), 2 / 3)
+    assert np.isclose(reliability(1.0, 20_000, CONFIG), 1)
 
 
 def test_a_rows_neighbors_are_a_twelfth_of_all_whatever_the_spread_of_cosines():
@@ -84,7 +91,7 @@ def test_a_rows_neighbors_are_a_twelfth_of_all_whatever_the_spread_of_cosines():
             np.float32
         )
         unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-        similar = unit @ unit.T / teacher.target_temperature(X)
+        similar = unit @ unit.T / temperature_of_perplexity(X, CONFIG.perplexity)
         np.fill_diagonal(similar, -np.inf)
         shares = np.exp(similar - similar.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)

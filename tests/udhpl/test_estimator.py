@@ -6,6 +6,8 @@ import pytest
 import hashkit
 from hashkit.datasets import digits
 from hashkit.hashers.bi_half import BiHalf
+from hashkit.udhpl import Configuration
+from hashkit.udhpl.network import training_config
 
 
 def test_noise_is_encoded_by_the_map_of_itq():
@@ -101,12 +103,46 @@ def test_copies_of_a_few_rows_change_nothing():
     assert np.array_equal(hasher.encode(X), alone.encode(X))
 
 
-@pytest.mark.parametrize(("hasher", "few", "many"), [(hashkit.UDHPL(16), 334, 24), (BiHalf(16), 200, 30)])
-def test_few_rows_are_passed_over_more_often(hasher, few, many):
+def test_few_rows_are_passed_over_more_often():
     # 600 rows are 3 batches of 256, 5 of 128.
-    assert hasher._training_config(0, 600).n_epochs == few
-    assert hasher._training_config(0, 20_000).n_epochs == many
-    assert type(hasher)(16, n_epochs=3)._training_config(0, 600).n_epochs == 3
+    for n_rows, own, other in ((600, 334, 200), (20_000, 24, 30)):
+        assert training_config(n_rows, 0, Configuration(), "cpu").n_epochs == own
+        assert BiHalf(16)._count_epochs(n_rows) == other
+    assert training_config(600, 0, Configuration(n_epochs=3), "cpu").n_epochs == 3
+    assert BiHalf(16, n_epochs=3)._count_epochs(600) == 3
+
+
+def test_the_configuration_is_reachable_and_its_constants_take_effect():
+    X = digits().features[:600]
+    plain = hashkit.UDHPL(8, network="never", random_state=0).fit(X)
+    same = hashkit.UDHPL(8, network="never", random_state=0, config=Configuration()).fit(X)
+    other = hashkit.UDHPL(8, network="never", random_state=0, config=Configuration(granularities=(1, 3)))
+    assert np.array_equal(plain.project(X), same.project(X))
+    assert other.fit(X).pseudo_labels_.shape == (600, 2)
+    assert other.set_params(n_smoothing=2, n_neighbors=5)._configuration() == Configuration(
+        granularities=(1, 3), n_smoothing=2, n_neighbors=5
+    )
+    with pytest.raises(TypeError, match=r"config must be a hashkit\.udhpl\.Configuration or None, got dict"):
+        hashkit.UDHPL(8, config={"n_smoothing": 2}).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("constant", "error"),
+    [
+        ({"n_components": 0}, ValueError),
+        ({"n_smoothing": 1.5}, TypeError),
+        ({"ridge": -1.0}, ValueError),
+        ({"perplexity": np.nan}, ValueError),
+        ({"granularities": ()}, TypeError),
+        ({"granularities": 4}, TypeError),
+        ({"term_weights": (1, 1)}, TypeError),
+        ({"n_epochs": 0}, ValueError),
+    ],
+)
+def test_wrong_constants_are_refused(constant, error):
+    (name,) = constant
+    with pytest.raises(error, match=f"{name} must be"):
+        Configuration(**constant)
 
 
 @pytest.mark.parametrize(("shift", "n_graphs"), [(0, 2), (30, 3)])

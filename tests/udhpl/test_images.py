@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from hashkit.codes import hamming_distances  # noqa: E402
-from hashkit.training import TrainingConfig, encode_images, train_image_network  # noqa: E402
+from hashkit.networks import TrainingConfig, encode_images  # noqa: E402
+from hashkit.udhpl import train_image_network  # noqa: E402
 
 
 def convolutional_network():

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import Module as Module
+from torch.nn import Sequential as Sequential
 
 Float32 = npt.NDArray[np.float32]
 
@@ -61,6 +63,12 @@ def linear_map(weights: Float32) -> nn.Linear:
     return network
 
 
+def linear_weights(network: nn.Linear) -> Float32:
+    """Weights of `linear_map`, of shape (n_inputs, n_bits), copied."""
+    weights: Float32 = network.weight.detach().numpy().T.copy()
+    return weights
+
+
 def layer_arrays(network: nn.Sequential) -> list[tuple[Float32, Float32]]:
     """Weights (n_in, n_out) and offsets (n_out,) of a network's linear layers, copied."""
     return [
@@ -68,13 +76,6 @@ def layer_arrays(network: nn.Sequential) -> list[tuple[Float32, Float32]]:
         for module in network
         if isinstance(module, nn.Linear)
     ]
-
-
-def perceptron_outputs(layers: list[tuple[Float32, Float32]], inputs: Float32) -> Float32:
-    """What the hidden and the output layer make of inputs, in numpy."""
-    (hidden_weights, hidden_offsets), (weights, offsets) = layers
-    outputs: Float32 = np.maximum(inputs @ hidden_weights + hidden_offsets, 0) @ weights + offsets
-    return outputs
 
 
 def _linear(weights: Float32, offsets: Float32) -> nn.Linear:

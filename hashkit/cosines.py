@@ -1,0 +1,90 @@
+"""Rows of length 1, and the nearest rows by cosine."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+
+# Similarities held at a time while neighbors are sought: 64 MiB.
+_SIMILARITY_VALUES = 2**24
+
+
+def row_norms(block: Float32) -> tuple[Float32, Float32]:
+    """
+    The block and the Euclidean norms of its rows, 1 for a row of zeros.
+
+    A row whose squares float32 cannot hold comes back multiplied by a power of two, in a copy of the block.
+
+    Parameters
+    ----------
+    block : float32 array of shape (n_rows, n_features)
+        Finite rows.
+
+    Returns
+    -------
+    block : float32 array of shape (n_rows, n_features)
+    norms : float32 array of shape (n_rows,)
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", block, block)
+    return scaled_norms(block, squares)
+
+
+def scaled_norms(block: Float32, squares: Float32) -> tuple[Float32, Float32]:
+    """Norms from the sums of squares, and the block, where float32 could not hold them all, with those rows scaled."""
+    odd = np.flatnonzero(~((squares > 1e-24) & (squares < 1e24)))
+    odd = odd[block[odd].any(axis=1)]
+    if len(odd):
+        exponents = np.frexp(np.abs(block[odd]).max(axis=1))[1]
+        block = block.copy()
+        block[odd] = np.ldexp(block[odd], -exponents[:, None])
+        squares[odd] = np.einsum("ij,ij->i", block[odd], block[odd])
+    norms = np.sqrt(squares)
+    norms[norms == 0] = 1
+    return block, norms
+
+
+def unit_rows(block: Float32) -> Float32:
+    """A copy of the block with rows of length 1; rows of zeros stay zero."""
+    block, norms = row_norms(block)
+    unit: Float32 = block / norms[:, None]
+    return unit
+
+
+def scale_rows(rows: Float32) -> Float32:
+    """A copy with rows of length 1; rows of zeros stay zero."""
+    norms: Float32 = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms[norms == 0] = 1
+    return rows / norms
+
+
+def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
+    """
+    The nearest rows of each row by cosine, itself left out.
+
+    Parameters
+    ----------
+    rows : float32 array of shape (n_rows, n_features)
+    n_neighbors : int
+        Less than n_rows.
+
+    Returns
+    -------
+    int32 array of shape (n_rows, n_neighbors)
+        The nearest first.
+    """
+    unit = scale_rows(rows)
+    found = np.empty((len(rows), n_neighbors), dtype=np.int32)
+    step = max(1, _SIMILARITY_VALUES // len(rows))
+    for start in range(0, len(rows), step):
+        similarities = unit[start : start + step] @ unit.T
+        own = np.arange(len(similarities))
+        similarities[own, start + own] = -np.inf
+        np.negative(similarities, out=similarities)
+        near = np.argpartition(similarities, n_neighbors - 1, axis=1)[:, :n_neighbors]
+        order = np.argsort(np.take_along_axis(similarities, near, axis=1), axis=1)
+        found[start : start + step] = np.take_along_axis(near, order, axis=1)
+    return found

@@ -1,0 +1,247 @@
+"""Every constant of UDHPL, in the order of the stages that use it, with its reason and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hashkit.checks import check_int, check_number
+
+_COUNTS = {
+    # Name -> the least value. What is not listed here is a number of at least 0.
+    "n_components": 1,
+    "max_rows": 16,
+    "least_distinct_rows": 1,
+    "n_neighbors": 1,
+    "rows_per_neighbor": 1,
+    "least_neighbors": 1,
+    "shared_power": 1,
+    "n_smoothing": 0,
+    "n_lloyd_iterations": 1,
+    "rows_per_cluster": 1,
+    "doublings_beyond_best": 1,
+    "max_half": 8,
+    "n_splits": 1,
+    "max_rounds": 1,
+    "n_rotations_in_round": 0,
+    "n_rotations": 0,
+    "n_eigenvectors": 1,
+    "most_steps": 1,
+    "few_clusters": 1,
+    "least_steps": 1,
+    "n_hidden": 1,
+    "many_epochs": 1,
+    "least_batches": 1,
+    "least_patience": 1,
+    "batch_size": 2,
+    "fine_batches": 1,
+    "least_network_rows": 4,
+    "max_held_out": 2,
+    "n_recalled": 1,
+}
+_TUPLES = ("granularities", "term_weights", "criterion_code_temperatures")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """
+    Every constant of UDHPL.
+
+    "Measured" means: chosen by mAP@1000 on CIFAR-10, Caltech-101, Fashion-MNIST and digits, with
+    ``benchmarks/quality.py``; "bound" means: it follows from what is written beside it.
+
+    Attributes
+    ----------
+    n_components : int
+        Reduce. Principal components that are kept, or as many as bits if those are more. Measured: 512 gain nothing.
+    max_rows : int
+        Reduce. Everything but mean and principal components is learnt on so many rows, drawn uniformly. Bound: the
+        graph takes all pairs of them, 4 * 10^8 cosines.
+    max_distinct_share : float
+        Reduce. Copies are left out if a smaller share of the rows is distinct. Bound: copies fill a tenth of the
+        graph's edges at most.
+    least_distinct_rows : int
+        Reduce. Copies are kept if no more rows, or no more than bits, would be left to cluster.
+    ridge : float
+        Reduce. Added to the variances when components are whitened, times their mean. Measured: without it the last
+        components are noise at full size.
+    n_neighbors : int
+        Graph. Edges of each row. Measured.
+    rows_per_neighbor, least_neighbors : int
+        Graph. One edge for so many rows at most, so that a row's neighbors stay within its class, but so many edges at
+        least. Measured on 600 to 1,700 rows of Caltech-101.
+    self_weight : float
+        Graph. Weight of each row's edge to itself, so that a row that shares no neighbor stays in the graph. Bound: far
+        below the smallest weight of an edge, 1 / (n_neighbors + 1)^2.
+    shared_power : int
+        Graph. An edge weighs the share of common neighbors to this power. Measured: 1 is worse.
+    n_smoothing : int
+        Graph. Steps of averaging along the graph before rows are clustered. Measured.
+    fewer_neighbors : float
+        Graph. Edges of the second graph that targets are made of, as a share of `n_neighbors`. Measured: the errors of
+        graphs of different sizes differ, so averaging reduces them.
+    granularities : tuple of float
+        Labels. Numbers of clusters, times the number of clusters that the graph shows. Measured: a cluster split in two
+        costs little, two classes in one cluster cannot be told apart.
+    rows_per_cluster : int
+        Labels. So many rows make a cluster at least. Bound: the mean of fewer is mostly noise.
+    doublings_beyond_best : int
+        Labels. The search for the number of clusters ends after so many doublings without a larger modularity. Bound:
+        modularity has one peak but for noise.
+    n_lloyd_iterations : int
+        Labels. Iterations of k-means at most. Measured: later ones move few rows.
+    max_half : int
+        Labels. Rows of each half whose clusters are compared. Bound: more would only cost time.
+    n_splits : int
+        Labels. Times that rows are cut into halves. Bound: a single cut of few rows has a large variance.
+    min_excess_modularity : float
+        Labels. Clusters whose modularity exceeds that of one Gaussian's by less are none. Measured: noise and single
+        clouds of any shape had at most .01, features of pictures and texts .1 and more.
+    max_rounds : int
+        Projection. Labels, projection and rotation are found in turn so many times at most. Measured: few data gain
+        after the third.
+    term_weights : tuple of three floats
+        Projection. Weights of likelihood, mutual information and quantization error in the objective. Paper: a sum.
+    tolerance : float
+        Projection. A round that improves the objective by less, in nats, is the last one. Bound: below its noise.
+    n_rotations_in_round, n_rotations : int
+        Rotation. Iterations of the alternating minimization within a round and at the end. Paper of ITQ: 50.
+    n_eigenvectors : int
+        Targets. Leading eigenvectors of each graph. Measured.
+    eigenvector_tolerance : float
+        Targets. Relative accuracy of their eigenvalues. Measured: 1e-4 gives the same and takes longer.
+    most_steps, few_clusters, least_steps : int
+        Targets. Half a walk has so many steps at most, up to so many clusters; fewer for more clusters, but so many at
+        least. Measured on CIFAR-10 (few clusters) and Caltech-101 (many).
+    perplexity : float
+        Targets. Share of all rows that a row's neighbors by targets spread over. Measured.
+    n_hidden : int
+        Network. Units of the hidden layer. Measured.
+    dropout : float
+        Network. Share of hidden units left out in training. Measured.
+    n_epochs : int, optional
+        Network. Passes over the rows at most; by default `many_epochs`, more where those are few batches.
+    many_epochs, least_batches : int
+        Network. Passes by default, and batches at least. Measured: 24 passes over 1,500 rows are 144 batches, too few.
+    held_out : float
+        Network. Share of rows that only choose the best epoch.
+    least_patience, patience : int, float
+        Network. Training stops after so many epochs without a better held-out loss, or this share of all epochs if that
+        is more. Measured: the held-out loss varies while the rate is high; with 4 one training of four ended too soon.
+    weight_decay : float
+        Network. Of AdamW.
+    batch_size : int
+        Network. Rows a step; all pairs of them are compared. Measured.
+    learning_rate : float
+        Network. The largest of the schedule. Measured.
+    code_temperature : float
+        Network. Of the codes' cosines in the loss. Measured.
+    pull : float
+        Network. Weight of the quantization error in the loss. Measured.
+    neighbor_temperature : float
+        Network. Of the features' cosines, if neighbors are preserved: finer than clusters' are told apart. Measured.
+    fine_target_temperature, fine_code_temperature : float
+        Network. The same for a linear map that is refined: the nearest rows are told from the next nearest. Measured.
+    fine_batches : int
+        Network. Its batches are so many times larger. Bound: they hold so many times more near rows.
+    fine_pull : float
+        Network. Weight of its quantization error. Measured.
+    least_network_rows : int
+        Selection. With fewer rows the linear map encodes. Bound: a tenth of them, held out, is too few to choose by.
+    max_held_out : int
+        Selection. Held-out rows that are compared with each other at most. Bound: the comparison takes all pairs.
+    criterion_temperature : float
+        Selection. Of the targets' cosines in the criterion. Measured.
+    criterion_code_temperatures : tuple of float
+        Selection. Of the codes' cosines; the best one counts. Bound: they reach from the nearest code to all of them.
+    n_recalled : int
+        Selection. Nearest rows by cosine that codes shall find, if neighbors are preserved.
+    recalled_share : float
+        Selection. They shall be among this share of all rows by Hamming distance.
+    """
+
+    n_components: int = 256
+    max_rows: int = 20_000
+    max_distinct_share: float = 0.9
+    least_distinct_rows: int = 32
+    ridge: float = 0.5
+
+    n_neighbors: int = 20
+    rows_per_neighbor: int = 80
+    least_neighbors: int = 5
+    self_weight: float = 1e-3
+    shared_power: int = 2
+    n_smoothing: int = 8
+    fewer_neighbors: float = 0.5
+
+    granularities: tuple[float, ...] = (2, 4, 8)
+    rows_per_cluster: int = 8
+    doublings_beyond_best: int = 2
+    n_lloyd_iterations: int = 25
+    max_half: int = 2000
+    n_splits: int = 3
+    min_excess_modularity: float = 0.05
+
+    max_rounds: int = 5
+    term_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tolerance: float = 1e-3
+
+    n_rotations_in_round: int = 20
+    n_rotations: int = 50
+
+    n_eigenvectors: int = 128
+    eigenvector_tolerance: float = 1e-2
+    most_steps: int = 32
+    few_clusters: int = 16
+    least_steps: int = 16
+    perplexity: float = 1 / 12
+
+    n_hidden: int = 1024
+    dropout: float = 0.3
+    n_epochs: int | None = None
+    many_epochs: int = 24
+    least_batches: int = 1000
+    held_out: float = 0.1
+    least_patience: int = 8
+    patience: float = 0.25
+    weight_decay: float = 1e-4
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    code_temperature: float = 0.14
+    pull: float = 0.3
+    neighbor_temperature: float = 0.05
+    fine_target_temperature: float = 0.02
+    fine_code_temperature: float = 0.05
+    fine_batches: int = 2
+    fine_pull: float = 0.1
+
+    least_network_rows: int = 512
+    max_held_out: int = 2000
+    criterion_temperature: float = 0.1
+    criterion_code_temperatures: tuple[float, ...] = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
+    n_recalled: int = 10
+    recalled_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in _TUPLES:
+                check_numbers(value, name, 3 if name == "term_weights" else None)
+            elif name == "n_epochs":
+                if value is not None:
+                    check_int(value, name, 1)
+            elif name in _COUNTS:
+                check_int(value, name, _COUNTS[name])
+            else:
+                check_number(value, name, 0)
+
+
+def check_numbers(values: Any, name: str, length: int | None) -> None:
+    """Refuse what is not a sequence of finite numbers of at least 0, of that length or, with None, of at least one."""
+    is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
+    if not is_sequence or len(values) == 0 or len(values) != (length or len(values)):
+        expected = "three numbers" if length == 3 else "at least one number"
+        raise TypeError(f"{name} must be {expected}, got {values!r}")
+    for value in values:
+        check_number(value, name, 0)

@@ -1,0 +1,204 @@
+"""UDHPL as an estimator: parameters, files, and what was found; `method` has the method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hashkit.checks import check_choice, describe
+from hashkit.cosines import Float32
+from hashkit.hashers.base import check_fits
+from hashkit.hashers.features import Float64
+from hashkit.hashers.network import NetworkHasher
+from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.method import learn
+from hashkit.udhpl.network import Training
+from hashkit.udhpl.selection import CANDIDATES
+
+# Constants of the configuration that are parameters of the estimator, too.
+_OVERRIDES = (
+    "n_neighbors",
+    "n_smoothing",
+    "ridge",
+    "max_rounds",
+    "term_weights",
+    "n_hidden",
+    "n_epochs",
+    "batch_size",
+    "learning_rate",
+    "max_rows",
+)
+
+
+class UDHPL(NetworkHasher):
+    """
+    Codes that follow pseudo labels: clusters found in the features at granularities that the features show.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of the codes, at most the number of features.
+    normalize : bool
+        Scale every row to length 1 first.
+    preserve : {"clusters", "neighbors"}
+        What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
+        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ, or one refined from there.
+        So it is, too, where the rows show no clusters: there is nothing else to keep.
+    network : {"auto", "always", "never"}
+        Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
+        Without it nothing is learnt by gradient.
+    config : Configuration, optional
+        Every constant of the method.
+    n_neighbors, n_smoothing, ridge, max_rounds, term_weights, max_rows : optional
+        Constants that take the place of the configuration's: edges of each row in the neighbor graph; steps of
+        averaging along it; ridge of the whitening; rounds of labels, projection and rotation; weights of the three
+        terms in the objective; rows that all but mean and principal components is learnt on.
+    n_hidden, n_epochs, batch_size, learning_rate : optional
+        The same for the network: units, passes over the rows at most, rows a step, largest rate.
+    device : str
+        Where the network is trained: ``"auto"``, or a device that torch knows.
+    random_state : int, RandomState or None
+        Seed of everything drawn.
+    progress : bool
+        Show a progress bar while the network learns.
+    callbacks : sequence of callables
+        Each is told the `hashkit.networks.EpochReport` of every epoch.
+    checkpoint : path, optional
+        File that keeps the network's training after every epoch; if it exists, training goes on from there.
+
+    Attributes
+    ----------
+    pseudo_labels_ : int32 array of shape (n_sample, n_granularities)
+        Cluster numbers of the rows that were learnt on, coarsest granularity first.
+    sample_rows_ : int64 array of shape (n_sample,)
+        Which rows of X those are.
+    objective_ : float64 array of shape (n_rounds, 3)
+        Likelihood, mutual information and quantization error after each round.
+    stability_ : float
+        How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN for
+        `preserve="neighbors"`. The less they do, the more codes keep plain cosines, and the linear map becomes ITQ's.
+    excess_modularity_ : float
+        How much better clusters fit the neighbor graph than they would one Gaussian's of the same variances; NaN as
+        above.
+    preserved_ : {"clusters", "neighbors"}
+        What codes keep after all: ``"neighbors"`` where clusters were no more than one cloud's.
+    criterion_ : dict of str to float
+        What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"``: lower is
+        better; empty if nothing was to decide.
+    targets_ : float32 array of shape (n_sample, n_targets)
+        What a network is to learn about the rows that were learnt on: vectors whose cosines say how similar rows are.
+        For `hashkit.udhpl.train_image_network`; only there after a fit that trained a network, not kept by `save`.
+    """
+
+    pseudo_labels_: npt.NDArray[np.int32]
+    sample_rows_: npt.NDArray[np.int64]
+    objective_: Float64
+    stability_: float
+    excess_modularity_: float
+    preserved_: str
+    criterion_: dict[str, float]
+    targets_: Float32
+
+    _state: tuple[str, ...] = (*NetworkHasher._state, "pseudo_labels_", "sample_rows_", "objective_")
+
+    def __init__(
+        self,
+        n_bits: int = 64,
+        *,
+        normalize: bool = True,
+        preserve: str = "clusters",
+        network: str = "auto",
+        config: Configuration | None = None,
+        n_neighbors: int | None = None,
+        n_smoothing: int | None = None,
+        ridge: float | None = None,
+        max_rounds: int | None = None,
+        term_weights: tuple[float, float, float] | None = None,
+        n_hidden: int | None = None,
+        n_epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        device: str = "auto",
+        max_rows: int | None = None,
+        random_state: Any = None,
+        progress: bool = False,
+        callbacks: Sequence[Callable[[Any], None]] = (),
+        checkpoint: str | None = None,
+    ) -> None:
+        self.n_bits = n_bits
+        self.normalize = normalize
+        self.preserve = preserve
+        self.network = network
+        self.config = config
+        self.n_neighbors = n_neighbors
+        self.n_smoothing = n_smoothing
+        self.ridge = ridge
+        self.max_rounds = max_rounds
+        self.term_weights = term_weights
+        self.n_hidden = n_hidden
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.max_rows = max_rows
+        self.random_state = random_state
+        self.progress = progress
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+
+    def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        super()._check_parameters(shape)
+        check_fits(self.n_bits, shape)
+        check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
+        check_choice(self.network, "network", ("auto", "always", "never"))
+        self._configuration()
+
+    def _configuration(self) -> Configuration:
+        """The constants, those that are parameters of their own included."""
+        if self.config is not None and not isinstance(self.config, Configuration):
+            raise TypeError(f"config must be a hashkit.udhpl.Configuration or None, got {describe(self.config)}")
+        own = {name: getattr(self, name) for name in _OVERRIDES}
+        return replace(self.config or Configuration(), **{name: own[name] for name in own if own[name] is not None})
+
+    def _fit(self, X: npt.NDArray[Any]) -> None:
+        learnt = learn(
+            X,
+            self.n_bits,
+            self._configuration(),
+            Training(self.device, self.callbacks, self.progress, self.checkpoint),
+            self._rng(),
+            normalize=self.normalize,
+            preserve=self.preserve,
+            network=self.network,
+        )
+        rows, clusters, best = learnt.rows, learnt.clusters, learnt.best
+        self.sample_rows_, self.pseudo_labels_ = rows.row_numbers, clusters.labels
+        self.objective_, self.preserved_ = clusters.objective, clusters.preserved
+        self.stability_ = clusters.evidence.stability
+        self.excess_modularity_ = clusters.evidence.excess_modularity
+        self.criterion_ = learnt.criterion
+        if learnt.candidates is not None:
+            self.targets_ = learnt.candidates.lesson
+        self._set_map(rows.components * best.linear if best.layers else rows.components @ best.linear, rows.mean)
+        self._set_layers(best.layers, rows.rows)
+
+    def _get_state(self) -> dict[str, npt.NDArray[Any]]:
+        decisions = {
+            "stability_": np.array([self.stability_]),
+            "excess_modularity_": np.array([self.excess_modularity_]),
+            "preserved_clusters": np.array([self.preserved_ == "clusters"], dtype=np.uint8),
+            "criterion_": np.array([self.criterion_.get(name, np.nan) for name in CANDIDATES]),
+        }
+        return super()._get_state() | decisions
+
+    def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
+        super()._set_state(tensors, settings)
+        self.stability_ = tensors["stability_"].item()
+        self.excess_modularity_ = tensors["excess_modularity_"].item()
+        self.preserved_ = "clusters" if tensors["preserved_clusters"].item() else "neighbors"
+        figures = dict(zip(CANDIDATES, tensors["criterion_"].tolist(), strict=True))
+        self.criterion_ = {name: figure for name, figure in figures.items() if not np.isnan(figure)}

@@ -1,0 +1,107 @@
+"""What the stages hand on: clusters with what was made of them, maps, and all that was learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hashkit.cosines import Float32, Int32
+from hashkit.hashers.features import Float64
+from hashkit.hashers.pca import PrincipalRows
+from hashkit.udhpl.evidence import Evidence
+
+Layers = list[tuple[Float32, Float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """
+    What codes shall preserve.
+
+    Attributes
+    ----------
+    preserved : {"clusters", "neighbors"}
+        With ``"neighbors"`` every row is its own cluster.
+    labels : int32 array of shape (n_rows, n_granularities)
+        Coarsest first.
+    objective : float64 array of shape (n_rounds, 3)
+        Likelihood, mutual information and quantization error after each round.
+    evidence : Evidence
+    reliability : float
+        How far the clusters are to be trusted, in [0, 1].
+    directions : float64 array of shape (n_components, n_components)
+        For principal components, the best first.
+    targets : float32 array of shape (n_rows, n_targets)
+        Their cosines say how similar rows are.
+    """
+
+    preserved: str
+    labels: Int32
+    objective: Float64
+    evidence: Evidence
+    reliability: float
+    directions: Float64
+    targets: Float32
+
+
+def every_row_its_own(rows: PrincipalRows, evidence: Evidence) -> Clusters:
+    """Float neighbors are preserved: rows as they are, principal components as they are."""
+    labels = np.arange(len(rows.values), dtype=np.int32)[:, None]
+    directions = np.eye(rows.values.shape[1])
+    return Clusters("neighbors", labels, np.zeros((0, 3)), evidence, 1.0, directions, rows.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """
+    Principal components (n_rows, n_components) to outputs (n_rows, n_bits), whose signs are the codes.
+
+    Attributes
+    ----------
+    linear : float32 array of shape (n_components, n_bits), or a number
+        What components are multiplied with: a number before the layers of a network.
+    layers : list of (weights, offsets)
+        Of the hidden and the output layer; none for a linear map.
+    """
+
+    linear: Float32 | np.float32
+    layers: Layers = field(default_factory=list)
+
+    def outputs(self, values: Float32) -> Float32:
+        if not self.layers:
+            return values @ self.linear
+        (hidden_weights, hidden_offsets), (weights, offsets) = self.layers
+        hidden = np.maximum((values * self.linear) @ hidden_weights + hidden_offsets, 0)
+        outputs: Float32 = hidden @ weights + offsets
+        return outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """
+    Maps that were trained, beside the linear one.
+
+    Attributes
+    ----------
+    maps : dict of str to Map
+    unseen : int64 array
+        Numbers of the rows that none was trained on.
+    lesson : float32 array of shape (n_rows, n_targets)
+        What the network was taught.
+    """
+
+    maps: dict[str, Map]
+    unseen: np.typing.NDArray[np.int64]
+    lesson: Float32
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """All that was learnt: the rows it was learnt on, their clusters, the map that encodes, and what decided for it."""
+
+    rows: PrincipalRows
+    clusters: Clusters
+    best: Map
+    criterion: dict[str, float]
+    candidates: Candidates | None

@@ -1,0 +1,118 @@
+"""
+Stage 3: pseudo labels, clusters of smoothed rows at several granularities that the graph chooses.
+
+How many clusters there are is read from the graph: the number that maximizes modularity, the share of edges inside
+clusters beyond that of chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from hashkit.cosines import Float32, Int32
+from hashkit.udhpl.configuration import Configuration
+
+# Products with centers held at a time: 64 MiB.
+_PRODUCT_VALUES = 2**24
+
+
+def cluster_scales(smooth: Float32, n_clusters: int, config: Configuration, rng: np.random.Generator) -> Int32:
+    """
+    Pseudo labels with several multiples of the number of clusters that the graph shows.
+
+    Returns
+    -------
+    int32 array of shape (n_rows, n_granularities)
+        Cluster numbers, coarsest first; fewer columns where clusters would have too few rows.
+    """
+    most = max(2, len(smooth) // config.rows_per_cluster)
+    sizes = sorted({min(most, max(2, round(factor * n_clusters))) for factor in config.granularities})
+    return np.stack([kmeans(smooth, size, config, rng) for size in sizes], axis=1)
+
+
+def count_clusters(smooth: Float32, neighbors: Int32, config: Configuration, rng: np.random.Generator) -> int:
+    """
+    The number of clusters, a power of two, of largest modularity in the neighbor graph.
+
+    Parameters
+    ----------
+    smooth : float32 array of shape (n_rows, n_features)
+        Rows smoothed along the graph.
+    neighbors : int32 array of shape (n_rows, n_neighbors)
+        The graph.
+    """
+    best, n_best, n_clusters = -np.inf, 2, 2
+    beyond = 2**config.doublings_beyond_best
+    while n_clusters <= min(len(smooth) // config.rows_per_cluster, beyond * n_best):
+        value = modularity(kmeans(smooth, n_clusters, config, rng), neighbors)
+        if value > best:
+            best, n_best = value, n_clusters
+        n_clusters *= 2
+    return n_best
+
+
+def modularity(labels: Int32, neighbors: Int32) -> float:
+    """
+    Share of neighbor pairs inside clusters minus what clusters of these degrees would have by chance (Newman 2006).
+
+    1 is never reached; one cluster or clusters at random give 0.
+    """
+    inside = float(np.mean(labels[neighbors] == labels[:, None]))
+    degrees = neighbors.shape[1] + np.bincount(neighbors.ravel(), minlength=len(labels))
+    shares = np.bincount(labels, weights=degrees) / degrees.sum()
+    return inside - float(np.sum(shares**2))
+
+
+def kmeans(rows: Float32, n_clusters: int, config: Configuration, rng: np.random.Generator) -> Int32:
+    """
+    Cluster numbers of the rows by Lloyd's iterations from a k-means++ start (Arthur and Vassilvitskii, SODA 2007).
+
+    Returns
+    -------
+    int32 array of shape (n_rows,)
+        Numbers from 0 on without gaps: fewer than `n_clusters` where fewer rows are distinct.
+    """
+    centers = _spread_rows(rows, n_clusters, rng)
+    labels = np.full(len(rows), -1, dtype=np.int32)
+    for _ in range(config.n_lloyd_iterations):
+        previous, labels = labels, nearest_centers(rows, centers)
+        if np.array_equal(labels, previous):
+            break
+        labels = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+        centers = cluster_means(labels, rows)
+    return labels
+
+
+def cluster_means(labels: Int32, values: Float32) -> Float32:
+    """Mean of the values of each cluster: float32 array of shape (n_clusters, n_values); no cluster may be empty."""
+    members = sp.csr_matrix((np.ones(len(labels), dtype=np.float32), (labels, np.arange(len(labels)))))
+    counts = np.bincount(labels).astype(np.float32)
+    means: Float32 = (members @ values) / counts[:, None]
+    return means
+
+
+def nearest_centers(rows: Float32, centers: Float32) -> Int32:
+    """The number of each row's nearest center: int32 array of shape (n_rows,)."""
+    half_squares = np.einsum("ij,ij->i", centers, centers) / 2
+    labels = np.empty(len(rows), dtype=np.int32)
+    step = max(1, _PRODUCT_VALUES // len(centers))
+    for start in range(0, len(rows), step):
+        labels[start : start + step] = np.argmax(rows[start : start + step] @ centers.T - half_squares, axis=1)
+    return labels
+
+
+def _spread_rows(rows: Float32, n_clusters: int, rng: np.random.Generator) -> Float32:
+    """Centers to start from: rows drawn one after another, in proportion to their squared distance from those drawn."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    chosen = [int(rng.integers(len(rows)))]
+    distances = np.full(len(rows), np.inf, dtype=np.float32)
+    while len(chosen) < n_clusters:
+        last = rows[chosen[-1]]
+        distances = np.minimum(distances, np.maximum(squares - 2 * (rows @ last) + last @ last, 0))
+        cumulative = np.cumsum(distances, dtype=np.float64)
+        if cumulative[-1] <= 0:
+            break
+        drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+        chosen.append(int(min(drawn, len(rows) - 1)))
+    return rows[chosen]

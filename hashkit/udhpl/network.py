@@ -1,0 +1,173 @@
+"""Stage 7: a network, and where neighbors are preserved a refined linear map, are trained. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hashkit.cosines import Float32
+from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.findings import Candidates, Clusters, Layers, Map
+from hashkit.udhpl.reduce import mean_square_scale
+from hashkit.udhpl.targets import with_plain_cosines
+
+if TYPE_CHECKING:
+    from hashkit.networks.configuration import TrainingConfig
+    from hashkit.networks.losses import Loss
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training is followed: where it runs, what is called after an epoch, and the file that it continues from."""
+
+    device: str = "auto"
+    callbacks: Sequence[Callable[[Any], None]] = ()
+    progress: bool = False
+    checkpoint: str | PathLike[str] | None = None
+
+
+def train_candidates(
+    values: Float32,
+    clusters: Clusters,
+    linear: Float32,
+    config: Configuration,
+    training: Training,
+    rng: np.random.Generator,
+) -> Candidates:
+    """
+    The maps that compete with the linear one.
+
+    Parameters
+    ----------
+    values : float32 array of shape (n_rows, n_components)
+        Principal components.
+    linear : float32 array of shape (n_components, n_bits)
+        The linear map.
+    """
+    from hashkit.networks.loop import held_out_rows
+    from hashkit.networks.temperature import temperature_of_perplexity
+
+    how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
+    lesson, temperature = clusters.targets, config.neighbor_temperature
+    if clusters.preserved == "clusters":
+        lesson = with_plain_cosines(clusters.targets, values, clusters.reliability)
+        temperature = temperature_of_perplexity(lesson, config.perplexity)
+    scale = mean_square_scale(values)
+    layers = teach(values * scale, lesson, linear.shape[1], temperature, config, how, training)
+    maps = {"network": Map(scale, layers)}
+    if clusters.preserved == "neighbors":
+        maps["refined"] = Map(refine(values, linear, config, how))
+    return Candidates(maps, held_out_rows(len(values), how), lesson)
+
+
+def training_config(n_rows: int, seed: int, config: Configuration, device: str) -> TrainingConfig:
+    """
+    How a network is trained on so many rows: on one thread.
+
+    Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and what
+    is learnt does not depend on how many there are.
+    """
+    from hashkit.networks.configuration import TrainingConfig
+
+    n_batches = -(-n_rows // config.batch_size)
+    n_epochs = config.n_epochs or max(config.many_epochs, -(-config.least_batches // n_batches))
+    return TrainingConfig(
+        n_epochs=n_epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        held_out=config.held_out,
+        device=device,
+        seed=seed,
+        n_threads=1,
+        patience=max(config.least_patience, int(config.patience * n_epochs)),
+    )
+
+
+def target_loss(temperature: float, config: Configuration) -> Loss:
+    """
+    Loss of outputs (n_batch, n_bits) and targets (n_batch, n_targets) that teaches codes the targets' neighbors.
+
+    The codes are signs, forced to be balanced: the information of a bit is largest when it is one half of the time.
+    Outputs are pulled towards their signs: the quantization error.
+    """
+    from hashkit.networks.losses import code_loss, half_signs, neighbor_likelihood
+
+    return code_loss(half_signs, neighbor_likelihood(temperature, config.code_temperature), config.pull)
+
+
+def teach(
+    inputs: Float32,
+    targets: Float32,
+    n_bits: int,
+    temperature: float,
+    config: Configuration,
+    how: TrainingConfig,
+    training: Training,
+) -> Layers:
+    """
+    Train a perceptron whose codes have the similarities of the targets.
+
+    Parameters
+    ----------
+    inputs : float32 array of shape (n_rows, n_inputs)
+        Of mean square near 1.
+    targets : float32 array of shape (n_rows, n_targets)
+        Rows whose cosines say what is similar.
+    temperature : float
+        Of the targets' cosines.
+
+    Returns
+    -------
+    list of (weights, offsets)
+        Of the hidden and the output layer.
+    """
+    from hashkit.networks.loop import train
+    from hashkit.networks.modules import layer_arrays, perceptron
+
+    network = perceptron(inputs.shape[1], config.n_hidden, n_bits, dropout=config.dropout, seed=how.seed)
+    train(
+        network,
+        inputs,
+        targets,
+        target_loss(temperature, config),
+        how,
+        callbacks=training.callbacks,
+        progress=training.progress,
+        checkpoint=training.checkpoint,
+    )
+    return layer_arrays(network)
+
+
+def refine(values: Float32, projection: Float32, config: Configuration, how: TrainingConfig) -> Float32:
+    """
+    A linear map that starts from a given one and learns to put the nearest rows by cosine first.
+
+    Bits need not be balanced here: a map that keeps distances is better free to use them as they come.
+
+    Parameters
+    ----------
+    values : float32 array of shape (n_rows, n_inputs)
+        Centered rows.
+    projection : float32 array of shape (n_inputs, n_bits)
+
+    Returns
+    -------
+    float32 array of shape (n_inputs, n_bits)
+    """
+    from hashkit.networks.loop import train
+    from hashkit.networks.losses import code_loss, neighbor_likelihood, straight_through_sign
+    from hashkit.networks.modules import linear_map, linear_weights
+
+    size = float(np.sqrt(np.mean(np.square(values @ projection)))) or 1.0
+    network = linear_map(projection)
+    similarity = neighbor_likelihood(config.fine_target_temperature, config.fine_code_temperature)
+    loss = code_loss(straight_through_sign, similarity, config.fine_pull)
+    # The few rows held out are far from each other: how near rows are ranked shows only among all of them, afterwards.
+    how = replace(how, batch_size=config.fine_batches * how.batch_size, keep_best=False)
+    train(network, values / np.float32(size), values, loss, how)
+    return linear_weights(network)
