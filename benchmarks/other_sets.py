@@ -9,18 +9,20 @@ from PIL import Image, ImageDraw, ImageFont
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 EMOJI_LIST = Path("/usr/share/unicode/emoji/emoji-test.txt")
 EMOJI_FONT = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
-SPOKEN = (
-    "zero one two three four five six seven eight nine left right up down forward backward stop start "
-    "yes no open close red green blue white black morning evening water"
-).split()
+SPOKEN = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "left", "right", "up", "down"]
+SPOKEN += ["forward", "backward", "stop", "start", "yes", "no", "open", "close", "red", "green", "blue", "white"]
+SPOKEN += ["black", "morning", "evening", "water"]
 # Variants of espeak-ng's English voice, speeds in words a minute, and pitches.
-VOICES = (*(f"f{i}" for i in range(1, 6)), *(f"m{i}" for i in range(1, 9)), "croak", "klatt", "klatt2", "klatt3", "whisper")
+VOICES = [f"f{i}" for i in range(1, 6)] + [f"m{i}" for i in range(1, 9)]
+VOICES += ["croak", "klatt", "klatt2", "klatt3", "whisper"]
 SPEEDS, PITCHES = (120, 150, 185), (30, 50, 70)
 
 
 def letters() -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the 26 capital letters in the installed fonts: 16 x 16, cut to the ink; the label is the letter."""
-    listing = subprocess.run(["fc-list", ":lang=en", "file", "index"], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(
+        ["fc-list", ":lang=en", "file", "index"], check=True, capture_output=True, text=True
+    ).stdout
     paths = sorted({line.partition(":")[0] for line in listing.splitlines()})
     rows, labels = [], []
     for path in paths:

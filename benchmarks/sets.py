@@ -3,8 +3,8 @@
     python benchmarks/sets.py CACHE                 # make all
     python benchmarks/sets.py CACHE letters speech  # or these
 
-`PACKAGES` names what each needs; of texts, `apt-get -o Acquire::Languages=en update` fetches the long descriptions. A set
-is at most 6,000 rows in a shuffled order that never changes, as CACHE/NAME.npz with `features` and `labels`.
+`PACKAGES` names what each needs; `apt-get -o Acquire::Languages=en update` fetches the packages' descriptions.
+A set is at most 6,000 rows in a shuffled order that never changes, as CACHE/NAME.npz with `features` and `labels`.
 
 Development sets are those that constants of hashkit were chosen on. Test sets were measured with labels once, when
 everything was chosen.
@@ -59,7 +59,7 @@ def load_set(name: str, cache: Path | None = None) -> Dataset:
     if name in known:
         return known[name]()
     if name not in MAKERS:
-        return read_dataset(name)
+        return read_vectors(name)
     if cache is None:
         raise typer.BadParameter(f"{name} is made from packages: give --cache, a folder to keep it in")
     path = cache / f"{name}.npz"
@@ -69,6 +69,22 @@ def load_set(name: str, cache: Path | None = None) -> Dataset:
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, features=features[order].astype(np.float32), labels=np.asarray(labels)[order])
     return read_dataset(path)
+
+
+def read_vectors(path: str) -> Dataset:
+    """`read_dataset`, and files that call what they hold `vectors`."""
+    try:
+        return read_dataset(path)
+    except ValueError:
+        with np.load(path) as file:
+            if "vectors" not in file.files:
+                raise
+            return Dataset(Path(path).stem, file["vectors"])
+
+
+def is_development(name: str) -> bool:
+    """Whether constants were chosen on the set."""
+    return name in DEVELOPMENT
 
 
 def main(

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from minilm import MiniLM
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -29,7 +28,19 @@ LANGUAGES = {
 N_COMPONENTS = 256
 MAX_TEXTS = 6000
 # Sections of Debian that say how something is packaged rather than what it is about.
-FORMS = {"doc", "libs", "libdevel", "oldlibs", "debug", "devel", "misc", "utils", "metapackages", "localization", "tasks"}
+FORMS = {
+    "doc",
+    "libs",
+    "libdevel",
+    "oldlibs",
+    "debug",
+    "devel",
+    "misc",
+    "utils",
+    "metapackages",
+    "localization",
+    "tasks",
+}
 
 Texts = tuple[list[str], list[str]]
 
@@ -43,6 +54,8 @@ def document_components(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
 
 def embeddings(texts: Texts, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """all-MiniLM-L6-v2's sentence embeddings, of length 1, of the texts' first 48 tokens."""
+    from minilm import MiniLM
+
     documents, labels = _draw(texts)
     return MiniLM().embed(documents[:n_rows], n_tokens=48), np.asarray(labels[:n_rows])
 
@@ -97,13 +110,15 @@ def gloss_texts() -> Texts:
 
 
 def words() -> tuple[np.ndarray, np.ndarray]:
-    """Words of ten languages as the 256 first components of counts of one to three letters; the label is the language."""
+    """Words of ten languages as 256 components of counts of one to three letters; the label is the language."""
     texts: dict[str, list[str]] = {}
     for name, language in LANGUAGES.items():
         found = (WORD_LISTS / name).read_text(encoding="utf-8", errors="replace").splitlines()
         texts[language] = sorted({word.lower() for word in found if len(word) >= 5 and word.isalpha()})
     documents, labels = _draw(_flatten(texts))
-    counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), min_df=3, sublinear_tf=True).fit_transform(documents)
+    counts = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), min_df=3, sublinear_tf=True).fit_transform(
+        documents
+    )
     return TruncatedSVD(N_COMPONENTS, random_state=0).fit_transform(counts), np.asarray(labels)
 
 
