@@ -53,6 +53,12 @@ def check_number(value: Any, name: str, least: float) -> float:
     return float(value)
 
 
+def check_bool(value: object, name: str) -> None:
+    """Refuse what is not True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {describe(value)}")
+
+
 def check_choice(value: object, name: str, choices: Sequence[str]) -> None:
     """Refuse a value that is none of the choices."""
     if value not in choices:

@@ -80,11 +80,33 @@ def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
     found = np.empty((len(rows), n_neighbors), dtype=np.int32)
     step = max(1, _SIMILARITY_VALUES // len(rows))
     for start in range(0, len(rows), step):
-        similarities = unit[start : start + step] @ unit.T
-        own = np.arange(len(similarities))
-        similarities[own, start + own] = -np.inf
-        np.negative(similarities, out=similarities)
-        near = np.argpartition(similarities, n_neighbors - 1, axis=1)[:, :n_neighbors]
-        order = np.argsort(np.take_along_axis(similarities, near, axis=1), axis=1)
-        found[start : start + step] = np.take_along_axis(near, order, axis=1)
+        part = np.arange(start, min(start + step, len(rows)))
+        found[part] = nearest_rows(unit, n_neighbors, part)
     return found
+
+
+def nearest_rows(unit: Float32, n_neighbors: int, queries: npt.NDArray[np.int64]) -> Int32:
+    """
+    The nearest rows of some of them by cosine, each query itself left out.
+
+    Parameters
+    ----------
+    unit : float32 array of shape (n_rows, n_features)
+        Rows of length 1 or 0.
+    n_neighbors : int
+        Less than n_rows.
+    queries : int64 array
+        Row numbers; their similarities to all rows are held at once.
+
+    Returns
+    -------
+    int32 array of shape (n_queries, n_neighbors)
+        The nearest first.
+    """
+    similarities = unit[queries] @ unit.T
+    similarities[np.arange(len(queries)), queries] = -np.inf
+    np.negative(similarities, out=similarities)
+    near = np.argpartition(similarities, n_neighbors - 1, axis=1)[:, :n_neighbors]
+    order = np.argsort(np.take_along_axis(similarities, near, axis=1), axis=1)
+    nearest: Int32 = np.take_along_axis(near, order, axis=1).astype(np.int32)
+    return nearest

@@ -81,7 +81,7 @@ def encode_file(hasher: Path, features: Path, codes: Path, *, progress: bool) ->
     blocks = [learnt.encode(rows[start : start + ROWS_PER_BLOCK]) for start in starts]
     encoded = np.concatenate(blocks) if blocks else learnt.encode(rows)
     write_array(codes, encoded)
-    return f"{codes}: {len(encoded):,} codes of {learnt.n_bits} bits, {encoded.shape[1]} bytes each"
+    return f"{codes}: {len(encoded):,} codes of {learnt.n_bits_} bits, {encoded.shape[1]} bytes each"
 
 
 def query_file(codes: Path, queries: Path, k: int, radius: int | None, n_bits: int | None, out: Path | None) -> str:

@@ -99,19 +99,22 @@ def load(path: str | PathLike[str]) -> Hasher:
     Raises
     ------
     hashkit.storage.FormatError
-        If the file is not a whole hasher's file.
+        If the file is not a whole hasher's file, or holds parameters or arrays that no hasher has: what is wrong is
+        named.
     """
     from hashkit import storage
     from hashkit.hashers.base import FILE_KIND
 
-    tensors, settings = storage.read_tensors(path, FILE_KIND)
-    classes = {name: method for method, (_, name) in METHODS.items()}
-    if settings.get("method") not in classes:
-        raise storage.FormatError(f"{path}: unknown hasher {settings.get('method')!r}")
-    cls = hasher_class(classes[settings["method"]])
+    arrays, settings = storage.read_tensors(path, FILE_KIND)
+    methods = {name: method for method, (_, name) in METHODS.items()}
+    method, parameters = settings.get("method"), settings.get("parameters")
+    if not isinstance(method, str) or method not in methods:
+        raise storage.FormatError(f"{path}: unknown hasher {method!r}")
+    if not isinstance(parameters, dict):
+        raise storage.FormatError(f"{path}: parameters of the hasher are missing or wrong")
     try:
-        hasher = cls(**settings["parameters"])
-        hasher._set_state(tensors, settings)
-    except (KeyError, TypeError, ValueError) as error:
+        hasher = hasher_class(methods[method])(**parameters)
+        hasher._set_state(arrays, settings.get("n_features"))
+    except (TypeError, ValueError, OverflowError) as error:
         raise storage.FormatError(f"{path}: settings or arrays of the hasher are missing or wrong: {error}") from error
     return hasher

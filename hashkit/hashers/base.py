@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,28 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashkit import storage
-from hashkit.checks import check_int, check_n_bits
-from hashkit.hashers.features import Float32, Float64, as_array, block_rows, rows_and_norms, to_float32
-
-if TYPE_CHECKING:
-    from hashkit.hashers.report import HasherReport
+from hashkit.checks import MAX_BITS, check_bool, check_int, check_n_bits, describe
+from hashkit.hashers.arrays import Arrays, Expected, check_arrays
+from hashkit.hashers.features import (
+    Float32,
+    Float64,
+    as_array,
+    block_rows,
+    gather_rows,
+    rows_and_norms,
+    sample_rows,
+    to_float32,
+)
+from hashkit.hashers.report import HasherReport, describe_codes, predict_recall
 
 FILE_KIND = "hasher"
 
 # How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
 _EXACT_PAIRS = 4096
+
+# Of a report: rows that neighbors are sought among; queries, whose recall of 500 has a standard error of .01 to .02,
+# and more of them while they make no more pairs than so many.
+_MOST_DRAWN, _LEAST_QUERIES, _QUERY_PAIRS = 50_000, 500, 8_000_000
 
 
 class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,11 +55,15 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     n_features_in_ : int
         Number of features seen in `fit`.
+    n_bits_, normalize_ : int, bool
+        The parameters that it was fitted with: these count until the next fit, whatever `set_params` says.
     """
 
     n_bits: int
     normalize: bool
     n_features_in_: int
+    n_bits_: int
+    normalize_: bool
 
     # Names of the fitted attributes, numpy arrays all, that make up the learnt map.
     _state: tuple[str, ...] = ()
@@ -66,16 +82,25 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         Hasher
-            This object.
+            This object. A fit that fails leaves it as it was.
 
         Raises
         ------
         ValueError
             If a row is not finite (it is named), or rows or features are too few for `n_bits`.
         """
-        X = self._check_rows(X, fitting=True)
-        self._check_parameters(X.shape)
-        self._fit(X)
+        before = vars(self).copy()
+        for name in [name for name in before if name.endswith("_")]:
+            delattr(self, name)
+        try:
+            X = self._check_rows(X, fitting=True)
+            self._check_parameters(X.shape)
+            self.n_bits_, self.normalize_ = int(self.n_bits), bool(self.normalize)
+            self._fit(X)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
         return self
 
     def encode(self, X: npt.ArrayLike) -> npt.NDArray[np.uint8]:
@@ -93,7 +118,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Packed codes, most significant bit first: 1 where `project` gives a value > 0. Padding bits are zero.
         """
         X = self._fitted_rows(X)
-        codes = np.empty((len(X), -(-self.n_bits // 8)), dtype=np.uint8)
+        codes = np.empty((len(X), -(-self.n_bits_ // 8)), dtype=np.uint8)
         step = block_rows(X.shape[1])
         for start in range(0, len(X), step):
             values = self._block_scores(X, start, start + step)[0]
@@ -120,23 +145,30 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             computed together.
         """
         X = self._fitted_rows(X)
-        out = np.empty((len(X), self.n_bits), dtype=np.float32)
+        out = np.empty((len(X), self.n_bits_), dtype=np.float32)
         step = block_rows(X.shape[1])
         for start in range(0, len(X), step):
             values, norms = self._block_scores(X, start, start + step)
             np.divide(values, norms[:, None], out=out[start : start + step])
         return out
 
-    def report(self, X: npt.ArrayLike, *, n_rows: int = 2000, random_state: int = 0) -> HasherReport:
+    def report(
+        self, X: npt.ArrayLike, *, n_rows: int = 2000, database_size: int | None = None, random_state: int = 0
+    ) -> HasherReport:
         """
-        Tell without labels how good the codes of features are.
+        Describe without labels how good the codes of features are.
 
         Parameters
         ----------
         X : array, torch tensor or memory map of shape (n_rows, n_features)
             Finite features.
         n_rows : int
-            Rows looked at, drawn uniformly; all pairs of them are compared.
+            Rows looked at, drawn uniformly; all pairs of them are compared. Neighbors are sought for as many queries at
+            most, among 50,000 rows at most.
+        database_size : int, optional
+            Size of the collection that the recall is predicted for; by default there are as many rows as in X. It may
+            be larger than X, a sample: the recall of neighbors falls as a collection grows. Up to 5.5 times as many
+            rows as are drawn it follows from their ranks; beyond, it is extrapolated.
         random_state : int
             Seed of the draw.
 
@@ -145,18 +177,32 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         HasherReport
             Prints as a short text.
         """
-        from hashkit.hashers.report import describe_codes
-
         check_int(n_rows, "n_rows", 1)
         X = self._fitted_rows(X)
         if len(X) == 0:
             raise ValueError("X must have at least one row to report on, got none")
-        return describe_codes(self, X, n_rows=n_rows, random_state=random_state)
+        size = len(X) if database_size is None else check_int(database_size, "database_size", 1)
+        rng = np.random.default_rng(random_state)
+        chosen = sample_rows(len(X), n_rows, rng)
+        drawn = sample_rows(len(X), min(size, _MOST_DRAWN), rng)
+        queries = sample_rows(len(drawn), min(n_rows, max(_LEAST_QUERIES, _QUERY_PAIRS // len(drawn))), rng)
+        recall = predict_recall(gather_rows(X, drawn, normalize=True), self.encode(X[drawn]), queries, size)
+        original = X[chosen]
+        return describe_codes(self.project(original), self.encode(original), recall, size)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one."""
+        """
+        Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one.
+
+        Raises
+        ------
+        TypeError
+            If its class is not one of hashkit's own, which `hashkit.load` could not read again.
+        """
         check_is_fitted(self)
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if _is_plain(value)}
+        if not type(self).__module__.startswith("hashkit."):
+            raise TypeError(f"a hasher must be of one of hashkit's own classes to be saved, got {type(self).__name__}")
+        parameters = self._parameters_to_save() | {"n_bits": self.n_bits_, "normalize": self.normalize_}
         settings = {"method": type(self).__name__, "parameters": parameters, "n_features": self.n_features_in_}
         storage.write_tensors(path, FILE_KIND, self._get_state(), settings)
 
@@ -184,10 +230,28 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _get_state(self) -> dict[str, npt.NDArray[Any]]:
         return {name: getattr(self, name) for name in self._state}
 
-    def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
-        self.n_features_in_ = int(settings["n_features"])
+    def _parameters_to_save(self) -> dict[str, Any]:
+        """Parameters that a file can hold; objects, such as callbacks, get their defaults again."""
+        parameters = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.get_params(deep=False).items()
+        }
+        return {name: value for name, value in parameters.items() if _is_plain(value)}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
+        """Become the hasher of a file, whose parameters are set already, or raise a TypeError or ValueError."""
+        self.n_features_in_ = check_int(n_features, "n_features", 1)
+        self._check_parameters((MAX_BITS + 1, self.n_features_in_))
+        if getattr(self, "random_state", None) is not None:
+            self._rng()
+        self.n_bits_, self.normalize_ = self.n_bits, self.normalize
+        check_arrays(arrays, self._expected_arrays(arrays))
         for name in self._state:
-            setattr(self, name, tensors[name])
+            setattr(self, name, arrays[name])
+
+    @abstractmethod
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        """What the arrays of a file must be, given `n_features_in_` and `n_bits_`; sizes that are free are theirs."""
 
     def _block_scores(self, X: npt.NDArray[Any], start: int, stop: int) -> tuple[Float32, Float32]:
         """
@@ -196,14 +260,14 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         A matrix product adds in an order that depends on the shape of the batch, the library and its threads, so a
         value within rounding of zero could change sign. Such values, a few in ten thousand, are computed again.
         """
-        if self.normalize:
+        if self.normalize_:
             block, norms = rows_and_norms(X[start:stop], range(start, len(X)))
         else:
             block = to_float32(X[start:stop], range(start, len(X)))
             norms = np.ones(len(block), dtype=np.float32)
         values = self._scores(block, norms)
         doubtful = np.flatnonzero(np.abs(values) <= self._score_error(block, norms))
-        rows, bits = np.divmod(doubtful, self.n_bits)
+        rows, bits = np.divmod(doubtful, self.n_bits_)
         for first in range(0, len(rows), _EXACT_PAIRS):
             i, j = rows[first : first + _EXACT_PAIRS], bits[first : first + _EXACT_PAIRS]
             values[i, j] = self._exact_scores(block[i], norms[i], j)
@@ -228,7 +292,9 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._check_rows(X, fitting=False)
 
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        """Refuse parameters that nothing could be learnt with, from rows of that shape."""
         check_n_bits(self.n_bits)
+        check_bool(self.normalize, "normalize")
 
     def _rng(self) -> np.random.Generator:
         """A generator seeded by `random_state`, which takes all that scikit-learn allows there."""
@@ -245,6 +311,12 @@ def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:
         )
     if n_rows <= n_bits:
         raise ValueError(f"X must have more rows than bits to learn from, got n_samples={n_rows} with n_bits={n_bits}")
+
+
+def check_device(device: object) -> None:
+    """Refuse what is no name of a device; whether torch can use it shows when it is used."""
+    if not isinstance(device, str):
+        raise TypeError(f"device must be the name of a device, got {describe(device)}")
 
 
 def _is_plain(value: object) -> bool:

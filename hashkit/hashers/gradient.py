@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.checks import check_int, check_number
-from hashkit.hashers.base import check_fits
+from hashkit.checks import check_bool, check_int, check_number
+from hashkit.hashers.base import check_device, check_fits
 from hashkit.hashers.features import Float32
 from hashkit.hashers.network import NetworkHasher
 from hashkit.hashers.pca import principal_rows
@@ -86,6 +86,8 @@ class GradientHasher(NetworkHasher):
         check_int(self.batch_size, "batch_size", 2)
         check_number(self.learning_rate, "learning_rate", 0)
         check_int(self.max_rows, "max_rows", 4)
+        check_device(self.device)
+        check_bool(self.progress, "progress")
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         from hashkit.networks.configuration import TrainingConfig

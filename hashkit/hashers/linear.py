@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.base import Hasher
 from hashkit.hashers.features import Float32, Float64
 
@@ -33,6 +34,12 @@ class LinearHasher(Hasher):
         self.weights_ = np.ascontiguousarray(weights, dtype=np.float32)
         self.offsets_ = (center @ self.weights_.astype(np.float64)).astype(np.float32)
 
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        return {
+            "weights_": Expected(np.float32, (self.n_features_in_, self.n_bits_)),
+            "offsets_": Expected(np.float32, (self.n_bits_,)),
+        }
+
     def _scores(self, block: Float32, norms: Float32) -> Float32:
         # Multiplied by the norm, the projection needs no scaled copy of the row.
         values: Float32 = block @ self.weights_
@@ -52,7 +59,7 @@ class LinearHasher(Hasher):
         squares = np.einsum("ij,ij->j", self.weights_, self.weights_, dtype=np.float64)
         lengths = np.sqrt(squares) + np.abs(self.offsets_)
         factor = np.float32((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths.max())
-        if not self.normalize:
+        if not self.normalize_:
             norms = np.sqrt(np.einsum("ij,ij->i", block, block))
         bound: Float32 = norms[:, None] * factor
         return bound

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.hashers.arrays import Arrays, Expected, length_of
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
@@ -60,7 +61,22 @@ class NetworkHasher(LinearHasher):
         if self._is_deep:
             layers.append((self.hidden_weights_, self.hidden_offsets_))
             layers.append((self.output_weights_, self.output_offsets_))
-        return HashNetwork(layers, normalize=self.normalize).eval()
+        return HashNetwork(layers, normalize=self.normalize_).eval()
+
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        # Each layer has as many inputs as the one before has outputs; without hidden units the first one gives bits.
+        n_hidden = length_of(arrays, "hidden_offsets_")
+        n_inputs = length_of(arrays, "offsets_") if n_hidden else self.n_bits_
+        n_in, n_out = (n_inputs, self.n_bits_) if n_hidden else (0, 0)
+        return {
+            "weights_": Expected(np.float32, (self.n_features_in_, n_inputs)),
+            "offsets_": Expected(np.float32, (n_inputs,)),
+            "hidden_weights_": Expected(np.float32, (n_in, n_hidden)),
+            "hidden_offsets_": Expected(np.float32, (n_hidden,)),
+            "output_weights_": Expected(np.float32, (n_hidden, n_out)),
+            "output_offsets_": Expected(np.float32, (n_out,)),
+            "rounding_": Expected(np.float32, (self.n_bits_ + 1,), least=0),
+        }
 
     @property
     def _is_deep(self) -> bool:
@@ -80,7 +96,7 @@ class NetworkHasher(LinearHasher):
         hidden, output = layers or (empty, empty)
         self.hidden_weights_, self.hidden_offsets_ = hidden
         self.output_weights_, self.output_offsets_ = output
-        self.rounding_ = np.zeros(self.n_bits + 1, dtype=np.float32)
+        self.rounding_ = np.zeros(self.n_bits_ + 1, dtype=np.float32)
         if layers:
             rows = sample[:: max(1, len(sample) // _CALIBRATION_ROWS)]
             ones = np.ones(len(rows), dtype=np.float32)
@@ -117,7 +133,7 @@ class NetworkHasher(LinearHasher):
         weights, hidden_weights, output_weights = (
             layer.astype(np.float64) for layer in (self.weights_, self.hidden_weights_, self.output_weights_)
         )
-        out = np.empty((len(rows), self.n_bits))
+        out = np.empty((len(rows), self.n_bits_))
         for i, (row, norm) in enumerate(zip(rows.astype(np.float64), norms.astype(np.float64), strict=True)):
             values = row @ weights / norm - self.offsets_
             hidden = np.maximum(values @ hidden_weights + self.hidden_offsets_, 0)
@@ -127,7 +143,7 @@ class NetworkHasher(LinearHasher):
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         if not self._is_deep:
             return super()._score_error(block, norms)
-        if self.normalize:
+        if self.normalize_:
             return norms[:, None] * self.rounding_[:-1]
         lengths: Float32 = np.maximum(np.linalg.norm(block, axis=1) / self.rounding_[-1], np.float32(1))
         return lengths[:, None] * self.rounding_[:-1]

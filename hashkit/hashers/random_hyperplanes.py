@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.checks import check_bool
 from hashkit.hashers.features import feature_blocks
 from hashkit.hashers.linear import LinearHasher
 
@@ -40,6 +41,10 @@ class RandomHyperplanes(LinearHasher):
         self.normalize = normalize
         self.center = center
         self.random_state = random_state
+
+    def _check_parameters(self, shape: tuple[int, ...]) -> None:
+        super()._check_parameters(shape)
+        check_bool(self.center, "center")
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         mean = np.zeros(X.shape[1])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hashkit.codes import hamming_distances
-from hashkit.hashers.features import Float32, gather_rows, sample_rows
+from hashkit.cosines import Float32, nearest_rows
 
-if TYPE_CHECKING:
-    from hashkit.hashers.base import Hasher
-
+N_NEAREST = 10
+_CUTS = (10, 100, 1000)
+# Where the 10 nearest of all are like the nearest one that was drawn, and recalls up to there that a line is drawn by.
+_LARGEST_FACTOR, _N_FACTORS = (N_NEAREST + 1) / 2, 8
+_PAIRS_AT_ONCE = 2**22
 _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -35,8 +36,9 @@ class HasherReport:
     quantization_error : float
         Mean squared difference between projections, scaled to mean square 1, and their signs; best is 0.
     neighbor_recall : dict of int to float
-        k -> share of a row's 10 nearest other rows by cosine of the features among its first k by Hamming distance,
-        equal distances by row number.
+        k -> share of a row's 10 nearest other rows by cosine of the features among its first k by Hamming distance in
+        a database of `database_size` rows, equal distances by row number; see `predict_recall`.
+    database_size : int
     distance_quantiles : dict of float to int
         Share -> Hamming distance that this share of all pairs does not exceed.
     n_distinct : int
@@ -49,6 +51,7 @@ class HasherReport:
     bit_correlation: float
     quantization_error: float
     neighbor_recall: dict[int, float]
+    database_size: int
     distance_quantiles: dict[float, int]
     n_distinct: int
 
@@ -62,34 +65,110 @@ class HasherReport:
                 f"dead bits             {len(self.dead_bits)}",
                 f"bit correlation       {self.bit_correlation:.3f} on average",
                 f"quantization error    {self.quantization_error:.3f}",
-                f"10 nearest by float   {recall}",
+                f"10 nearest by float   {recall or 'no other rows'} of {self.database_size:,} rows",
                 f"distances of pairs    {spread}",
             ]
         )
 
 
-def describe_codes(hasher: Hasher, X: npt.NDArray[Any], *, n_rows: int, random_state: int) -> HasherReport:
-    """The report on a uniform sample of checked rows, all of them if they are fewer."""
-    chosen = sample_rows(len(X), n_rows, np.random.default_rng(random_state))
-    rows = gather_rows(X, chosen, normalize=True)
-    original = X[chosen]
-    projections, codes = hasher.project(original), hasher.encode(original)
+def describe_codes(
+    projections: Float32, codes: npt.NDArray[np.uint8], neighbor_recall: dict[int, float], database_size: int
+) -> HasherReport:
+    """The report on projections (n_rows, n_bits) and codes of some rows, all pairs of which are compared."""
     bits = projections > 0
     balance = bits.mean(axis=0, dtype=np.float64)
     alive = (balance > 0) & (balance < 1)
-    distances = hamming_distances(codes, codes)
-    pairs = distances[np.triu_indices(len(rows), 1)]
+    pairs = hamming_distances(codes, codes)[np.triu_indices(len(codes), 1)]
     quantiles = np.quantile(pairs, _QUANTILES, method="inverted_cdf") if len(pairs) else np.zeros(len(_QUANTILES))
     return HasherReport(
-        n_rows=len(rows),
+        n_rows=len(codes),
         bit_balance=balance,
         dead_bits=np.flatnonzero(~alive),
         bit_correlation=_mean_correlation(bits[:, alive]),
         quantization_error=_scaled_error(projections),
-        neighbor_recall=_neighbor_recall(rows, distances),
+        neighbor_recall=neighbor_recall,
+        database_size=database_size,
         distance_quantiles={share: int(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
         n_distinct=len(np.unique(codes, axis=0)),
     )
+
+
+def predict_recall(
+    rows: Float32, codes: npt.NDArray[np.uint8], queries: npt.NDArray[np.int64], database_size: int
+) -> dict[int, float]:
+    """
+    Share of a row's 10 nearest by cosine among its first k by Hamming distance in a database that rows are drawn from.
+
+    A row at rank r among m rows drawn from N is near rank r N/m among all. So with c = N/m the 10 nearest of all, whose
+    mean rank is 5.5, are like the first 11/c - 1 nearest drawn, and the first k of all like the first k/c drawn. Beyond
+    c = 5.5 not one drawn row is as near: there the log-odds of the recall are continued along a line in log N, that of
+    c from 2.75 to 5.5.
+
+    Parameters
+    ----------
+    rows : float32 array of shape (m, n_features)
+        Of length 1 or zero.
+    codes : uint8 array of shape (m, n_bytes)
+    queries : int64 array
+        Numbers of the rows that are queries; each is left out of its own results.
+    database_size : int
+        N, at least m.
+
+    Returns
+    -------
+    dict of int to float
+        By k, of 10, 100 and 1000 those below N.
+    """
+    n_near = min(N_NEAREST, len(rows) - 1)
+    if n_near < 1:
+        return {}
+    ranks = _neighbor_ranks(rows, codes, queries, n_near)
+    factor = database_size / len(rows)
+    return {k: _recall(ranks, k, factor) for k in _CUTS if k < database_size}
+
+
+def _neighbor_ranks(
+    rows: Float32, codes: npt.NDArray[np.uint8], queries: npt.NDArray[np.int64], n_near: int
+) -> npt.NDArray[np.int64]:
+    """Ranks from 0 on, by Hamming distance and row number, of each query's nearest rows, the nearest first."""
+    ranks = np.empty((len(queries), n_near), dtype=np.int64)
+    step = max(1, _PAIRS_AT_ONCE // len(rows))
+    for start in range(0, len(queries), step):
+        part = queries[start : start + step]
+        own = np.arange(len(part)), part
+        near = nearest_rows(rows, n_near, part)
+        distances = hamming_distances(codes[part], codes).astype(np.int32)
+        distances[own] = np.iinfo(np.int32).max
+        for j in range(n_near):
+            column = near[:, j : j + 1]
+            far = np.take_along_axis(distances, column, axis=1)
+            before = np.arange(len(rows)) < column
+            ranks[start : start + step, j] = ((distances < far) | ((distances == far) & before)).sum(axis=1)
+    return ranks
+
+
+def _recall(ranks: npt.NDArray[np.int64], k: int, factor: float) -> float:
+    """Predicted share of the nearest among the first k of a database `factor` times as large."""
+    if factor == 1:
+        return float((ranks < k).mean())
+    if factor <= _LARGEST_FACTOR:
+        return _scaled_recall(ranks, k, factor)
+    factors = np.geomspace(_LARGEST_FACTOR / 2, _LARGEST_FACTOR, _N_FACTORS)
+    measured = np.array([_scaled_recall(ranks, k, one) for one in factors])
+    # A half of one hit keeps the log-odds finite where all or none is found.
+    half = 0.5 / ranks.size
+    odds = np.log((measured + half) / (1 - measured + half))
+    slope, base = np.polyfit(np.log(factors), odds, 1)
+    last = base + slope * np.log(_LARGEST_FACTOR)
+    return float(1 / (1 + np.exp(-last - min(slope, 0.0) * np.log(factor / _LARGEST_FACTOR))))
+
+
+def _scaled_recall(ranks: npt.NDArray[np.int64], k: int, factor: float) -> float:
+    """Share of the first 11/factor - 1 nearest among the first k/factor; parts of a rank count in proportion."""
+    n_near = ((N_NEAREST + 1) / factor - 1) * ranks.shape[1] / N_NEAREST
+    weights = np.clip(n_near - np.arange(ranks.shape[1]), 0, 1)
+    found = np.clip(k / factor - ranks, 0, 1)
+    return float((found * weights).sum() / (weights.sum() * len(ranks)))
 
 
 def _mean_correlation(bits: npt.NDArray[np.bool_]) -> float:
@@ -103,20 +182,3 @@ def _scaled_error(projections: Float32) -> float:
     scale = float(np.sqrt(np.mean(np.square(projections, dtype=np.float64))))
     signs = np.where(projections > 0, 1.0, -1.0)
     return float(np.mean(np.square(projections / (scale or 1.0) - signs)))
-
-
-def _neighbor_recall(rows: Float32, distances: npt.NDArray[np.uint16]) -> dict[int, float]:
-    n_rows = len(rows)
-    n_near = min(10, n_rows - 1)
-    if n_near < 1:
-        return {}
-    own = np.arange(n_rows)
-    similarities = rows @ rows.T
-    similarities[own, own] = -np.inf
-    near = np.argpartition(-similarities, n_near - 1, axis=1)[:, :n_near]
-    # The rank of every row by distance, ties by row number, with the row itself last.
-    far = distances.astype(np.int32)
-    far[own, own] = np.iinfo(np.int32).max
-    ranks = far.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    found = np.take_along_axis(ranks, near, axis=1)
-    return {k: float((found < k).mean()) for k in (10, 100, 1000) if k < n_rows}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.base import check_fits
 from hashkit.hashers.features import Float32, Float64, moments
 from hashkit.hashers.linear import LinearHasher
@@ -61,6 +62,9 @@ class SpectralHashing(LinearHasher):
         self.weights_ = np.ascontiguousarray(components[:, component], dtype=np.float32)
         self.offsets_ = low[component].astype(np.float32)
         self.frequencies_ = (np.pi * waves.ravel()[chosen]).astype(np.float32)
+
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        return super()._expected_arrays(arrays) | {"frequencies_": Expected(np.float32, (self.n_bits_,), least=0)}
 
     def _scores(self, block: Float32, norms: Float32) -> Float32:
         values = super()._scores(block, norms)

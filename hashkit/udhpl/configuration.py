@@ -227,21 +227,20 @@ class Configuration:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if name in _TUPLES:
-                check_numbers(value, name, 3 if name == "term_weights" else None)
+                value = check_numbers(value, name, 3 if name == "term_weights" else None)
             elif name == "n_epochs":
-                if value is not None:
-                    check_int(value, name, 1)
+                value = None if value is None else check_int(value, name, 1)
             elif name in _COUNTS:
-                check_int(value, name, _COUNTS[name])
+                value = check_int(value, name, _COUNTS[name])
             else:
-                check_number(value, name, 0)
+                value = check_number(value, name, 0)
+            object.__setattr__(self, name, value)
 
 
-def check_numbers(values: Any, name: str, length: int | None) -> None:
-    """Refuse what is not a sequence of finite numbers of at least 0, of that length or, with None, of at least one."""
+def check_numbers(values: Any, name: str, length: int | None) -> tuple[float, ...]:
+    """A sequence of finite numbers of at least 0, of that length or, with None, of at least one."""
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
     if not is_sequence or len(values) == 0 or len(values) != (length or len(values)):
         expected = "three numbers" if length == 3 else "at least one number"
         raise TypeError(f"{name} must be {expected}, got {values!r}")
-    for value in values:
-        check_number(value, name, 0)
+    return tuple(check_number(value, name, 0) for value in values)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.checks import check_choice, describe
+from hashkit.checks import check_bool, check_choice, describe
 from hashkit.cosines import Float32
-from hashkit.hashers.base import check_fits
+from hashkit.hashers.arrays import Arrays, Expected, length_of
+from hashkit.hashers.base import check_device, check_fits
 from hashkit.hashers.features import Float64
 from hashkit.hashers.network import NetworkHasher
 from hashkit.udhpl.configuration import Configuration
@@ -155,6 +157,12 @@ class UDHPL(NetworkHasher):
         check_fits(self.n_bits, shape)
         check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
         check_choice(self.network, "network", ("auto", "always", "never"))
+        check_device(self.device)
+        check_bool(self.progress, "progress")
+        if not isinstance(self.callbacks, Sequence) or not all(map(callable, self.callbacks)):
+            raise TypeError(f"callbacks must be a sequence of callables, got {describe(self.callbacks)}")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, (str, PathLike)):
+            raise TypeError(f"checkpoint must be a path or None, got {describe(self.checkpoint)}")
         self._configuration()
 
     def _configuration(self) -> Configuration:
@@ -195,10 +203,30 @@ class UDHPL(NetworkHasher):
         }
         return super()._get_state() | decisions
 
-    def _set_state(self, tensors: dict[str, npt.NDArray[Any]], settings: dict[str, Any]) -> None:
-        super()._set_state(tensors, settings)
-        self.stability_ = tensors["stability_"].item()
-        self.excess_modularity_ = tensors["excess_modularity_"].item()
-        self.preserved_ = "clusters" if tensors["preserved_clusters"].item() else "neighbors"
-        figures = dict(zip(CANDIDATES, tensors["criterion_"].tolist(), strict=True))
+    def _parameters_to_save(self) -> dict[str, Any]:
+        parameters = super()._parameters_to_save()
+        # The constants as they took effect: the next fit of the hasher that is read goes the same way.
+        return parameters | {"config": asdict(self._configuration())} if self.config is not None else parameters
+
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        n_rows = length_of(arrays, "sample_rows_")
+        return super()._expected_arrays(arrays) | {
+            "pseudo_labels_": Expected(np.int32, (n_rows, -1), least=0),
+            "sample_rows_": Expected(np.int64, (n_rows,), least=0),
+            "objective_": Expected(np.float64, (-1, 3)),
+            "stability_": Expected(np.float64, (1,), finite=False),
+            "excess_modularity_": Expected(np.float64, (1,), finite=False),
+            "preserved_clusters": Expected(np.uint8, (1,)),
+            "criterion_": Expected(np.float64, (len(CANDIDATES),), finite=False),
+        }
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
+        if isinstance(self.config, dict):
+            constants = {k: tuple(v) if isinstance(v, list) else v for k, v in self.config.items()}
+            self.config = Configuration(**constants)
+        super()._set_state(arrays, n_features)
+        self.stability_ = arrays["stability_"].item()
+        self.excess_modularity_ = arrays["excess_modularity_"].item()
+        self.preserved_ = "clusters" if arrays["preserved_clusters"].item() else "neighbors"
+        figures = dict(zip(CANDIDATES, arrays["criterion_"].tolist(), strict=True))
         self.criterion_ = {name: figure for name, figure in figures.items() if not np.isnan(figure)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32, scale_rows
+from hashkit.cosines import Float32, nearest_rows, scale_rows
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Candidates, Clusters, Map
 
@@ -77,9 +77,7 @@ def float_neighbor_recall(projections: Float32, targets: Float32, rows: Int64, c
     n_neighbors = min(config.n_recalled, n_rows - 1)
     own = (np.arange(len(rows)), rows)
     unit = scale_rows(targets)
-    cosines = unit[rows] @ unit.T
-    cosines[own] = -np.inf
-    near = np.argpartition(-cosines, n_neighbors - 1, axis=1)[:, :n_neighbors]
+    near = nearest_rows(unit, n_neighbors, rows)
     codes = np.where(projections > 0, np.float32(1), np.float32(-1))
     # Products of codes are whole numbers, so that a row number decides between equal ones only.
     keys = (codes[rows] @ codes.T).astype(np.int64) * -n_rows + np.arange(n_rows)

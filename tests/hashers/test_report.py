@@ -41,7 +41,8 @@ def test_quantization_error_of_corners_is_zero_and_a_sample_is_drawn():
     report = FixedBits(12, normalize=False).fit(X).report(X, n_rows=50)
     assert report.n_rows == 50
     assert report.quantization_error == pytest.approx(0)
-    assert set(report.neighbor_recall) == {10}
+    assert set(report.neighbor_recall) == {10, 100}
+    assert set(FixedBits(12, normalize=False).fit(X).report(X[:50]).neighbor_recall) == {10}
 
 
 def test_report_of_one_row_and_none():
@@ -55,3 +56,50 @@ def test_report_of_one_row_and_none():
         hasher.report(X[:0])
     with pytest.raises(ValueError, match="n_rows must be at least 1"):
         hasher.report(X, n_rows=0)
+
+
+@pytest.fixture(scope="module")
+def collection():
+    """30,000 rows of a smooth spread, a hasher that learnt from some of them, and its true recall."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(30_000, 12)) @ rng.normal(size=(12, 64)) + 0.2 * rng.normal(size=(30_000, 64))).astype("f4")
+    hasher = hashkit.ITQ(24, random_state=0).fit(X[:3000])
+    queries = np.arange(0, 30_000, 100)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    similarities = unit[queries] @ unit.T
+    codes = hasher.encode(X)
+    distances = hashkit.hamming_distances(codes[queries], codes).astype(np.int64)
+    similarities[np.arange(300), queries] = -2
+    distances[np.arange(300), queries] = 999
+    near = np.argsort(-similarities, axis=1)[:, :10]
+    first = np.argsort(distances, axis=1, kind="stable")
+    true = {k: np.mean([np.isin(a, b).mean() for a, b in zip(near, first[:, :k], strict=True)]) for k in (10, 100)}
+    return X, hasher, true
+
+
+@pytest.mark.parametrize(("n_rows", "tolerance"), [(30_000, 0.04), (10_000, 0.06), (6000, 0.06), (2500, 0.1)])
+def test_recall_is_that_of_the_whole_collection(collection, n_rows, tolerance):
+    X, hasher, true = collection
+    part = X[np.random.default_rng(1).permutation(30_000)[:n_rows]]
+    predicted = hasher.report(part, database_size=30_000)
+    assert predicted.database_size == 30_000
+    for k in (10, 100):
+        assert predicted.neighbor_recall[k] == pytest.approx(true[k], abs=tolerance)
+    assert "30,000 rows" in str(predicted)
+    if n_rows < 10_000:  # what is found among so few rows says little about the collection
+        assert hasher.report(part).neighbor_recall[100] > true[100] + 0.15
+
+
+def test_recall_is_that_of_all_rows_though_few_are_looked_at(collection):
+    X, hasher, true = collection
+    report = hasher.report(X, n_rows=500)
+    assert (report.n_rows, report.database_size) == (500, 30_000)
+    assert report.neighbor_recall[100] == pytest.approx(true[100], abs=0.05)
+    assert report.neighbor_recall[10] < report.neighbor_recall[100] < report.neighbor_recall[1000]
+
+
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (1e6, TypeError), (True, TypeError)])
+def test_a_wrong_database_size_is_refused(size, error):
+    X = np.random.default_rng(0).normal(size=(40, 8))
+    with pytest.raises(error, match="database_size must be"):
+        hashkit.ITQ(4, random_state=0).fit(X).report(X, database_size=size)
