@@ -81,9 +81,9 @@ class Configuration:
     fewer_neighbors : float
         Graph. Edges of the second graph that targets are made of, as a share of `n_neighbors`. Measured: the errors of
         graphs of different sizes differ, so averaging reduces them.
-    granularities : tuple of float
-        Labels. Numbers of clusters, times the number of clusters that the graph shows. Measured: a cluster split in two
-        costs little, two classes in one cluster cannot be told apart.
+    granularities : tuple of int
+        Labels. Numbers of clusters. Measured on texts and pictures: those around the number of largest modularity alone
+        lose up to .05 on texts.
     rows_per_cluster : int
         Labels. So many rows make a cluster at least. Bound: the mean of fewer is mostly noise.
     doublings_beyond_best : int
@@ -175,7 +175,7 @@ class Configuration:
     n_smoothing: int = 8
     fewer_neighbors: float = 0.5
 
-    granularities: tuple[float, ...] = (2, 4, 8)
+    granularities: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256, 512)
     rows_per_cluster: int = 8
     doublings_beyond_best: int = 2
     n_lloyd_iterations: int = 25

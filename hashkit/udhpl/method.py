@@ -67,11 +67,11 @@ def find_clusters(
     evidence = weigh_clusters(rows.values, white, graph, n_clusters, config, rng.spawn(1)[0])
     if evidence.excess_modularity < config.min_excess_modularity:
         return every_row_its_own(rows, evidence)
-    best, objective = alternate(white, graph, n_clusters, n_bits, config, rng)
+    best, objective = alternate(white, graph, n_bits, config, rng)
+    trust = reliability(evidence.stability, len(white), config)
     targets = rows.values
     if with_targets:
         graphs = [graph, *more_graphs(rows.rows, graph, config, rng)]
-        targets = similarity_targets(white @ best.directions.astype(np.float32), graphs, n_clusters, config)
-    trust = reliability(evidence.stability, len(white), config)
+        targets = similarity_targets(white @ best.directions.astype(np.float32), graphs, n_clusters, trust, config)
     directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
     return Clusters("clusters", best.labels, objective, evidence, trust, directions, targets)

@@ -19,10 +19,10 @@ from hashkit.udhpl.graph import Graph
 
 
 def similarity_targets(
-    projections: Float32, graphs: Sequence[Graph], n_clusters: int, config: Configuration
+    projections: Float32, graphs: Sequence[Graph], n_clusters: int, reliability: float, config: Configuration
 ) -> Float32:
     """
-    Vectors whose cosines are the mean of the projections' cosines and those of walks, the mean over the graphs.
+    Vectors whose cosines are those of the projections plus, times the reliability, the mean of the graphs' walks'.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def similarity_targets(
         Their errors differ, so averaging reduces them.
     n_clusters : int
         How many clusters the first graph shows.
+    reliability : float
+        How far two halves of the rows agree on clusters, in [0, 1]: where they do not, walks lead astray.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def similarity_targets(
     """
     n_steps = walk_length(n_clusters, config)
     walks = [scale_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
-    share = np.float32(1 / np.sqrt(len(walks)))
+    share = np.float32(np.sqrt(reliability / len(walks)))
     views = [scale_rows(projections - projections.mean(axis=0))]
     views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
