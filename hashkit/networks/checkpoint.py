@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from hashkit import storage
 from hashkit.networks.configuration import TrainingConfig
+from hashkit.networks.optimizer import AdamW
 
 _FILE_KIND = "training"
+_MOMENTS = ("first", "second")
 # Targets of so many held-out rows are kept, to tell a training on other rows from this one.
 N_SAMPLE_TARGETS = 16
 
@@ -59,25 +61,29 @@ def write_checkpoint(
     path: str | PathLike[str],
     state: Checkpoint,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     config: TrainingConfig,
     sample: np.ndarray[Any, Any],
 ) -> None:
     """Write a training's state and a sample of its targets, replacing an older file only by a whole one."""
     tensors = {f"network.{name}": _to_numpy(value) for name, value in network.state_dict().items()}
     tensors |= {f"best.{name}": _to_numpy(value) for name, value in state.best_weights.items()}
-    for i, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": _to_numpy(value) for name, value in slots.items()}
+    tensors |= {name: _to_numpy(getattr(optimizer, name)) for name in _MOMENTS}
     tensors["history"] = np.asarray(state.history, dtype=np.float64).reshape(-1, 3)
     tensors["sample"] = sample
-    settings = {"epoch": state.epoch, "best_epoch": state.best_epoch, "config": asdict(config)}
+    settings = {
+        "n_steps": optimizer.n_steps,
+        "epoch": state.epoch,
+        "best_epoch": state.best_epoch,
+        "config": asdict(config),
+    }
     storage.write_tensors(path, _FILE_KIND, tensors, settings)
 
 
 def read_checkpoint(
     path: str | PathLike[str],
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     config: TrainingConfig,
     sample: np.ndarray[Any, Any],
 ) -> Checkpoint:
@@ -99,11 +105,11 @@ def read_checkpoint(
         network.load_state_dict(_below("network.", tensors))
     except RuntimeError as error:
         raise ValueError(f"{path} is a checkpoint of another network: {error}") from error
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below("optimizer.", tensors).items():
-        i, _, key = name.partition(".")
-        slots.setdefault(int(i), {})[key] = value
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    if not {"n_steps", *_MOMENTS} <= {*settings, *tensors}:
+        raise ValueError(f"{path} is a checkpoint of an earlier version of hashkit; remove it to start anew")
+    for name in _MOMENTS:
+        getattr(optimizer, name).copy_(tensors[name])
+    optimizer.n_steps = settings["n_steps"]
     history = tuple((row[0], row[1], row[2]) for row in arrays["history"].tolist())
     return Checkpoint(settings["epoch"], settings["best_epoch"], _below("best.", tensors), history)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from hashkit.networks.checkpoint import N_SAMPLE_TARGETS, Checkpoint, read_checkpoint, write_checkpoint
 from hashkit.networks.configuration import TrainingConfig
 from hashkit.networks.losses import Loss
+from hashkit.networks.optimizer import AdamW
 
 
 class Rows(Protocol):
@@ -99,11 +100,8 @@ def train(
     held_rows, rows = _split_rows(len(inputs), len(targets), config)
     device = find_device(config.device)
     network.to(device)
-    optimizer = torch.optim.AdamW(
-        [weights for weights in network.parameters() if weights.requires_grad],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = AdamW(weights, weight_decay=config.weight_decay)
     state = Checkpoint.start(network)
     # What tells one set of rows from another: their targets, since inputs may be augmented anew each time.
     sample = np.asarray(targets[held_rows[:N_SAMPLE_TARGETS]], dtype=np.float32)
@@ -128,6 +126,7 @@ def train(
     finally:
         torch.set_num_threads(n_threads)
         network.load_state_dict(state.best_weights)
+        optimizer.release()
         network.to("cpu").eval()
     return [EpochReport(i + 1, *losses) for i, losses in enumerate(state.history)]
 
@@ -173,7 +172,7 @@ def _rate(step: float, config: TrainingConfig) -> float:
 
 def _train_epoch(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     inputs: Rows,
     targets: Rows,
     rows: npt.NDArray[np.int64],
@@ -191,12 +190,10 @@ def _train_epoch(
         torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
         for i, batch in enumerate(batches):
             rate = _rate((epoch + i / len(batches)) / config.n_epochs, config)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             value = loss(network(take_rows(inputs, batch, device)), take_rows(targets, batch, device))
             optimizer.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step(rate)
             total += value.item() * len(batch)
             if not math.isfinite(total):
                 break

@@ -119,10 +119,11 @@ def rank_matching_loss(codes: Tensor, targets: Tensor, *, quantiles: Tensor) -> 
 
 def half_signs(outputs: Tensor) -> Tensor:
     """
-    +1 for the larger half of each column, -1 for the rest; the identity goes back.
+    +1 for the larger half of each column, -1 for the rest, and for all that equal its largest; the identity goes back.
 
     Of all balanced codes this is the nearest to the outputs, their optimal transport (Li and van Gemert, AAAI 2021).
     """
-    ranks = outputs.detach().argsort(dim=0).argsort(dim=0)
-    signs = torch.where(ranks >= len(outputs) // 2, 1.0, -1.0).to(outputs.dtype)
+    columns = outputs.detach().T.contiguous()
+    middle = columns.kthvalue(max(1, len(outputs) // 2), dim=1).values
+    signs = torch.where(outputs.detach() > middle, 1.0, -1.0).to(outputs.dtype)
     return outputs + (signs - outputs).detach()
