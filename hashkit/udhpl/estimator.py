@@ -190,7 +190,7 @@ class UDHPL(NetworkHasher):
         self.excess_modularity_ = clusters.evidence.excess_modularity
         self.criterion_ = learnt.criterion
         if learnt.candidates is not None:
-            self.targets_ = learnt.candidates.lesson
+            self.targets_ = clusters.targets
         self._set_map(rows.components * best.linear if best.layers else rows.components @ best.linear, rows.mean)
         self._set_layers(best.layers, rows.rows)
 

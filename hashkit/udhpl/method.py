@@ -69,9 +69,9 @@ def find_clusters(
         return every_row_its_own(rows, evidence)
     best, objective = alternate(white, graph, n_bits, config, rng)
     trust = reliability(evidence.stability, len(white), config)
+    directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
     targets = rows.values
     if with_targets:
         graphs = [graph, *more_graphs(rows.rows, graph, config, rng)]
-        targets = similarity_targets(white @ best.directions.astype(np.float32), graphs, n_clusters, trust, config)
-    directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
-    return Clusters("clusters", best.labels, objective, evidence, trust, directions, targets)
+        targets = similarity_targets(rows.values @ directions.astype(np.float32), graphs, n_clusters, trust, config)
+    return Clusters("clusters", best.labels, objective, evidence, directions, targets)

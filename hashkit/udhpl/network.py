@@ -13,7 +13,6 @@ from hashkit.cosines import Float32
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Candidates, Clusters, Layers, Map
 from hashkit.udhpl.reduce import mean_square_scale
-from hashkit.udhpl.targets import with_plain_cosines
 
 if TYPE_CHECKING:
     from hashkit.networks.configuration import TrainingConfig
@@ -52,16 +51,15 @@ def train_candidates(
     from hashkit.networks.temperature import temperature_of_perplexity
 
     how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
-    lesson, temperature = clusters.targets, config.neighbor_temperature
+    temperature = config.neighbor_temperature
     if clusters.preserved == "clusters":
-        lesson = with_plain_cosines(clusters.targets, values, clusters.reliability)
-        temperature = temperature_of_perplexity(lesson, config.perplexity)
+        temperature = temperature_of_perplexity(clusters.targets, config.perplexity)
     scale = mean_square_scale(values)
-    layers = teach(values * scale, lesson, linear.shape[1], temperature, config, how, training)
+    layers = teach(values * scale, clusters.targets, linear.shape[1], temperature, config, how, training)
     maps = {"network": Map(scale, layers)}
     if clusters.preserved == "neighbors":
         maps["refined"] = Map(refine(values, linear, config, how))
-    return Candidates(maps, held_out_rows(len(values), how), lesson)
+    return Candidates(maps, held_out_rows(len(values), how))
 
 
 def training_config(n_rows: int, seed: int, config: Configuration, device: str) -> TrainingConfig:

@@ -47,11 +47,6 @@ def similarity_targets(
     return np.concatenate(views, axis=1)
 
 
-def with_plain_cosines(targets: Float32, values: Float32, reliability: float) -> Float32:
-    """The targets and, with weight 1 - reliability, the cosines of the values (n_rows, n_components)."""
-    return np.concatenate([targets, np.float32(np.sqrt(1 - reliability)) * scale_rows(values)], axis=1)
-
-
 def walk_length(n_clusters: int, config: Configuration) -> int:
     """
     Steps that a walk shall take from each of two rows.
