@@ -14,8 +14,13 @@ from hashkit.hashers.linear import LinearHasher
 if TYPE_CHECKING:
     from hashkit.networks.modules import HashNetwork
 
-# Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible:
-# errors are sums of many small ones, near normal, so 16 times the largest of thousands is not met again.
+# Rows that layers see at once, always as many: a product of one shape adds the values of each row in one order,
+# wherever the row stands. With 128 the products take 1.02 times as long as with all rows at once, with 64 1.16 times; a
+# single row costs as much as 128.
+_ROWS_AT_ONCE = 128
+
+# Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible.
+# Values this close to zero are computed again in float64, so that another library or processor gives their signs too.
 _CALIBRATION_ROWS = 256
 _SAFETY = 16
 
@@ -33,7 +38,8 @@ class NetworkHasher(LinearHasher):
     hidden_weights_, hidden_offsets_ : float32 arrays of shape (n_inputs, n_hidden) and (n_hidden,)
     output_weights_, output_offsets_ : float32 arrays of shape (n_hidden, n_bits) and (n_bits,)
     rounding_ : float32 array of shape (n_bits + 1,)
-        Outputs this close to zero are computed again in float64; last the length of the longest row it was found on.
+        Outputs this close to zero are computed again in float64, for the same signs on other machines; last the length
+        of the longest row it was found on.
     """
 
     hidden_weights_: Float32
@@ -106,9 +112,20 @@ class NetworkHasher(LinearHasher):
             self.rounding_[-1] = np.linalg.norm(rows, axis=1).max() or 1
 
     def _scores(self, block: Float32, norms: Float32) -> Float32:
-        values = super()._scores(block, norms)
         if not self._is_deep:
-            return values
+            return super()._scores(block, norms)
+        out = np.empty((len(block), self.n_bits_), dtype=np.float32)
+        for start in range(0, len(block), _ROWS_AT_ONCE):
+            rows, lengths = block[start : start + _ROWS_AT_ONCE], norms[start : start + _ROWS_AT_ONCE]
+            n_rows = len(rows)
+            if n_rows < _ROWS_AT_ONCE:
+                rows = np.concatenate([rows, np.zeros((_ROWS_AT_ONCE - n_rows, rows.shape[1]), dtype=np.float32)])
+                lengths = np.concatenate([lengths, np.ones(_ROWS_AT_ONCE - n_rows, dtype=np.float32)])
+            out[start : start + n_rows] = self._layers(rows, lengths)[:n_rows]
+        return out
+
+    def _layers(self, rows: Float32, norms: Float32) -> Float32:
+        values = super()._scores(rows, norms)
         values /= norms[:, None]
         hidden: Float32 = values @ self.hidden_weights_
         hidden += self.hidden_offsets_

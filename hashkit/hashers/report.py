@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.codes import hamming_distances
-from hashkit.cosines import Float32, nearest_rows
+from hashkit.cosines import Float32
+from hashkit.hashers.ranks import neighbor_ranks
 
 N_NEAREST = 10
 _CUTS = (10, 100, 1000)
 # Where the 10 nearest of all are like the nearest one that was drawn, and recalls up to there that a line is drawn by.
 _LARGEST_FACTOR, _N_FACTORS = (N_NEAREST + 1) / 2, 8
-_PAIRS_AT_ONCE = 2**22
 _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -122,29 +122,9 @@ def predict_recall(
     n_near = min(N_NEAREST, len(rows) - 1)
     if n_near < 1:
         return {}
-    ranks = _neighbor_ranks(rows, codes, queries, n_near)
+    ranks = neighbor_ranks(rows, codes, queries, n_near)
     factor = database_size / len(rows)
     return {k: _recall(ranks, k, factor) for k in _CUTS if k < database_size}
-
-
-def _neighbor_ranks(
-    rows: Float32, codes: npt.NDArray[np.uint8], queries: npt.NDArray[np.int64], n_near: int
-) -> npt.NDArray[np.int64]:
-    """Ranks from 0 on, by Hamming distance and row number, of each query's nearest rows, the nearest first."""
-    ranks = np.empty((len(queries), n_near), dtype=np.int64)
-    step = max(1, _PAIRS_AT_ONCE // len(rows))
-    for start in range(0, len(queries), step):
-        part = queries[start : start + step]
-        own = np.arange(len(part)), part
-        near = nearest_rows(rows, n_near, part)
-        distances = hamming_distances(codes[part], codes).astype(np.int32)
-        distances[own] = np.iinfo(np.int32).max
-        for j in range(n_near):
-            column = near[:, j : j + 1]
-            far = np.take_along_axis(distances, column, axis=1)
-            before = np.arange(len(rows)) < column
-            ranks[start : start + step, j] = ((distances < far) | ((distances == far) & before)).sum(axis=1)
-    return ranks
 
 
 def _recall(ranks: npt.NDArray[np.int64], k: int, factor: float) -> float:

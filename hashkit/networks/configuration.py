@@ -21,7 +21,7 @@ class TrainingConfig:
     weight_decay : float
         Of AdamW.
     held_out : float
-        Share of rows that are only looked at to choose the best epoch.
+        Share of rows that are only looked at to choose the best epoch; with 0, of none, the training loss chooses.
     patience : int
         Epochs without a better held-out loss before training stops.
     keep_best : bool

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Logarithm of what has no chance: finite, so that times zero it is zero.
+_NEVER = -1e6
+
 # Outputs (n_batch, n_bits), or codes of that shape, and targets (n_batch, ...) in, a scalar out.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -82,10 +85,10 @@ def neighbor_likelihood_loss(
     neighbor embedding, Hinton and Roweis, NIPS 2002): once by the targets, once by the codes. Of all losses
     that keep similarities this one spends the bits on the order of near rows, and lets far ones be far in any way.
     """
-    own = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    wanted = (cosines(targets) / target_temperature).masked_fill(own, -torch.inf).softmax(dim=1)
-    got = (codes @ codes.T / codes.shape[1] / code_temperature).masked_fill(own, -torch.inf).log_softmax(dim=1)
-    return -(wanted * got.masked_fill(own, 0)).sum(dim=1).mean()
+    with torch.no_grad():
+        wanted = (cosines(targets) / target_temperature).fill_diagonal_(_NEVER).softmax(dim=1)
+    got = (codes @ codes.T * (1 / codes.shape[1] / code_temperature)).fill_diagonal_(_NEVER).log_softmax(dim=1)
+    return -(wanted * got).sum(dim=1).mean()
 
 
 def quantization_loss(outputs: Tensor, codes: Tensor) -> Tensor:

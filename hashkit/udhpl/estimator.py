@@ -19,7 +19,9 @@ from hashkit.hashers.network import NetworkHasher
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.method import learn
 from hashkit.udhpl.network import Training
-from hashkit.udhpl.selection import CANDIDATES
+
+# The order of `criterion_` in files.
+_CANDIDATES = ("linear", "refined", "network")
 
 # Constants of the configuration that are parameters of the estimator, too.
 _OVERRIDES = (
@@ -189,8 +191,8 @@ class UDHPL(NetworkHasher):
         self.stability_ = clusters.evidence.stability
         self.excess_modularity_ = clusters.evidence.excess_modularity
         self.criterion_ = learnt.criterion
-        if learnt.candidates is not None:
-            self.targets_ = clusters.targets
+        if learnt.targets is not None:
+            self.targets_ = learnt.targets
         self._set_map(rows.components * best.linear if best.layers else rows.components @ best.linear, rows.mean)
         self._set_layers(best.layers, rows.rows)
 
@@ -199,7 +201,7 @@ class UDHPL(NetworkHasher):
             "stability_": np.array([self.stability_]),
             "excess_modularity_": np.array([self.excess_modularity_]),
             "preserved_clusters": np.array([self.preserved_ == "clusters"], dtype=np.uint8),
-            "criterion_": np.array([self.criterion_.get(name, np.nan) for name in CANDIDATES]),
+            "criterion_": np.array([self.criterion_.get(name, np.nan) for name in _CANDIDATES]),
         }
         return super()._get_state() | decisions
 
@@ -217,7 +219,7 @@ class UDHPL(NetworkHasher):
             "stability_": Expected(np.float64, (1,), finite=False),
             "excess_modularity_": Expected(np.float64, (1,), finite=False),
             "preserved_clusters": Expected(np.uint8, (1,)),
-            "criterion_": Expected(np.float64, (len(CANDIDATES),), finite=False),
+            "criterion_": Expected(np.float64, (len(_CANDIDATES),), finite=False),
         }
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
@@ -228,5 +230,5 @@ class UDHPL(NetworkHasher):
         self.stability_ = arrays["stability_"].item()
         self.excess_modularity_ = arrays["excess_modularity_"].item()
         self.preserved_ = "clusters" if arrays["preserved_clusters"].item() else "neighbors"
-        figures = dict(zip(CANDIDATES, arrays["criterion_"].tolist(), strict=True))
+        figures = dict(zip(_CANDIDATES, arrays["criterion_"].tolist(), strict=True))
         self.criterion_ = {name: figure for name, figure in figures.items() if not np.isnan(figure)}

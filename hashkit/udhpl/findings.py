@@ -74,20 +74,24 @@ class Map:
         return outputs
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
+@dataclass(frozen=True)
+class Trial:
     """
-    Maps that were trained, beside the linear one.
+    What trainings on a part of the rows decided.
 
     Attributes
     ----------
-    maps : dict of str to Map
-    unseen : int64 array
-        Numbers of the rows that none was trained on.
+    best : {"linear", "refined", "network"}
+        The map that encodes.
+    criterion : dict of str to float
+        How good each was on the rest of the rows; lower is better.
+    epoch_share : float
+        After which share of all epochs the best one was best.
     """
 
-    maps: dict[str, Map]
-    unseen: np.typing.NDArray[np.int64]
+    best: str
+    criterion: dict[str, float] = field(default_factory=dict)
+    epoch_share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,5 +101,5 @@ class Learnt:
     rows: PrincipalRows
     clusters: Clusters
     best: Map
-    criterion: dict[str, float]
-    candidates: Candidates | None
+    criterion: dict[str, float] = field(default_factory=dict)
+    targets: Float32 | None = None

@@ -16,6 +16,9 @@ from hashkit.cosines import Float32, Int32, nearest_neighbors, scale_rows
 from hashkit.hashers.pca import principal_rows
 from hashkit.udhpl.configuration import Configuration
 
+# Pairs of neighbors that are compared at a time: 16 MiB.
+_COMPARED_AT_ONCE = 2**24
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
@@ -53,14 +56,38 @@ def shared_neighbor_graph(neighbors: Int32, config: Configuration) -> Graph:
     """
     n_rows, n_neighbors = neighbors.shape
     offsets = np.arange(n_rows + 1) * n_neighbors
-    ones = np.ones(neighbors.size, dtype=np.float32)
-    directed = sp.csr_matrix((ones, neighbors.ravel(), offsets), shape=(n_rows, n_rows))
+    shares = shared_neighbors(neighbors).astype(np.float32) / np.float32(n_neighbors + 1)
+    weights = sp.csr_matrix((shares.ravel() ** config.shared_power, neighbors.ravel(), offsets), shape=(n_rows, n_rows))
+    # A little weight on itself keeps rows that share nothing with their neighbors in the graph.
     own = sp.identity(n_rows, dtype=np.float32, format="csr")
-    shared = ((directed + own) @ (directed + own).T).multiply(directed) / np.float32(n_neighbors + 1)
-    weights = shared.power(config.shared_power)
     graph = (weights + weights.T + np.float32(config.self_weight) * own).tocsr()
     scale = sp.diags(1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel()), dtype=np.float32)
     return Graph(neighbors, (scale @ graph @ scale).tocsr())
+
+
+def shared_neighbors(neighbors: Int32) -> Int32:
+    """
+    How many neighbors the two rows of each edge have in common, each row being one of its own.
+
+    Edge by edge, since a product of the graph with itself would be dense where one row is a neighbor of all.
+
+    Parameters
+    ----------
+    neighbors : int32 array of shape (n_rows, n_neighbors)
+
+    Returns
+    -------
+    int32 array of shape (n_rows, n_neighbors)
+    """
+    n_rows, n_neighbors = neighbors.shape
+    sets = np.concatenate([neighbors, np.arange(n_rows, dtype=np.int32)[:, None]], axis=1)
+    counts = np.empty(neighbors.shape, dtype=np.int32)
+    step = max(1, _COMPARED_AT_ONCE // (n_neighbors * sets.shape[1] ** 2))
+    for start in range(0, n_rows, step):
+        one = sets[start : start + step, None, :, None]
+        other = sets[neighbors[start : start + step]][:, :, None, :]
+        counts[start : start + step] = np.count_nonzero(one == other, axis=(2, 3))
+    return counts
 
 
 def smooth_rows(rows: Float32, graph: Graph, n_steps: int) -> Float32:

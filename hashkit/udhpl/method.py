@@ -7,25 +7,25 @@ minus the quantization error, then teaches them to a network. hashkit's own form
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.alternation import alternate
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.evidence import Evidence, reliability, weigh_clusters
-from hashkit.udhpl.findings import Clusters, Learnt, every_row_its_own
+from hashkit.udhpl.findings import Clusters, Learnt, Map, Trial, every_row_its_own
 from hashkit.udhpl.graph import build_graph, more_graphs, smooth_rows
 from hashkit.udhpl.labels import count_clusters
-from hashkit.udhpl.network import Training, train_candidates
+from hashkit.udhpl.network import Training, train_candidates, train_map
 from hashkit.udhpl.projection import lean_on_variance
 from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
 from hashkit.udhpl.rotation import rotate
-from hashkit.udhpl.selection import choose
-from hashkit.udhpl.targets import similarity_targets
+from hashkit.udhpl.selection import judge, split_rows
+from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
 
 def learn(
@@ -44,27 +44,58 @@ def learn(
     if preserve == "clusters":
         rows = without_copies(rows, n_bits, config, rng)
     is_taught = network == "always" or (network == "auto" and len(rows.values) >= config.least_network_rows)
-    # Thousands of small products gain nothing from threads, which wait for each other: beside one other process on two
-    # cores 2,000 rows took 42 s with two threads, 4 s with one.
-    with threadpool_limits(1, user_api="blas"):
-        clusters = every_row_its_own(rows, Evidence())
-        if preserve == "clusters":
-            clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-        linear = rotate(rows.values, clusters.directions, n_bits, config, rng)
-        candidates = train_candidates(rows.values, clusters, linear, config, training, rng) if is_taught else None
-        best, criterion = choose(rows.values, linear, candidates, clusters, config, network)
-    return Learnt(rows, clusters, best, criterion, candidates)
+    clusters = every_row_its_own(rows, Evidence())
+    if preserve == "clusters":
+        clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
+    linear = rotate(rows.values, clusters.directions, n_bits, config, rng)
+    if not is_taught:
+        return Learnt(rows, clusters, Map(linear))
+    lesson = make_lesson(clusters, rows.values, config)
+    trial = Trial("network")
+    if network == "auto":
+        trial = try_maps(rows, clusters, lesson, n_bits, config, training, rng)
+    best = train_map(trial, rows.values, lesson, linear, config, training, rng)
+    return Learnt(rows, clusters, best, trial.criterion, lesson.targets)
+
+
+def try_maps(
+    rows: PrincipalRows,
+    clusters: Clusters,
+    lesson: Lesson,
+    n_bits: int,
+    config: Configuration,
+    training: Training,
+    rng: np.random.Generator,
+) -> Trial:
+    """Learn each map from a part of the rows; the best on the rest, of which all rows say what is similar, wins."""
+    part, unseen = split_rows(len(rows.values), config, rng)
+    some = replace(rows, row_numbers=rows.row_numbers[part], rows=rows.rows[part], values=rows.values[part])
+    found = every_row_its_own(some, clusters.evidence)
+    if clusters.preserved == "clusters":
+        found = find_clusters(some, n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
+    linear = rotate(some.values, found.directions, n_bits, config, rng)
+    tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, training, rng)
+    outputs = {name: candidate.outputs(rows.values) for name, (candidate, _) in tried.items()}
+    criterion = judge(outputs, lesson, unseen, config)
+    best = min(criterion, key=criterion.__getitem__)
+    return Trial(best, criterion, tried[best][1])
 
 
 def find_clusters(
-    rows: PrincipalRows, n_bits: int, config: Configuration, rng: np.random.Generator, *, with_targets: bool
+    rows: PrincipalRows,
+    n_bits: int,
+    config: Configuration,
+    rng: np.random.Generator,
+    *,
+    with_targets: bool,
+    evidence: Evidence | None = None,
 ) -> Clusters:
     """Labels, the directions that are most informative about them, and targets, where there are clusters at all."""
     graph = build_graph(rows.values, config)
     factors = whitening(rows, config)
     white = rows.values * factors.astype(np.float32)
     n_clusters = count_clusters(smooth_rows(white, graph, config.n_smoothing), graph.neighbors, config, rng)
-    evidence = weigh_clusters(rows.values, white, graph, n_clusters, config, rng.spawn(1)[0])
+    evidence = evidence or weigh_clusters(rows.values, white, graph, n_clusters, config, rng.spawn(1)[0])
     if evidence.excess_modularity < config.min_excess_modularity:
         return every_row_its_own(rows, evidence)
     best, objective = alternate(white, graph, n_bits, config, rng)

@@ -11,8 +11,9 @@ import numpy as np
 
 from hashkit.cosines import Float32
 from hashkit.udhpl.configuration import Configuration
-from hashkit.udhpl.findings import Candidates, Clusters, Layers, Map
+from hashkit.udhpl.findings import Map, Trial
 from hashkit.udhpl.reduce import mean_square_scale
+from hashkit.udhpl.targets import Lesson
 
 if TYPE_CHECKING:
     from hashkit.networks.configuration import TrainingConfig
@@ -31,14 +32,14 @@ class Training:
 
 def train_candidates(
     values: Float32,
-    clusters: Clusters,
+    lesson: Lesson,
     linear: Float32,
     config: Configuration,
     training: Training,
     rng: np.random.Generator,
-) -> Candidates:
+) -> dict[str, tuple[Map, float]]:
     """
-    The maps that compete with the linear one.
+    The maps that compete, trained for a share of the epochs, each with the share of those after which it was best.
 
     Parameters
     ----------
@@ -46,20 +47,36 @@ def train_candidates(
         Principal components.
     linear : float32 array of shape (n_components, n_bits)
         The linear map.
-    """
-    from hashkit.networks.loop import held_out_rows
-    from hashkit.networks.temperature import temperature_of_perplexity
 
+    Returns
+    -------
+    dict of str to (Map, float)
+        The simplest map first, so that it wins among equals.
+    """
     how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
-    temperature = config.neighbor_temperature
-    if clusters.preserved == "clusters":
-        temperature = temperature_of_perplexity(clusters.targets, config.perplexity)
-    scale = mean_square_scale(values)
-    layers = teach(values * scale, clusters.targets, linear.shape[1], temperature, config, how, training)
-    maps = {"network": Map(scale, layers)}
-    if clusters.preserved == "neighbors":
-        maps["refined"] = Map(refine(values, linear, config, how))
-    return Candidates(maps, held_out_rows(len(values), how))
+    how = replace(how, n_epochs=max(1, round(config.trial_share * how.n_epochs)), held_out=config.held_out)
+    maps = {"linear": (Map(linear), 1.0)}
+    if lesson.preserved == "neighbors":
+        maps["refined"] = Map(refine(values, linear, config, how)), 1.0
+    maps["network"] = teach(values, lesson, linear.shape[1], config, how, Training(progress=training.progress))
+    return maps
+
+
+def train_map(
+    trial: Trial,
+    values: Float32,
+    lesson: Lesson,
+    linear: Float32,
+    config: Configuration,
+    training: Training,
+    rng: np.random.Generator,
+) -> Map:
+    """The map that won the trial, trained on all rows; parameters are those of `train_candidates`."""
+    how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
+    how = replace(how, n_epochs=max(1, round(trial.epoch_share * how.n_epochs)), held_out=0.0, keep_best=False)
+    if trial.best == "network":
+        return teach(values, lesson, linear.shape[1], config, how, training)[0]
+    return Map(refine(values, linear, config, how) if trial.best == "refined" else linear)
 
 
 def training_config(n_rows: int, seed: int, config: Configuration, device: str) -> TrainingConfig:
@@ -78,7 +95,6 @@ def training_config(n_rows: int, seed: int, config: Configuration, device: str) 
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        held_out=config.held_out,
         device=device,
         seed=seed,
         n_threads=1,
@@ -99,46 +115,40 @@ def target_loss(temperature: float, config: Configuration) -> Loss:
 
 
 def teach(
-    inputs: Float32,
-    targets: Float32,
-    n_bits: int,
-    temperature: float,
-    config: Configuration,
-    how: TrainingConfig,
-    training: Training,
-) -> Layers:
+    values: Float32, lesson: Lesson, n_bits: int, config: Configuration, how: TrainingConfig, training: Training
+) -> tuple[Map, float]:
     """
-    Train a perceptron whose codes have the similarities of the targets.
+    Train a perceptron whose codes have the similarities of the lesson's targets.
 
     Parameters
     ----------
-    inputs : float32 array of shape (n_rows, n_inputs)
-        Of mean square near 1.
-    targets : float32 array of shape (n_rows, n_targets)
-        Rows whose cosines say what is similar.
-    temperature : float
-        Of the targets' cosines.
+    values : float32 array of shape (n_rows, n_components)
 
     Returns
     -------
-    list of (weights, offsets)
-        Of the hidden and the output layer.
+    Map
+        Of the epoch that counts.
+    float
+        The share of all epochs after which that was.
     """
     from hashkit.networks.loop import train
     from hashkit.networks.modules import layer_arrays, perceptron
 
-    network = perceptron(inputs.shape[1], config.n_hidden, n_bits, dropout=config.dropout, seed=how.seed)
-    train(
+    scale = mean_square_scale(values)
+    network = perceptron(values.shape[1], config.n_hidden, n_bits, dropout=config.dropout, seed=how.seed)
+    reports = train(
         network,
-        inputs,
-        targets,
-        target_loss(temperature, config),
+        values * scale,
+        lesson.targets,
+        target_loss(lesson.temperature, config),
         how,
         callbacks=training.callbacks,
         progress=training.progress,
         checkpoint=training.checkpoint,
     )
-    return layer_arrays(network)
+    losses = [report.held_out_loss for report in reports]
+    n_best = int(np.argmin(losses)) + 1 if how.keep_best else len(losses)
+    return Map(scale, layer_arrays(network)), n_best / how.n_epochs
 
 
 def refine(values: Float32, projection: Float32, config: Configuration, how: TrainingConfig) -> Float32:

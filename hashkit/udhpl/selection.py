@@ -5,69 +5,56 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32, nearest_rows, scale_rows
+from hashkit.cosines import Float32, scale_rows
+from hashkit.hashers.ranks import neighbor_ranks
 from hashkit.udhpl.configuration import Configuration
-from hashkit.udhpl.findings import Candidates, Clusters, Map
+from hashkit.udhpl.targets import Lesson
 
 Int64 = npt.NDArray[np.int64]
 
-# Equally good maps: the first one encodes.
-CANDIDATES = ("linear", "refined", "network")
+
+def split_rows(n_rows: int, config: Configuration, rng: np.random.Generator) -> tuple[Int64, Int64]:
+    """Numbers of the rows that maps learn from in a trial, and of those that they are judged by, in ascending order."""
+    order = rng.permutation(n_rows)
+    n_unseen = min(config.max_unseen, round(config.unseen_share * n_rows))
+    unseen, part = order[:n_unseen], order[n_unseen:][: config.max_trial_rows]
+    return np.sort(part), np.sort(unseen)
 
 
-def choose(
-    values: Float32,
-    linear: Float32,
-    candidates: Candidates | None,
-    clusters: Clusters,
-    config: Configuration,
-    network: str,
-) -> tuple[Map, dict[str, float]]:
+def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Configuration) -> dict[str, float]:
     """
-    The map that encodes, and what decided: how good each map's codes are on unseen rows, lower is better.
+    How good codes are by what they shall preserve; lower is better.
 
     Parameters
     ----------
-    values : float32 array of shape (n_rows, n_components)
-        Principal components.
-    linear : float32 array of shape (n_components, n_bits)
-        The linear map, the only one without candidates.
-    network : {"auto", "always", "never"}
-        With ``"always"`` the network encodes whatever the criterion says.
+    outputs : dict of str to float32 array of shape (n_rows, n_bits)
+        Of each map; their signs are the codes.
+    rows : int64 array
+        Numbers of the rows that count.
     """
-    maps = {"linear": Map(linear)}
-    if candidates is None:
-        return maps["linear"], {}
-    maps |= candidates.maps
-    rows = candidates.unseen[: config.max_held_out]
-    criterion = {}
-    for name in sorted(maps, key=CANDIDATES.index):
-        outputs = maps[name].outputs(values)
-        if clusters.preserved == "clusters":
-            criterion[name] = neighbor_cross_entropy(outputs, clusters.targets, rows, config)
-        else:
-            criterion[name] = 1 - float_neighbor_recall(outputs, clusters.targets, rows, config)
-    best = "network" if network == "always" else min(criterion, key=criterion.__getitem__)
-    return maps[best], criterion
+    if lesson.preserved == "clusters":
+        return {name: neighbor_cross_entropy(found, lesson, rows, config) for name, found in outputs.items()}
+    return {name: 1 - float_neighbor_recall(found, lesson, rows, config) for name, found in outputs.items()}
 
 
-def neighbor_cross_entropy(projections: Float32, targets: Float32, rows: Int64, config: Configuration) -> float:
+def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
     """
     Cross-entropy, in nats a row, of the neighbors that the codes suggest against those that the targets do.
 
     Only the given rows count. Both spread a probability over the others of them, softmax of the cosines over a
-    temperature; that of the codes is the one that fits best, so that only their order and spacing count.
+    temperature: that of the lesson, and for the codes the one that fits best, so that only their order and spacing
+    count.
     """
     codes = np.where(projections[rows] > 0, np.float32(1), np.float32(-1))
     similar = codes @ codes.T / codes.shape[1]
-    unit = scale_rows(targets[rows])
-    wanted = np.exp(_log_shares(unit @ unit.T / config.criterion_temperature))
+    unit = scale_rows(lesson.targets[rows])
+    wanted = np.exp(_log_shares(unit @ unit.T / np.float32(lesson.temperature)))
     heats = config.criterion_code_temperatures
-    losses = [-float((wanted * _log_shares(similar / heat)).sum(axis=1).mean()) for heat in heats]
+    losses = [-float((wanted * _log_shares(similar / np.float32(heat))).sum(axis=1).mean()) for heat in heats]
     return min(losses)
 
 
-def float_neighbor_recall(projections: Float32, targets: Float32, rows: Int64, config: Configuration) -> float:
+def float_neighbor_recall(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
     """
     Share of some rows' nearest rows by cosine of the targets that are among the nearest rows by code, of all rows.
 
@@ -75,16 +62,9 @@ def float_neighbor_recall(projections: Float32, targets: Float32, rows: Int64, c
     """
     n_rows = len(projections)
     n_neighbors = min(config.n_recalled, n_rows - 1)
-    own = (np.arange(len(rows)), rows)
-    unit = scale_rows(targets)
-    near = nearest_rows(unit, n_neighbors, rows)
-    codes = np.where(projections > 0, np.float32(1), np.float32(-1))
-    # Products of codes are whole numbers, so that a row number decides between equal ones only.
-    keys = (codes[rows] @ codes.T).astype(np.int64) * -n_rows + np.arange(n_rows)
-    keys[own] = np.iinfo(np.int64).max
     n_first = max(n_neighbors, round(config.recalled_share * n_rows))
-    last = np.partition(keys, n_first - 1, axis=1)[:, n_first - 1 : n_first]
-    return float((np.take_along_axis(keys, near, axis=1) <= last).mean())
+    codes = np.packbits(projections > 0, axis=1)
+    return float((neighbor_ranks(scale_rows(lesson.targets), codes, rows, n_neighbors) < n_first).mean())
 
 
 def _log_shares(logits: Float32) -> Float32:

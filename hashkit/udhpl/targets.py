@@ -1,7 +1,7 @@
 """
 Stage 6: what the network learns to reproduce, for every row a vector whose cosines say how similar rows are.
 
-Two views side by side. Projections on all canonical directions of the pseudo labels order the clusters and keep the
+Two views side by side. Projections on the directions of the linear map, all of them, order the clusters and keep the
 geometry between them, but are linear. The leading eigenvectors of neighbor graphs follow clusters of any shape; their
 eigenvalues, taken to a power, count walks of that many steps: how likely one row is reached from another.
 """
@@ -9,13 +9,35 @@ eigenvalues, taken to a power, count walks of that many steps: how likely one ro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from hashkit.cosines import Float32, scale_rows
+from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.findings import Clusters
 from hashkit.udhpl.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """
+    What codes shall reproduce.
+
+    Attributes
+    ----------
+    preserved : {"clusters", "neighbors"}
+    targets : float32 array of shape (n_rows, n_targets)
+        Their cosines say how similar rows are.
+    temperature : float
+        At which softmax of the cosines says how likely one row is another's neighbor.
+    """
+
+    preserved: str
+    targets: Float32
+    temperature: float
 
 
 def similarity_targets(
@@ -27,7 +49,7 @@ def similarity_targets(
     Parameters
     ----------
     projections : float32 array of shape (n_rows, n_directions)
-        Of the rows on all canonical directions.
+        Of the rows on all directions of the linear map. Those of small spread, mostly noise, are made smaller still.
     graphs : sequence of Graph
         Their errors differ, so averaging reduces them.
     n_clusters : int
@@ -42,9 +64,18 @@ def similarity_targets(
     n_steps = walk_length(n_clusters, config)
     walks = [scale_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
     share = np.float32(np.sqrt(reliability / len(walks)))
-    views = [scale_rows(projections - projections.mean(axis=0))]
+    centered = projections - projections.mean(axis=0)
+    views = [scale_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
     views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
+
+
+def make_lesson(clusters: Clusters, values: Float32, config: Configuration) -> Lesson:
+    """The targets of clusters, or where neighbors are preserved the values (n_rows, n_components) themselves."""
+    if clusters.preserved == "neighbors":
+        return Lesson(clusters.preserved, values, config.neighbor_temperature)
+    targets = clusters.targets
+    return Lesson(clusters.preserved, targets, temperature_of_perplexity(targets, config.perplexity))
 
 
 def walk_length(n_clusters: int, config: Configuration) -> int:

@@ -60,6 +60,21 @@ def test_code_of_a_row_does_not_depend_on_its_batch(method, normalize, monkeypat
     assert np.array_equal(np.tile(together, (2, 1)), in_blocks)
 
 
+def test_outputs_of_a_network_are_those_of_the_row_alone(monkeypatch):
+    """Not only the signs, and not by the margin within which values are computed again."""
+    pytest.importorskip("torch")
+    X = blobs(700, 100)
+    for method in ("bi_half", "udhpl"):
+        options = {"network": "always"} if method == "udhpl" else {}
+        hasher = make(method, 37, **options).fit(X[:300])
+        monkeypatch.setattr(type(hasher), "_score_error", lambda self, block, norms: np.float32(-1))
+        together = hasher.project(X)
+        for rows in (slice(0, 1), slice(699, 700), slice(5, 7), slice(100, 229), slice(1, 700)):
+            assert np.array_equal(hasher.project(X[rows]), together[rows])
+        shuffled = np.random.default_rng(0).permutation(700)
+        assert np.array_equal(hasher.project(X[shuffled]), together[shuffled])
+
+
 def test_rows_on_the_threshold_keep_their_signs(method):
     # All rows are alike: every projection is rounding noise around zero.
     X = np.full((200, 24), 0.1, dtype=np.float32)
@@ -75,6 +90,37 @@ def test_same_seed_same_codes(method):
     first, second = make(method).fit(X), make(method).fit(X)
     assert np.array_equal(first.project(X), second.project(X))
     assert np.array_equal(clone(first).fit(X).encode(X), first.encode(X))
+
+
+THREADS = """
+import hashlib
+import numpy as np
+import hashkit, hashkit.hashers
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(12, 300))[rng.integers(12, size=3000)] + rng.normal(size=(3000, 300))
+for method in sorted(hashkit.hashers.METHODS):
+    known = hashkit.hashers.hasher_class(method)._get_param_names()
+    few = {name: value for name, value in {"n_epochs": 2, "network": "always"}.items() if name in known}
+    hasher = hashkit.fit(X, n_bits=24, method=method, **few)
+    arrays = [getattr(hasher, name) for name in hasher._state]
+    print(method, [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays])
+    print(hashlib.sha256(hasher.encode(X).tobytes()).hexdigest())
+"""
+
+
+def test_same_codes_whatever_the_number_of_threads(run_python, monkeypatch):
+    """All that is learnt is the same bit for bit; 3,000 rows of 300 features are several blocks and wake threads."""
+    pytest.importorskip("torch")
+    found = []
+    for n_threads in (1, 2):
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            monkeypatch.setenv(name, f"{n_threads}")
+        done = run_python(THREADS)
+        assert done.stderr == ""
+        found.append(done.stdout)
+    assert len(found[0].splitlines()) == 2 * len(METHODS)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -1,26 +1,28 @@
 """The stages, one by one: what decides between maps, and what networks are taught."""
 
+import tracemalloc
+
 import numpy as np
 
 from hashkit.cosines import nearest_neighbors
 from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl import Configuration
 from hashkit.udhpl.evidence import excess_modularity, reliability
-from hashkit.udhpl.graph import graph_size, shared_neighbor_graph
-from hashkit.udhpl.selection import float_neighbor_recall
-from hashkit.udhpl.targets import similarity_targets, walk_length
+from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
+from hashkit.udhpl.selection import float_neighbor_recall, judge
+from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
 
 CONFIG = Configuration()
 
 
-def kinds(n=240, d=12):
+def classes(n=240, d=12):
     rng = np.random.default_rng(0)
     labels = rng.integers(4, size=n)
     return (4 * rng.normal(size=(4, d))[labels] + rng.normal(size=(n, d))).astype(np.float32), labels
 
 
 def test_float_neighbor_recall_is_its_definition():
-    X = kinds()[0]
+    X = classes()[0]
     projections = X @ np.random.default_rng(1).normal(size=(12, 8)).astype(np.float32)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     rows, shares = np.arange(0, 240, 7), []
@@ -30,20 +32,21 @@ def test_float_neighbor_recall_is_its_definition():
         distances = ((projections[others] > 0) != (projections[row] > 0)).sum(axis=1)
         first = others[np.argsort(distances, kind="stable")[:24]]
         shares.append(np.isin(near, first).mean())
-    found = float_neighbor_recall(projections, X, rows, Configuration(n_recalled=5, recalled_share=0.1))
+    lesson = Lesson("neighbors", X, 0.05)
+    found = float_neighbor_recall(projections, lesson, rows, Configuration(n_recalled=5, recalled_share=0.1))
     assert np.isclose(found, np.mean(shares))
 
 
 def test_neighbors_come_nearest_first():
-    X = kinds()[0]
+    X = classes()[0]
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     similarities = unit @ unit.T
     np.fill_diagonal(similarities, -np.inf)
     assert np.array_equal(nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
 
 
-def test_targets_are_alike_within_a_kind():
-    X, labels = kinds()
+def test_targets_are_alike_within_a_class():
+    X, labels = classes()
     nearest = nearest_neighbors(X, 20)
     graphs = [shared_neighbor_graph(nearest[:, :k], CONFIG) for k in (10, 20)]
     targets = similarity_targets(X, graphs, 4, CONFIG)
@@ -64,7 +67,7 @@ def test_walks_are_shorter_where_there_are_more_clusters():
 
 
 def test_clusters_fit_the_graph_better_than_a_cloud_does():
-    X = kinds(600)[0]
+    X = classes(600)[0]
     assert excess_modularity(X, X, 20, CONFIG, np.random.default_rng(0)) > 0.1
     cloud = (np.random.default_rng(1).normal(size=(600, 12)) / np.arange(1, 13)).astype(np.float32)
     assert abs(excess_modularity(cloud, cloud, 20, CONFIG, np.random.default_rng(0))) < 0.05
@@ -97,3 +100,42 @@ def test_a_rows_neighbors_are_a_twelfth_of_all_whatever_the_spread_of_cosines():
         shares /= shares.sum(axis=1, keepdims=True)
         entropies = -np.sum(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-30)), 0), axis=1)
         assert np.isclose(np.exp(entropies).mean(), 600 / 12, rtol=0.05)
+
+
+def with_one_hub(n, d=256):
+    """Rows around a direction that is nearer to each of them than any other row is, row 0."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, d)).astype(np.float32)
+    X[:, 0] = np.linalg.norm(X, axis=1)
+    X[0] = np.eye(1, d)
+    return X
+
+
+def peak_bytes(work):
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_hub_does_not_make_the_graph_dense():
+    n_rows = 8000
+    X = with_one_hub(n_rows)
+    found = []
+    # All pairs as float32 would take 256 MB.
+    assert peak_bytes(lambda: found.append(build_graph(X, CONFIG))) < 120e6
+    (graph,) = found
+    assert (graph.neighbors[1:, 0] == 0).all()
+    assert graph.weights.nnz <= n_rows * (2 * 20 + 1)
+    outputs, rows = {"linear": X[:, :16]}, np.arange(2000)
+    assert peak_bytes(lambda: judge(outputs, Lesson("clusters", X, 0.1), rows, CONFIG)) < 120e6
+    assert peak_bytes(lambda: judge(outputs, Lesson("neighbors", X, 0.1), rows, CONFIG)) < 120e6
+
+
+def test_shared_neighbors_are_counted_edge_by_edge():
+    nearest = nearest_neighbors(classes()[0], 7)
+    own = [{row, *near} for row, near in enumerate(nearest.tolist())]
+    expected = [[len(own[row] & own[other]) for other in near] for row, near in enumerate(nearest.tolist())]
+    assert np.array_equal(shared_neighbors(nearest), expected)
