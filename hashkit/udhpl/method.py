@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.cosines import Float32
 from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.alternation import alternate
 from hashkit.udhpl.configuration import Configuration
@@ -23,7 +24,7 @@ from hashkit.udhpl.labels import count_clusters
 from hashkit.udhpl.network import Training, train_candidates, train_map
 from hashkit.udhpl.projection import lean_on_variance
 from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
-from hashkit.udhpl.rotation import rotate
+from hashkit.udhpl.rotation import rotate, rotate_for_neighbors
 from hashkit.udhpl.selection import judge, split_rows
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
@@ -47,7 +48,7 @@ def learn(
     clusters = every_row_its_own(rows, Evidence())
     if preserve == "clusters":
         clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-    linear = rotate(rows.values, clusters.directions, n_bits, config, rng)
+    linear = linear_map(rows.values, clusters, n_bits, config, rng)
     if not is_taught:
         return Learnt(rows, clusters, Map(linear))
     lesson = make_lesson(clusters, rows.values, config)
@@ -73,12 +74,21 @@ def try_maps(
     found = every_row_its_own(some, clusters.evidence)
     if clusters.preserved == "clusters":
         found = find_clusters(some, n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
-    linear = rotate(some.values, found.directions, n_bits, config, rng)
+    linear = linear_map(some.values, found, n_bits, config, rng)
     tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, training, rng)
     outputs = {name: candidate.outputs(rows.values) for name, (candidate, _) in tried.items()}
     criterion = judge(outputs, lesson, unseen, config)
     best = min(criterion, key=criterion.__getitem__)
     return Trial(best, criterion, tried[best][1])
+
+
+def linear_map(
+    values: Float32, clusters: Clusters, n_bits: int, config: Configuration, rng: np.random.Generator
+) -> Float32:
+    """The linear map of principal components (n_rows, n_components): the best directions, rotated towards the signs."""
+    if clusters.preserved == "neighbors":
+        return rotate_for_neighbors(values, n_bits, config, rng)
+    return rotate(values, clusters.directions, n_bits, config, rng)
 
 
 def find_clusters(
