@@ -26,7 +26,6 @@ from hashkit.udhpl import Configuration
 # A stage left out: options of the estimator, and constants that switch it off.
 STAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no smoothing along the graph": ({}, {"n_smoothing": 0}),
-    "no weighing of edges by shared neighbors": ({}, {"shared_power": 0}),
     "no clusters: float neighbors are preserved": ({"preserve": "neighbors"}, {}),
     "no whitening": ({}, {"ridge": 1e6}),
     "one round": ({}, {"max_rounds": 1}),
