@@ -24,7 +24,7 @@ def test_examples_of_learning_run(rng, capsys):
         "features": rng.standard_normal((200, 80)).astype(np.float32),
         "images": rng.standard_normal((200, 1, 8, 8)).astype(np.float32),
     }
-    assert run_examples(ROOT / "docs" / "method.md", given) == 2
+    assert run_examples(ROOT / "docs" / "method.md", given) == 3
     assert "dead bits" in capsys.readouterr().out
     assert given["codes"].shape == (200, 4)
 

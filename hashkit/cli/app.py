@@ -51,7 +51,7 @@ def demo(
 ) -> None:
     """Compare hashers: a table and a picture.
 
-    UDHPL, ITQ and random hyperplanes at 16, 32 and 64 bits: what their codes keep of the features, and what they cost.
+    UDHPL, ITQ and random hyperplanes at 16 and 64 bits: what their codes keep of the features, and what they cost.
     """
     from hashkit.cli import commands
 

@@ -23,7 +23,7 @@ from hashkit.index import Index
 from hashkit.storage.replacing import replace_file
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
-DEMO_BITS = (16, 32, 64)
+DEMO_BITS = (16, 64)
 ROWS_PER_BLOCK = 1 << 16
 BYTES_PER_READ = 1 << 22
 

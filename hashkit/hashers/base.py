@@ -193,7 +193,8 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         queries = sample_rows(len(drawn), min(n_rows, max(_LEAST_QUERIES, _QUERY_PAIRS // len(drawn))), rng)
         recall = predict_recall(gather_rows(X, drawn, normalize=True), self.encode(X[drawn]), queries, size)
         original = X[chosen]
-        return describe_codes(self.project(original), self.encode(original), recall, size)
+        codes = self.encode(original)
+        return describe_codes(self.project(original), codes, recall, database_size=size, n_drawn=len(drawn))
 
     def save(self, path: str | PathLike[str]) -> None:
         """

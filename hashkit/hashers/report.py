@@ -13,8 +13,9 @@ from hashkit.hashers.ranks import neighbor_ranks
 
 N_NEAREST = 10
 _CUTS = (10, 100, 1000)
-# Where the 10 nearest of all are like the nearest one that was drawn, and recalls up to there that a line is drawn by.
-_LARGEST_FACTOR, _N_FACTORS = (N_NEAREST + 1) / 2, 8
+# Where the 10 nearest of all are like the nearest one that was drawn; beyond, recalls are extrapolated by so many
+# before, from the first tenth of the rows: farther ones say nothing about near ones.
+LARGEST_FACTOR, _N_FACTORS, _LARGEST_SHARE = (N_NEAREST + 1) / 2, 8, 0.1
 _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -39,6 +40,9 @@ class HasherReport:
         k -> share of a row's 10 nearest other rows by cosine of the features among its first k by Hamming distance in
         a database of `database_size` rows, equal distances by row number; see `predict_recall`.
     database_size : int
+    n_drawn : int
+        Rows whose ranks the recall is predicted from; where the database is more than 5.5 times as large it is
+        extrapolated.
     distance_quantiles : dict of float to int
         Share -> Hamming distance that this share of all pairs does not exceed.
     n_distinct : int
@@ -52,11 +56,13 @@ class HasherReport:
     quantization_error: float
     neighbor_recall: dict[int, float]
     database_size: int
+    n_drawn: int
     distance_quantiles: dict[float, int]
     n_distinct: int
 
     def __str__(self) -> str:
-        recall = ", ".join(f"{value:.3f} in the first {k}" for k, value in self.neighbor_recall.items())
+        recall = ", ".join(f"{value:.3f} in the first {k}" for k, value in self.neighbor_recall.items()) or "unknown"
+        beyond = " (extrapolated)" if self.database_size > LARGEST_FACTOR * self.n_drawn else ""
         spread = ", ".join(f"{share:.0%}: {distance}" for share, distance in self.distance_quantiles.items())
         return "\n".join(
             [
@@ -65,14 +71,19 @@ class HasherReport:
                 f"dead bits             {len(self.dead_bits)}",
                 f"bit correlation       {self.bit_correlation:.3f} on average",
                 f"quantization error    {self.quantization_error:.3f}",
-                f"10 nearest by float   {recall or 'no other rows'} of {self.database_size:,} rows",
+                f"10 nearest by float   {recall} of {self.database_size:,} rows{beyond}",
                 f"distances of pairs    {spread}",
             ]
         )
 
 
 def describe_codes(
-    projections: Float32, codes: npt.NDArray[np.uint8], neighbor_recall: dict[int, float], database_size: int
+    projections: Float32,
+    codes: npt.NDArray[np.uint8],
+    neighbor_recall: dict[int, float],
+    *,
+    database_size: int,
+    n_drawn: int,
 ) -> HasherReport:
     """The report on projections (n_rows, n_bits) and codes of some rows, all pairs of which are compared."""
     bits = projections > 0
@@ -88,6 +99,7 @@ def describe_codes(
         quantization_error=_scaled_error(projections),
         neighbor_recall=neighbor_recall,
         database_size=database_size,
+        n_drawn=n_drawn,
         distance_quantiles={share: int(value) for share, value in zip(_QUANTILES, quantiles, strict=True)},
         n_distinct=len(np.unique(codes, axis=0)),
     )
@@ -117,30 +129,35 @@ def predict_recall(
     Returns
     -------
     dict of int to float
-        By k, of 10, 100 and 1000 those below N.
+        By k, of 10, 100 and 1000 those below N; beyond c = 5.5 only those whose line uses at most the first tenth of
+        the rows drawn.
     """
     n_near = min(N_NEAREST, len(rows) - 1)
     if n_near < 1:
         return {}
     ranks = neighbor_ranks(rows, codes, queries, n_near)
     factor = database_size / len(rows)
-    return {k: _recall(ranks, k, factor) for k in _CUTS if k < database_size}
+    cuts = [k for k in _CUTS if k < database_size]
+    if factor > LARGEST_FACTOR:
+        cuts = [k for k in cuts if 2 * k / LARGEST_FACTOR <= _LARGEST_SHARE * len(rows)]
+    recalls = np.maximum.accumulate([_recall(ranks, k, factor) for k in cuts]) if cuts else np.zeros(0)
+    return dict(zip(cuts, recalls.tolist(), strict=True))
 
 
 def _recall(ranks: npt.NDArray[np.int64], k: int, factor: float) -> float:
     """Predicted share of the nearest among the first k of a database `factor` times as large."""
     if factor == 1:
         return float((ranks < k).mean())
-    if factor <= _LARGEST_FACTOR:
+    if factor <= LARGEST_FACTOR:
         return _scaled_recall(ranks, k, factor)
-    factors = np.geomspace(_LARGEST_FACTOR / 2, _LARGEST_FACTOR, _N_FACTORS)
+    factors = np.geomspace(LARGEST_FACTOR / 2, LARGEST_FACTOR, _N_FACTORS)
     measured = np.array([_scaled_recall(ranks, k, one) for one in factors])
     # A half of one hit keeps the log-odds finite where all or none is found.
     half = 0.5 / ranks.size
     odds = np.log((measured + half) / (1 - measured + half))
     slope, base = np.polyfit(np.log(factors), odds, 1)
-    last = base + slope * np.log(_LARGEST_FACTOR)
-    return float(1 / (1 + np.exp(-last - min(slope, 0.0) * np.log(factor / _LARGEST_FACTOR))))
+    last = base + slope * np.log(LARGEST_FACTOR)
+    return float(1 / (1 + np.exp(-last - min(slope, 0.0) * np.log(factor / LARGEST_FACTOR))))
 
 
 def _scaled_recall(ranks: npt.NDArray[np.int64], k: int, factor: float) -> float:

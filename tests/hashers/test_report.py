@@ -98,6 +98,17 @@ def test_recall_is_that_of_all_rows_though_few_are_looked_at(collection):
     assert report.neighbor_recall[10] < report.neighbor_recall[100] < report.neighbor_recall[1000]
 
 
+def test_what_cannot_be_predicted_is_left_out(collection):
+    X, hasher, _ = collection
+    for n_rows, cuts in ((200, {10}), (2500, {10, 100}), (30_000, {10, 100, 1000})):
+        report = hasher.report(X[:n_rows], database_size=1_000_000)
+        recalls = list(report.neighbor_recall.values())
+        assert set(report.neighbor_recall) == cuts
+        assert recalls == sorted(recalls)
+        assert "1,000,000 rows (extrapolated)" in str(report)
+    assert "extrapolated" not in str(hasher.report(X[:6000], database_size=30_000))
+
+
 @pytest.mark.parametrize(("size", "error"), [(0, ValueError), (1e6, TypeError), (True, TypeError)])
 def test_a_wrong_database_size_is_refused(size, error):
     X = np.random.default_rng(0).normal(size=(40, 8))
