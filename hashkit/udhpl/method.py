@@ -25,7 +25,7 @@ from hashkit.udhpl.network import Training, train_candidates, train_map
 from hashkit.udhpl.projection import lean_on_variance
 from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
 from hashkit.udhpl.rotation import rotate, rotate_for_neighbors
-from hashkit.udhpl.selection import judge, split_rows
+from hashkit.udhpl.selection import judge, split_rows, winner
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
 
@@ -78,7 +78,7 @@ def try_maps(
     tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, training, rng)
     outputs = {name: candidate.outputs(rows.values) for name, (candidate, _) in tried.items()}
     criterion = judge(outputs, lesson, unseen, config)
-    best = min(criterion, key=criterion.__getitem__)
+    best = winner(criterion, clusters.preserved, config)
     return Trial(best, criterion, tried[best][1])
 
 

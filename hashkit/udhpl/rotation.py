@@ -37,13 +37,14 @@ def rotate_for_neighbors(values: Float32, n_bits: int, config: Configuration, rn
     -------
     float32 array of shape (n_components, n_bits)
     """
-    sample = values[np.sort(rng.permutation(len(values))[: config.max_trial_rows])]
+    trials = rng.spawn(1)[0]
+    sample = values[np.sort(trials.permutation(len(values))[: config.max_trial_rows])]
     lesson = Lesson("neighbors", sample, config.neighbor_temperature)
     judges = np.arange(min(len(sample), config.max_unseen))
     recalls = []
     sizes = sorted({min(n_bits, max(1, round(share * n_bits))) for share in config.component_shares}, reverse=True)
     for n_kept in sizes if len(sizes) > 1 else []:
-        outputs = sample[:, :n_kept] @ tight_frame(sample[:, :n_kept], n_bits, config, rng)
+        outputs = sample[:, :n_kept] @ tight_frame(sample[:, :n_kept], n_bits, config, trials)
         recalls.append(float_neighbor_recall(outputs, lesson, judges, config))
     n_best = sizes[int(np.argmax(recalls)) if recalls else 0]
     linear = np.zeros((values.shape[1], n_bits), dtype=np.float32)

@@ -63,7 +63,7 @@ def similarity_targets(
     """
     n_steps = walk_length(n_clusters, config)
     walks = [scale_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
-    share = np.float32(np.sqrt(reliability / len(walks)))
+    share = np.float32(np.sqrt(min(1.0, config.walk_trust * reliability) / len(walks)))
     centered = projections - projections.mean(axis=0)
     views = [scale_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
     views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
