@@ -33,15 +33,32 @@ _HOMES = {
     "pack": "hashkit.codes",
     "unpack": "hashkit.codes",
 }
+# Public rooms, loaded on first use too: after `import hashkit`, `hashkit.evaluation` is there.
+_ROOMS = (
+    "codes",
+    "datasets",
+    "evaluation",
+    "hashers",
+    "images",
+    "index",
+    "interop",
+    "networks",
+    "scale",
+    "storage",
+    "training",
+    "udhpl",
+)
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [*sorted([*_HOMES, *_ROOMS]), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"hashkit.{name}")
     raise AttributeError(f"module 'hashkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_ROOMS})

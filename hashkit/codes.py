@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.checks import MAX_BITS, Codes, check_codes, check_n_bits, check_n_threads, describe
+from hashkit.checks import (
+    MAX_BITS,
+    Codes,
+    check_choice,
+    check_codes,
+    check_n_bits,
+    check_n_threads,
+    describe,
+    from_tensor,
+    refuse_mask,
+    to_array,
+)
 
 __all__ = [
     "MAX_BITS",
@@ -46,7 +57,8 @@ def _pack_bool(values: NDArray[Any], n_threads: int) -> Codes:
 
 
 def _pack_values(values: NDArray[Any], n_threads: int) -> Codes:
-    _require_dtypes(values, "values", [np.float16, np.float32, np.float64])
+    if values.dtype.kind not in "iu":
+        _require_dtypes(values, "values", [np.float16, np.float32, np.float64])
     return _pack_positive(values, n_threads)
 
 
@@ -87,17 +99,17 @@ def pack(values: object, *, format: str | None = None, n_threads: int | None = N
 
     Parameters
     ----------
-    values : array of shape (n_codes, n_bits), or a sequence of str
-        What to pack; must be C-contiguous.
+    values : array or torch tensor of shape (n_codes, n_bits), or a sequence of str
+        What to pack; must be C-contiguous. bfloat16 is copied to float32.
     format : str, optional
         What the values are:
 
         - ``"bool"`` (the default for bool arrays): bit = 1 where True.
-        - ``"values"`` (the default for float16, float32 and float64): bit = 1 where the value is > 0.
+        - ``"values"`` (the default for floats): float16, float32, float64, bfloat16 or integers; bit = 1 where > 0.
         - ``"signs"``: numbers that are all -1 or 1; bit = 1 where 1.
         - ``"int8"``: bytes of packed bits seen as int8, shape (n_codes, n_bytes).
         - ``"int8_offset"``: bytes of packed bits from which 128 was subtracted, shape (n_codes, n_bytes).
-        - ``"hex"``: strings of two hexadecimal digits per byte, all of one length.
+        - ``"hex"``: a sequence, array or column of strings of two hexadecimal digits per byte, all of one length.
     n_threads : int, optional
         Threads; by default every CPU that this process may use.
 
@@ -109,7 +121,7 @@ def pack(values: object, *, format: str | None = None, n_threads: int | None = N
     Raises
     ------
     TypeError
-        If the dtype does not fit the format, or has no default format.
+        If the dtype does not fit the format, or has no default format, or the array is masked.
     ValueError
         If the format is unknown, the shape is not two-dimensional or has no or more than 4,096 columns, the array is
         not C-contiguous, or a value is none of the format's (NaN, a sign other than -1 and 1, a bad digit).
@@ -117,10 +129,12 @@ def pack(values: object, *, format: str | None = None, n_threads: int | None = N
     threads = check_n_threads(n_threads)
     if format == "hex":
         return _from_hex(values)
-    if format is not None and format not in _PACKERS:
-        raise ValueError(f"format must be one of {sorted([*_PACKERS, 'hex'])}, got {format!r}")
+    if format is not None:
+        check_choice(format, "format", sorted([*_PACKERS, "hex"]))
+    refuse_mask(values, "values")
+    values = from_tensor(values, "values")
     if not isinstance(values, np.ndarray):
-        raise TypeError(f"values must be a numpy array, got {describe(values)}")
+        raise TypeError(f"values must be a numpy array or a torch tensor, got {describe(values)}")
     if format is None:
         format = {"b": "bool", "f": "values"}.get(values.dtype.kind)
         if format is None:
@@ -139,6 +153,9 @@ _HEX = re.compile("(?:[0-9A-Fa-f]{2})*")  # bytes.fromhex alone would pass over 
 
 
 def _from_hex(values: object) -> Codes:
+    if not isinstance(values, Sequence):
+        array = to_array(values, "values")
+        values = array.tolist() if array is not None and array.ndim == 1 and array.dtype.kind in "OTU" else values
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         raise TypeError(f"values must be a sequence of str in the format 'hex', got {describe(values)}")
     if not values:

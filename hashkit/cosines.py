@@ -54,13 +54,6 @@ def unit_rows(block: Float32) -> Float32:
     return unit
 
 
-def scale_rows(rows: Float32) -> Float32:
-    """A copy with rows of length 1; rows of zeros stay zero."""
-    norms: Float32 = np.linalg.norm(rows, axis=1, keepdims=True)
-    norms[norms == 0] = 1
-    return rows / norms
-
-
 def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
     """
     The nearest rows of each row by cosine, itself left out.
@@ -74,9 +67,9 @@ def nearest_neighbors(rows: Float32, n_neighbors: int) -> Int32:
     Returns
     -------
     int32 array of shape (n_rows, n_neighbors)
-        The nearest first.
+        The nearest first, equally near ones by row number.
     """
-    unit = scale_rows(rows)
+    unit = unit_rows(rows)
     found = np.empty((len(rows), n_neighbors), dtype=np.int32)
     step = max(1, _SIMILARITY_VALUES // len(rows))
     for start in range(0, len(rows), step):
@@ -101,12 +94,20 @@ def nearest_rows(unit: Float32, n_neighbors: int, queries: npt.NDArray[np.int64]
     Returns
     -------
     int32 array of shape (n_queries, n_neighbors)
-        The nearest first.
+        The nearest first, equally near ones by row number.
     """
     similarities = unit[queries] @ unit.T
     similarities[np.arange(len(queries)), queries] = -np.inf
-    np.negative(similarities, out=similarities)
-    near = np.argpartition(similarities, n_neighbors - 1, axis=1)[:, :n_neighbors]
-    order = np.argsort(np.take_along_axis(similarities, near, axis=1), axis=1)
-    nearest: Int32 = np.take_along_axis(near, order, axis=1).astype(np.int32)
-    return nearest
+    return largest_columns(similarities, n_neighbors).astype(np.int32)
+
+
+def largest_columns(values: Float32, n_columns: int) -> npt.NDArray[np.int64]:
+    """Column numbers of the `n_columns` largest values of every row, in falling order; equal values by column."""
+    n_columns = min(n_columns, values.shape[1])
+    if n_columns == 0:
+        return np.zeros((len(values), 0), np.int64)
+    last = -np.partition(-values, n_columns - 1, axis=1)[:, n_columns - 1 : n_columns]
+    rows, columns = np.nonzero(values >= last)  # at least `n_columns` of every row, in the order of rows and columns
+    order = np.lexsort((-values[rows, columns], rows))  # stable: equal values stay in the order of columns
+    starts = np.searchsorted(rows, np.arange(len(values)))
+    return np.asarray(columns[order[starts[:, None] + np.arange(n_columns)]])

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hashkit.checks import check_choice, check_int, check_n_bits, check_seed
+
 # Where Debian's package dataset-fashion-mnist puts its files.
 FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
@@ -178,14 +180,14 @@ def synthetic_codes(
     -------
     codes, queries : uint8 arrays of shape (n_codes, ceil(n_bits / 8)) and (n_queries, ceil(n_bits / 8))
     """
-    if kind not in ("clustered", "rotated", "uniform"):
-        raise ValueError(f"kind must be one of clustered, rotated, uniform, got {kind!r}")
-    for name, number, least in (("n_codes", n_codes, 0), ("n_queries", n_queries, 0), ("n_bits", n_bits, 1)):
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
+    check_choice(kind, "kind", ("clustered", "rotated", "uniform"))
+    check_int(n_codes, "n_codes", 0)
+    check_int(n_queries, "n_queries", 0)
+    check_n_bits(n_bits)
     if kind == "rotated" and n_bits > N_DIMS:
         raise ValueError(f"n_bits must be at most {N_DIMS} for rotated codes, got {n_bits}")
-    setup, *streams = (np.random.default_rng(seed) for seed in np.random.SeedSequence(random_state).spawn(3))
+    seeds = np.random.SeedSequence(check_seed(random_state)).spawn(3)
+    setup, *streams = (np.random.default_rng(seed) for seed in seeds)
     draw = _fair_bits(n_bits) if kind == "uniform" else _hashed_mixture(kind, n_bits, setup)
     codes, queries = (_pack_blocks(draw, n, n_bits, rng) for n, rng in zip((n_codes, n_queries), streams, strict=True))
     return codes, queries

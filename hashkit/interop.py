@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from hashkit.checks import Codes, check_codes, check_n_bits, describe
 from hashkit.codes import pack, unpack
+from hashkit.extras import needs_extra
 from hashkit.index.ids import Ids, check_ids
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ def to_arrow(codes: Codes, ids: Ids | None = None, n_bits: int | None = None, *,
     TypeError, ValueError
         If the codes are not packed codes of `n_bits`, or the ids not one integer for each.
     """
-    import pyarrow as pa
+    with needs_extra("hashkit.interop.to_arrow", "arrow"):
+        import pyarrow as pa
 
     codes, ids, n_bits = _check_table(codes, ids, n_bits)
     n_bytes = codes.shape[1]
@@ -249,7 +251,8 @@ def from_arrow(table: pyarrow.Table, *, ids: str = "id", codes: str = "code") ->
     TypeError, ValueError
         If a column is missing, of another type, or has nulls, or padding bits are not zero.
     """
-    import pyarrow as pa
+    with needs_extra("hashkit.interop.from_arrow", "arrow"):
+        import pyarrow as pa
 
     if not isinstance(table, pa.Table):
         raise TypeError(f"table must be a pyarrow.Table, got {describe(table)}")

@@ -1,8 +1,10 @@
 """Fixtures for the whole suite."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +20,12 @@ hypothesis.settings.load_profile("hashkit")
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run crash, thread and fuzz tests for minutes, not seconds")
+    parser.addoption(
+        "--stateful-seconds",
+        type=float,
+        default=15,
+        help="how long random operations on indexes and collections run, in all",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +40,17 @@ def _away_from_the_checkout(tmp_path_factory):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def memory_folder(tmp_path):
+    """A folder in memory where the system has one: thousands of flushes to disk take no time there."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="hashkit-tests-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -14,20 +14,22 @@ ROOT = Path(__file__).parents[1]
 # lazy top level, which looks names up in their homes.
 FLOORS = [
     ["_native"],
-    ["checks"],
+    ["checks", "extras"],
     ["codes", "cosines", "storage"],
     ["index", "networks"],
     ["datasets", "hashers"],
     ["evaluation", "udhpl"],
     ["training"],
-    ["collection", "interop"],
+    ["collection", "interop", "vectors"],
     ["hashkit"],
     ["images", "scale"],
     ["cli"],
 ]
 # Metrics take arrays; only the comparison of methods may name what it compares.
 COMPARISON = {"hashkit/evaluation/comparison.py", "hashkit/evaluation/plots.py"}
-FORBIDDEN = {("evaluation", "datasets"), ("evaluation", "hashers"), ("evaluation", "index"), ("evaluation", "networks")}
+FORBIDDEN = {
+    ("evaluation", room) for room in ("datasets", "hashers", "index", "networks", "training", "udhpl", "vectors")
+}
 NETWORKS = "hashkit/images/networks.py"  # runs pretrained networks; its weights come from an installed package
 NEVER_IMPORTED = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
@@ -41,7 +43,9 @@ INCLUDES = {
     "mih": {"core", "cpu", "kernels", "parallel", "scan"},
     "join": {"core", "cpu", "kernels", "parallel"},
     "jaccard": {"core", "cpu", "kernels", "parallel"},
-    "bindings": {"core", "cpu", "jaccard", "join", "kernels", "mih", "parallel", "scan"},
+    "far": {"core", "cpu", "kernels", "parallel", "scan"},
+    "vectors": {"core", "cpu", "kernels", "parallel"},
+    "bindings": {"core", "cpu", "far", "jaccard", "join", "kernels", "mih", "parallel", "scan", "vectors"},
 }
 
 PYTHON_FILES = sorted((ROOT / "hashkit").rglob("*.py"))
@@ -76,6 +80,39 @@ def imported_modules(path):
     return modules
 
 
+def file_of(module):
+    """The file of the longest part of a module's full name that is a file of ours: `hashkit.codes.pack` is in codes."""
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        stem = ROOT.joinpath(*parts[:end])
+        for path in (stem.with_suffix(".py"), stem.with_suffix(".pyx"), stem / "__init__.py"):
+            if path.exists():
+                return name_of(path)
+    return None
+
+
+def imported_files(path):
+    """The files of ours that a file imports: at once, later or for its types."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return {file_of(module) for module in modules if module.split(".")[0] == "hashkit"} - {None}
+
+
+def find_circle(graph):
+    """The nodes of one circle of a graph, node -> set of nodes, in their order; [] if there is none."""
+    rest = {node: set(ends) & set(graph) for node, ends in graph.items()}
+    while leaves := {node for node, ends in rest.items() if not ends}:
+        rest = {node: ends - leaves for node, ends in rest.items() if node not in leaves}
+    way = [min(rest)] if rest else []
+    while rest and (following := min(rest[way[-1]])) not in way:
+        way.append(following)
+    return way[way.index(following) :] if rest else []
+
+
 def own_room(path):
     parts = path.relative_to(ROOT / "hashkit").with_suffix("").parts
     return "hashkit" if parts == ("__init__",) else parts[0]
@@ -96,6 +133,46 @@ def test_imports_go_down_only(path):
         imported = room_of(module)
         assert imported == room or floor_of(imported) < floor_of(room), f"{room} imports {module}"
         assert name_of(path) in COMPARISON or (room, imported) not in FORBIDDEN, f"{room} imports {module}"
+
+
+def test_no_files_import_each_other():
+    assert find_circle({name_of(path): imported_files(path) for path in PYTHON_FILES}) == []
+
+
+def test_no_headers_include_each_other():
+    headers = {path: set(re.findall(r'#\s*include "([^"]+)"', path.read_text())) for path in CPP_FILES}
+    assert find_circle({str(path.relative_to(ROOT / "csrc")): included for path, included in headers.items()}) == []
+
+
+@pytest.mark.parametrize(
+    ("graph", "circle"),
+    [
+        ({}, []),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": {"elsewhere"}}, []),
+        ({"a": {"a"}}, ["a"]),
+        ({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set()}, ["b", "c"]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "x": {"y"}, "y": {"x"}}, ["a", "b", "c"]),
+    ],
+)
+def test_a_circle_is_found_where_there_is_one(graph, circle):
+    assert find_circle(graph) == circle
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path):
+    path = tmp_path / "some.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\nimport hashkit\nfrom hashkit import storage\n"
+        "if TYPE_CHECKING:\n    from hashkit.index import files, Index\n"
+        "def work():\n    from hashkit.codes import pack\n    import hashkit.evaluation._ranking\n"
+    )
+    assert imported_files(path) == {
+        "hashkit/__init__.py",
+        "hashkit/storage/__init__.py",
+        "hashkit/index/files.py",
+        "hashkit/index/__init__.py",
+        "hashkit/codes.py",
+        "hashkit/evaluation/_ranking.pyx",
+    }
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=name_of)
@@ -119,12 +196,61 @@ def test_the_library_neither_prints_nor_unpickles(path):
                 assert ast.unparse(keyword.value) == "False", f"allow_pickle in line {node.lineno}"
 
 
-@pytest.mark.parametrize("use", ["pass", "hashkit.Index; hashkit.pack; hashkit.hamming_distances"])
+HEAVY = "torch", "sklearn", "scipy", "typer", "matplotlib", "pandas", "PIL", "pyarrow", "ray"
+
+
+@pytest.mark.parametrize("use", ["pass", "dir(hashkit)", "hashkit.Index; hashkit.pack; hashkit.hamming_distances"])
 def test_importing_hashkit_is_light(use, run_python):
-    heavy = "torch", "sklearn", "scipy", "typer", "matplotlib"
-    program = f"import sys, hashkit; {use}; print([name for name in {heavy} if name in sys.modules])"
+    program = f"import sys, hashkit; {use}; print([name for name in {HEAVY} if name in sys.modules])"
     done = run_python(program)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_importing_hashkit_loads_none_of_its_rooms(run_python):
+    done = run_python("import sys, hashkit; print([name for name in sys.modules if name.startswith('hashkit.')])")
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("room", hashkit._ROOMS)
+def test_rooms_are_there_after_importing_hashkit(room, run_python):
+    done = run_python(
+        f"""import sys
+for name in {HEAVY}:
+    sys.modules[name] = None  # whoever imports it fails
+import hashkit
+assert {room!r} in dir(hashkit) and {room!r} in hashkit.__all__
+print(hashkit.{room}.__name__)"""
+    )
+    assert (done.stdout.strip(), done.stderr) == (f"hashkit.{room}", "")
+
+
+@pytest.mark.parametrize(
+    ("use", "missing", "extra"),
+    [
+        ("hashkit.scale.ShardedIndex", "ray", "ray"),
+        ("hashkit.scale.encode", "pyarrow", "ray"),
+        ("hashkit.images.dct_hash", "PIL", "images"),
+        ("hashkit.images.Gallery", "PIL", "images"),
+        ("hashkit.interop.to_arrow(codes)", "pyarrow", "arrow"),
+        ("hashkit.interop.from_arrow(codes)", "pyarrow", "arrow"),
+        ("from hashkit.evaluation.plots import save_picture; save_picture('x.png', None, [])", "matplotlib", "plots"),
+    ],
+)
+def test_an_extra_that_is_missing_is_named_in_one_line(use, missing, extra, run_python):
+    done = run_python(
+        f"""import sys, numpy as np, hashkit
+sys.modules[{missing!r}] = None
+codes = np.zeros((2, 8), np.uint8)
+try:
+    {use}
+except ImportError as error:
+    print(error)"""
+    )
+    what = re.escape(use.partition("(")[0]) if "(codes)" in use else r"hashkit\.[a-z.]+"
+    assert re.fullmatch(rf"{what} needs {missing}(\.[a-z]+)?: pip install 'hashkit\[{extra}\]'", done.stdout.strip()), (
+        done
+    )
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("path", CYTHON_FILES, ids=name_of)

@@ -6,6 +6,7 @@ import pytest
 import reference
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
+from isas import forced_isa
 
 import hashkit
 from hashkit import _native, codes
@@ -16,11 +17,10 @@ FLOATS = [np.float16, np.float32, np.float64]
 
 
 @pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Every instruction set in turn, chosen as a user would."""
-    monkeypatch.setenv("HASHKIT_ISA", request.param)
-    assert _native.default_isa() == request.param
-    return request.param
+def isa(request):
+    """Every instruction set in turn."""
+    with forced_isa(request.param):
+        yield request.param
 
 
 def bit_matrices(max_rows=20, max_bits=200):
@@ -33,8 +33,7 @@ def bit_matrices(max_rows=20, max_bits=200):
 @pytest.mark.parametrize("isa", ISAS)
 @given(bits=bit_matrices(), n_threads=st.integers(1, 3))
 def test_pack_is_packbits(isa, bits, n_threads):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HASHKIT_ISA", isa)
+    with forced_isa(isa):
         packed = hashkit.pack(bits, n_threads=n_threads)
     np.testing.assert_array_equal(packed, np.packbits(bits, axis=1))
     assert packed.dtype == np.uint8
@@ -140,8 +139,8 @@ GOOD = np.zeros((2, 3), np.uint8)
 @pytest.mark.parametrize(
     ("values", "format", "error", "message"),
     [
-        (None, None, TypeError, "values must be a numpy array, got NoneType"),
-        ([[1.0, 2.0]], None, TypeError, "values must be a numpy array, got list"),
+        (None, None, TypeError, "values must be a numpy array or a torch tensor, got NoneType"),
+        ([[1.0, 2.0]], None, TypeError, "values must be a numpy array or a torch tensor, got list"),
         (np.zeros((2, 3), np.int8), None, TypeError, r"dtype int8 could mean several things: say format="),
         (np.zeros((2, 3), np.uint8), None, TypeError, r"dtype uint8 could mean several things: say format="),
         (np.zeros((2, 3), np.longdouble), None, TypeError, "values must be of dtype float16, float32, float64"),
@@ -149,7 +148,7 @@ GOOD = np.zeros((2, 3), np.uint8)
         (np.zeros((2, 3)), "bool", TypeError, "values must be of dtype bool in the format 'bool'"),
         (np.zeros((2, 3), np.uint8), "int8", TypeError, "values must be of dtype int8 in the format 'int8'"),
         (np.ones((2, 3), np.uint8), "signs", TypeError, "in the format 'signs', got an array of shape"),
-        (np.zeros((2, 3)), "sign", ValueError, r"format must be one of \['bool', .*\], got 'sign'"),
+        (np.zeros((2, 3)), "sign", ValueError, "format must be one of bool, hex, .*, got 'sign'"),
         (np.zeros(3), None, ValueError, r"two dimensions and 1 to 4096 columns, got an array of shape \(3,\)"),
         (np.zeros((1, 2, 3)), None, ValueError, r"two dimensions .* \(1, 2, 3\)"),
         (np.zeros((3, 0)), None, ValueError, r"1 to 4096 columns, got an array of shape \(3, 0\)"),
@@ -269,21 +268,95 @@ def test_the_first_row_with_nan_is_named(dtype):
 # --- choice of the instruction set
 
 
-@pytest.mark.parametrize("name", ["avx9", "AVX2", " portable", "portable,avx2"])
-def test_unknown_instruction_sets_are_refused_on_first_use(monkeypatch, name):
+USE = "import numpy as np, hashkit; hashkit.pack(np.zeros((1, 8), np.float32)); print(hashkit._native.default_isa())"
+
+
+@pytest.mark.parametrize("name", ISAS)
+def test_the_environment_names_the_instruction_set(run_python, monkeypatch, name):
     monkeypatch.setenv("HASHKIT_ISA", name)
-    with pytest.raises(ValueError, match=f"HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, "):
-        hashkit.pack(np.zeros((1, 8), np.float32))
+    assert run_python(
+        f"{USE}; hashkit._native.force_isa(None); print(hashkit._native.default_isa())"
+    ).stdout.split() == [
+        name,
+        ISAS[-1],
+    ]
 
 
-def test_unsupported_instruction_sets_are_refused_on_first_use(monkeypatch):
+def test_the_environment_is_read_once(run_python, monkeypatch):
+    monkeypatch.setenv("HASHKIT_ISA", "portable")
+    done = run_python(f"import os; {USE}; os.environ['HASHKIT_ISA'] = 'avx9'; {USE}")
+    assert (done.stdout.split(), done.stderr) == (["portable"] * 2, "")
+
+
+@pytest.mark.parametrize("name", ["avx9", "AVX2", " portable", "portable,avx2"])
+def test_unknown_instruction_sets_are_refused_on_first_use(run_python, monkeypatch, name):
+    monkeypatch.setenv("HASHKIT_ISA", name)
+    error = run_python(USE).stderr
+    assert f"ValueError: HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, " in error
+
+
+def test_unsupported_instruction_sets_are_refused_on_first_use(run_python, monkeypatch):
     for name in {"popcnt", "neon", "avx2", "avx512bw", "avx512"} - set(ISAS):
         monkeypatch.setenv("HASHKIT_ISA", name)
-        with pytest.raises(ValueError, match=f"'{name}' is not supported by this machine, which runs portable"):
-            hashkit.hamming_distances(GOOD, GOOD)
+        assert f"'{name}' is not supported by this machine, which runs portable" in run_python(USE).stderr
 
 
-def test_the_most_preferred_instruction_set_is_the_default(monkeypatch):
-    monkeypatch.delenv("HASHKIT_ISA", raising=False)
-    assert _native.default_isa() == ISAS[-1]
+def test_the_most_preferred_instruction_set_is_the_default():
+    with forced_isa(None):
+        assert _native.default_isa() == ISAS[-1]
     assert ISAS[0] == "portable"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_tensors_of_floats_are_packed(rng, dtype):
+    torch = pytest.importorskip("torch")
+    values = rng.standard_normal((5, 20)).astype(np.float32)
+    values[0, :5] = [0, -0.0, 1e-38, -1e-38, np.inf]
+    tensor = torch.from_numpy(values).to(getattr(torch, dtype))
+    expected = np.packbits(tensor.double().numpy() > 0, axis=1)
+    assert np.array_equal(hashkit.pack(tensor), expected)
+    assert np.array_equal(hashkit.pack(tensor.clone().requires_grad_()), expected)
+    if dtype != "bfloat16":  # which is copied anyway
+        with pytest.raises(ValueError, match="values must be C-contiguous"):
+            hashkit.pack(tensor[:, ::2])
+
+
+def test_tensors_of_integers_are_packed_by_name(rng):
+    torch = pytest.importorskip("torch")
+    values = rng.integers(-3, 4, (5, 20))
+    for dtype in (torch.int8, torch.int16, torch.int32, torch.int64):
+        tensor = torch.from_numpy(values).to(dtype)
+        assert np.array_equal(hashkit.pack(tensor, format="values"), np.packbits(values > 0, axis=1))
+        with pytest.raises(TypeError, match="could mean several things: say format="):
+            hashkit.pack(tensor)
+    bits = torch.from_numpy(values > 0)
+    assert np.array_equal(hashkit.pack(bits), np.packbits(values > 0, axis=1))
+    with pytest.raises(TypeError, match=r"values must be bfloat16 or what numpy can hold, got Tensor of shape"):
+        hashkit.pack(bits.float().to_sparse())
+
+
+def test_strings_of_any_array_are_hex():
+    strings = ["00ff", "a1B2", "7f80"]
+    expected = hashkit.pack(strings, format="hex")
+    arrays = [np.array(strings), np.array(strings, object), np.array(strings, np.dtypes.StringDType())]
+    for same in (*arrays, np.repeat(arrays[0], 2)[::2], tuple(strings)):
+        assert np.array_equal(hashkit.pack(same, format="hex"), expected)
+    for wrong in (np.array([strings]), np.array(strings, "S"), np.array([1, 2])):
+        with pytest.raises(TypeError, match="values must be a sequence of str in the format 'hex'"):
+            hashkit.pack(wrong, format="hex")
+    with pytest.raises(ValueError, match=r"values\[1\] must be hexadecimal digits, two for each byte, got None"):
+        hashkit.pack(np.array(["ff", None]), format="hex")
+    with pytest.raises(ValueError, match="values must not be empty"):
+        hashkit.pack(np.array([], "U4"), format="hex")
+
+
+def test_a_column_of_strings_is_hex():
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series(["00ff", "a1B2"], index=[7, 3])
+    assert np.array_equal(hashkit.pack(column, format="hex"), hashkit.pack(["00ff", "a1B2"], format="hex"))
+
+
+@pytest.mark.parametrize("format", [None, "bool", "values", "signs", "hex"])
+def test_masked_values_are_refused(format):
+    with pytest.raises(TypeError, match="values must not be a masked array"):
+        hashkit.pack(np.ma.masked_array(np.ones((2, 8)), mask=True), format=format)

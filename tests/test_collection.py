@@ -1,8 +1,12 @@
 """A collection has, whenever it is opened, exactly the changes that were acknowledged."""
 
 import os
+import shutil
 import sqlite3
+import stat
 import threading
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import hashkit
 from hashkit import collection as collections
 from hashkit.storage import FormatError
+from hashkit.storage.journal import SCHEMAS
 
 N_BITS = 20
 
@@ -96,7 +101,7 @@ class Living(RuleBasedStateMachine):
     @rule()
     def compact(self):
         self.collection.compact()
-        assert self.collection._journal.n_changes == 0
+        assert self.collection._durable.journal.n_changes == 0
 
     @rule(sync=st.sampled_from(["always", "batch"]))
     def reopen(self, sync):
@@ -171,7 +176,7 @@ def test_large_changes_are_cut(collection, monkeypatch):
     monkeypatch.setattr("hashkit.storage.journal.ROWS_PER_CHANGE", 7)
     codes = random_codes(50)
     collection.add(codes, metadata=list(range(50)))
-    assert collection._journal.n_changes == 8
+    assert collection._durable.journal.n_changes == 8
     collection = reopened(collection)
     assert_holds(collection, dict(enumerate(codes)), dict(enumerate(range(50))))
     collection.close()
@@ -300,7 +305,12 @@ def test_damage_is_refused(tmp_path, collection):
         "UPDATE changes SET ids = substr(ids, 2)",
         "UPDATE changes SET kind = 'multiply'",
         "UPDATE changes SET kind = 'remove'",
-        "UPDATE facts SET value = 64 WHERE name = 'n_bits'",
+        "UPDATE state SET n_bits = 64",
+        "UPDATE state SET generation = 1",
+        "UPDATE changes SET number = number + 1",
+        "DELETE FROM changes",
+        "DELETE FROM state",
+        "INSERT INTO state SELECT 2, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0",
         "DELETE FROM facts",
         "DROP TABLE facts",
     ],
@@ -328,9 +338,9 @@ def test_what_is_no_journal_is_refused(tmp_path):
 def test_a_newer_version_is_refused_with_a_sentence(tmp_path, collection):
     collection.close()
     with sqlite3.connect(tmp_path / "collection" / "journal.sqlite") as db:
-        db.execute("UPDATE facts SET value = 2 WHERE name = 'version'")
+        db.execute("UPDATE facts SET value = 3 WHERE name = 'version'")
     db.close()
-    with pytest.raises(FormatError, match="made by a newer hashkit: it has format version 2, this one reads 1"):
+    with pytest.raises(FormatError, match="made by a newer hashkit: it has format version 3, this one reads 2"):
         hashkit.Collection(tmp_path / "collection")
 
 
@@ -376,9 +386,9 @@ def test_a_child_may_search_but_not_change(collection):
 def test_a_journal_with_the_same_ids_added_twice_opens_and_the_last_counts(tmp_path, collection):
     """Older versions wrote such, when an interrupt came between the commit and the change in memory."""
     collection.add(random_codes(4, 1))
-    collection._journal.record("add", np.arange(6), random_codes(6, 2), None)
-    collection._journal.record("remove", np.array([5, 9]), np.empty((0, 3), np.uint8), None)
-    collection._journal.record("replace", np.array([9]), random_codes(1, 3), None)
+    collection._durable.journal.record("add", np.arange(6), random_codes(6, 2), None)
+    collection._durable.journal.record("remove", np.array([5, 9]), np.empty((0, 3), np.uint8), None)
+    collection._durable.journal.record("replace", np.array([9]), random_codes(1, 3), None)
     collection = reopened(collection)
     expected = {**dict(enumerate(random_codes(6, 2)[:5])), 9: random_codes(1, 3)[0]}
     assert_holds(collection, expected, {})
@@ -391,17 +401,45 @@ def test_nothing_that_is_not_its_own_is_deleted(tmp_path):
     with hashkit.Collection(folder, N_BITS) as collection:
         collection.add(random_codes(5))
         collection.compact()
-    names = ["index-photos.csv", "index-7.hashkit", "index-01.hashkit", ".hashkit-notes", ".hashkit-x.tmp"]
+    names = [
+        "index-photos.csv",
+        "index-2.hashkit",
+        "index-4.hashkit",
+        "index-01.hashkit",
+        ".hashkit-notes",
+        ".hashkit-x.tmp",
+    ]
     for name in names:
         (folder / name).write_text("mine")
     (folder / "index-dir").mkdir()
-    (folder / "index-2.hashkit").write_text("of a compaction that did not count")
     (folder / ".hashkit-0123456789abcdef.tmp").write_text("cut off")
-    with hashkit.Collection(folder) as collection:
-        assert len(collection) == 5
-    assert sorted(os.listdir(folder)) == sorted(
-        [*names, "index-dir", "index-1.hashkit", "journal.sqlite", "lock.sqlite"]
-    )
+    for number in (3, 5):  # others' numbers are passed over
+        with hashkit.Collection(folder) as collection:
+            assert len(collection) == 5
+            collection.compact()
+        own = [f"index-{number}.hashkit", "journal.sqlite", "lock.sqlite"]
+        assert sorted(os.listdir(folder)) == sorted([*names, *own, "index-dir"])
+    assert {(folder / name).read_text() for name in names} == {"mine"}
+
+
+@pytest.mark.parametrize("step", ["begin_generation", "forget_files"])
+def test_what_an_interrupted_compaction_left_is_deleted(tmp_path, monkeypatch, step):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with hashkit.Collection(tmp_path, N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+        monkeypatch.setattr(f"hashkit.storage.journal.Journal.{step}", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            collection.compact()
+        monkeypatch.undo()
+        names = [name for name in os.listdir(tmp_path) if name.startswith("index")]
+        assert sorted(names) == ["index-1.hashkit", "index-2.hashkit"][step == "forget_files" :]
+    for _ in range(2):
+        with hashkit.Collection(tmp_path) as collection:
+            assert len(collection) == 5
+        assert len([name for name in os.listdir(tmp_path) if name.startswith("index")]) == 1
 
 
 @pytest.mark.parametrize("emptied", [False, True])
@@ -426,6 +464,114 @@ def test_an_index_file_without_its_journal_is_kept_and_can_be_recovered(tmp_path
         assert len(collection) == 6
     with pytest.raises(ValueError, match="there is none"):
         hashkit.Collection.recover(tmp_path)
+
+
+def test_the_command_recovers_a_folder(tmp_path, run_python):
+    with hashkit.Collection(tmp_path / "c", N_BITS) as collection:
+        collection.add(random_codes(5))
+        collection.compact()
+    command = f"from hashkit.cli import main; import sys; sys.argv[1:] = ['recover', {str(tmp_path / 'c')!r}]; main()"
+    assert "open it" in run_python(command).stderr
+    (tmp_path / "c" / "journal.sqlite").unlink()
+    assert run_python(command).stdout.endswith("recovered 5 codes of 20 bits\n")
+    with hashkit.Collection(tmp_path / "c") as collection:
+        assert_holds(collection, dict(enumerate(random_codes(5))), {})
+
+
+def test_a_journal_of_version_1_with_doubles_opens_and_is_upgraded(tmp_path):
+    """As version 0.1.0 left it when an interrupt came between the commit and the change in memory."""
+    folder, path = tmp_path / "c", tmp_path / "c" / "journal.sqlite"
+    folder.mkdir()
+    first, second = random_codes(4, 1), random_codes(4, 2)
+    db = sqlite3.connect(path)
+    for statement in SCHEMAS[1].values():
+        db.execute(statement)
+    db.executemany("INSERT INTO facts VALUES (?, ?)", [("version", 1), ("n_bits", N_BITS), ("generation", 0)])
+    for kind, ids, codes in (
+        ("add", [0, 1, 2, 3], first),
+        ("add", [0, 1, 2, 3], second),
+        ("remove", [3, 9], first[:0]),
+    ):
+        blobs = np.array(ids, np.int64).tobytes(), codes.tobytes()
+        checksum = zlib.crc32(blobs[1], zlib.crc32(blobs[0]))
+        db.execute("INSERT INTO changes (kind, ids, codes, checksum) VALUES (?, ?, ?, ?)", (kind, *blobs, checksum))
+    db.execute("INSERT INTO metadata VALUES (1, '\"note\"')")
+    db.commit()
+    db.close()
+    assert collections.describe(folder) == {
+        "version": 1, "n_bits": N_BITS, "n_codes": 3, "n_changes": 3, "n_metadata": 1,
+    }  # fmt: skip
+    for _ in range(2):
+        with hashkit.Collection(folder) as collection:
+            assert_holds(collection, dict(enumerate(second[:3])), {1: "note"})
+    assert collections.describe(folder)["version"] == 2
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name, value FROM facts").fetchall() == [("version", 2)]
+    db.close()
+
+
+@pytest.mark.parametrize("note", ["{", "'text", b"\xff", "NaN]"])
+def test_a_damaged_note_of_version_1_is_refused(tmp_path, note):
+    shutil.copytree(Path(__file__).parent / "data" / "v1" / "collection", tmp_path / "c")
+    with sqlite3.connect(tmp_path / "c" / "journal.sqlite") as db:
+        db.execute("UPDATE metadata SET value = CAST(? AS TEXT) WHERE id = (SELECT min(id) FROM metadata)", (note,))
+    db.close()
+    for use in (collections.describe, hashkit.Collection):
+        with pytest.raises(FormatError, match=r"journal\.sqlite' is damaged: a note is no JSON"):
+            use(tmp_path / "c")
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_its_files_have_the_rights_that_the_umask_leaves(tmp_path, run_python, umask):
+    script = f"""
+import os, numpy as np, hashkit
+os.umask({umask})
+with hashkit.Collection({str(tmp_path / "c")!r}, 8) as collection:
+    collection.add(np.zeros((3, 1), np.uint8))
+    collection.compact()
+    collection.save({str(tmp_path / "index")!r})
+"""
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
+    files = [tmp_path / "index", *(tmp_path / "c").iterdir()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o666 & ~umask}
+
+
+def test_what_describe_says_at_every_step_of_its_life(tmp_path):
+    codes = np.random.default_rng(0).integers(0, 256, (33_010, 4), np.uint8)
+
+    def parts(collection):
+        described = collection.describe()
+        assert (described["n_codes"], described["n_bits"]) == (len(collection), 32)
+        assert (described["memory"] > 0) == any(part["method"] == "mih" for part in described["parts"])
+        return [(part["n_codes"], part["n_removed"], part["method"]) for part in described["parts"]]
+
+    with hashkit.Collection(tmp_path, 32) as collection:
+        assert parts(collection) == [(0, 0, "scan")]
+        collection.add(codes[:10])
+        assert parts(collection) == [(10, 0, "scan")]
+        collection.add(codes[10:])
+        assert parts(collection) == [(33_010, 0, "mih")]
+        collection.remove([5, 6])
+        assert parts(collection) == [(33_010, 2, "mih")]
+        collection.compact()
+        assert parts(collection) == [(33_008, 0, "mih")]
+    assert parts(collection) == [(33_008, 0, "mih")]  # closed
+    with hashkit.Collection(tmp_path) as collection:
+        assert parts(collection) == [(33_008, 0, "scan")]
+        collection.query(codes[:1], 1)
+        assert parts(collection) == [(33_008, 0, "mih")]
+        collection.add(codes[:5])
+        assert parts(collection) == [(33_008, 0, "mih"), (5, 0, "scan")]
+        collection.compact()
+        assert parts(collection) == [(33_013, 0, "mih")]
+
+
+@pytest.mark.parametrize("use", [lambda p: hashkit.Collection(p, 8), hashkit.Collection.recover, collections.describe])
+def test_a_path_of_bytes_is_refused(tmp_path, use):
+    with pytest.raises(TypeError, match="path must be a str or a path of str, got bytes"):
+        use(os.fsencode(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("method", ["auto", "scan", "mih"])

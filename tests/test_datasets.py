@@ -123,7 +123,7 @@ def test_clustered_codes_lie_much_closer_than_uniform_ones(small_mixture):
         ({"kind": "normal"}, "kind must be one of"),
         ({"n_codes": -1}, "n_codes must be at least 0, got -1"),
         ({"n_queries": -1}, "n_queries must be at least 0, got -1"),
-        ({"n_bits": 0}, "n_bits must be at least 1, got 0"),
+        ({"n_bits": 0}, "n_bits must be between 1 and 4096, got 0"),
         ({"kind": "rotated", "n_bits": 136}, "n_bits must be at most 128 for rotated codes, got 136"),
     ],
 )

@@ -1,51 +1,68 @@
-"""The examples of the README and of the page about learning run as they stand, in their order."""
+"""The examples of the README and of the other pages run as they stand, in their order, in an empty folder."""
 
+import importlib.util
 import re
 from pathlib import Path
 
-import numpy as np
-
-import hashkit
+import pytest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if "```python" in path.read_text())
+
+# What a block needs besides hashkit, and that it takes long, stands in its first line, where readers see it too.
+MARK = re.compile(r"# needs the extra (\w+)(, and takes about a minute)?\n")
+PACKAGES = {"ray": "ray"}
 
 
-def run_examples(page, given):
-    examples = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-    for example in examples:
-        exec(compile(example, page.name, "exec"), given)
-    return len(examples)
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def test_examples_of_learning_run(rng, capsys):
-    given = {
-        "hashkit": hashkit,
-        "features": rng.standard_normal((200, 80)).astype(np.float32),
-        "images": rng.standard_normal((200, 1, 8, 8)).astype(np.float32),
-    }
-    assert run_examples(ROOT / "docs" / "method.md", given) == 3
-    assert "dead bits" in capsys.readouterr().out
-    assert given["codes"].shape == (200, 4)
+def program(page, n_bits, *, long_run):
+    """The blocks of a page as one program, at another length of codes; a block that cannot run here is left out."""
+    chosen = []
+    for block in blocks(page):
+        mark = MARK.match(block)
+        if mark and (importlib.util.find_spec(PACKAGES[mark[1]]) is None or (mark[2] and not long_run)):
+            continue
+        chosen.append(block)
+    if not chosen:
+        pytest.skip("every block needs an extra that is not installed, or takes long and runs with --long only")
+    return "\n".join(chosen).replace("n_bits=64", f"n_bits={n_bits}")
 
 
-def test_examples_run(rng, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    features = rng.standard_normal((300, 80)).astype(np.float32)
-    given = {
-        "features": features,
-        "queries": features[:5] + 0.1,
-        "embeddings": rng.standard_normal((200, 64)).astype(np.float32),
-        "binary_embeddings": rng.integers(-128, 128, (200, 8), dtype=np.int8),
-        "own_ids": np.arange(1000, 1200),
-        "hex_strings": [bytes(row).hex() for row in rng.integers(0, 256, (50, 8), dtype=np.uint8)],
-        "more_codes": rng.integers(0, 256, (20, 8), dtype=np.uint8),
-        "allowed_ids": np.arange(30),
-        "names": [f"{number}.jpg" for number in range(200)],
-        "query_codes": rng.integers(0, 256, (5, 8), dtype=np.uint8),
-        "query_labels": np.arange(5),
-        "labels": np.arange(200) % 7,
-    }
-    assert run_examples(README, given) > 4
-    assert 0 < given["score"].value < 1
-    assert given["notes"][0]["file"] in given["names"]
+@pytest.mark.parametrize("n_bits", [16, 64, 72])
+def test_examples_of_the_readme_run(run_python, tmp_path, n_bits):
+    n_bytes = n_bits // 8
+    source = program(README, n_bits, long_run=False)
+    assert "n_bits=" in source
+    done = run_python(
+        f"""{source}
+assert codes.shape == (300, {n_bytes}) and codes.dtype == np.uint8
+assert hasher.n_bits == {n_bits} and np.array_equal(hashes, codes)
+assert 0 < score.value < 1
+assert [note["file"] for note in notes] == [f"{{number}}.jpg" for number in pictures.ids[ids]] and len(notes) == 10
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"codes.hashkit", "hasher.safetensors", "pictures"}
+
+
+def test_no_block_of_the_readme_is_left_out():
+    assert len(blocks(README)) == 6
+    assert not any(MARK.match(block) for block in blocks(README))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_a_page_run(run_python, page, long_run):
+    done = run_python(program(page, 64, long_run=long_run))
+    assert done.returncode == 0, done.stderr
+
+
+def test_marks_are_what_this_test_knows():
+    for page in [README, *PAGES]:
+        for block in blocks(page):
+            comments = re.findall("needs the extra.*|takes about.*", block)
+            assert not comments or MARK.match(block), f"{page.name}: a mark must be the first line of its block"

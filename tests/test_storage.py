@@ -364,11 +364,11 @@ def test_abandoned_temporary_files_are_deleted_by_the_next_write(path):
     (path.parent / ".hashkit-link.tmp").symlink_to("file")
     (path.parent / ".hashkit-folder.tmp").mkdir()
     (path.parent / "other.tmp").write_bytes(b"")
-    being_written, descriptor = _replacing._create(str(path.parent))
+    being_written, file = _replacing._create(str(path.parent))
     write_tensors(path, "index", TENSORS, SETTINGS)
     assert not abandoned.exists()
     assert os.path.exists(being_written)
-    os.close(descriptor)  # as when its process dies
+    file.close()  # as when its process dies
     write_tensors(path, "index", TENSORS, SETTINGS)
     assert sorted(os.listdir(path.parent)) == [".hashkit-folder.tmp", ".hashkit-link.tmp", "file", "other.tmp"]
     assert_equal(read_tensors(path, "index")[0], TENSORS)
@@ -376,16 +376,15 @@ def test_abandoned_temporary_files_are_deleted_by_the_next_write(path):
 
 def test_a_temporary_file_taken_for_abandoned_is_made_anew(path, monkeypatch):
     """Between its creation and its lock another process may come."""
-    real, taken = os.open, []
+    real, taken = _replacing.fcntl.flock, []
 
-    def open_and_lose(name, flags, mode=0o777):
-        descriptor = real(name, flags, mode)
-        if flags & os.O_CREAT and not taken:
-            taken.append(name)
-            os.unlink(name)
-        return descriptor
+    def lock_too_late(descriptor, how):
+        if not taken:
+            taken.extend(name for name in os.listdir(path.parent) if name != "file")
+            os.unlink(path.parent / taken[0])
+        real(descriptor, how)
 
-    monkeypatch.setattr(_replacing.os, "open", open_and_lose)
+    monkeypatch.setattr(_replacing.fcntl, "flock", lock_too_late)
     write_tensors(path, "index", {"a": np.zeros(1)}, {})
     monkeypatch.undo()
     assert taken

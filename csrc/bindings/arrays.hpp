@@ -5,12 +5,15 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bindings/without_gil.hpp"
 #include "core/row_set.hpp"
 #include "kernels/kernel_table.hpp"
+#include "parallel/parallel_for.hpp"
 #include "scan/linear_scan.hpp"
 
 namespace hashkit::bindings {
@@ -53,7 +56,7 @@ class MaskedRows {
   MaskedRows(const MaybeRows& bitmap, const MaybeMask& mask, size_t n_rows) : set_(view_row_set(bitmap, n_rows)) {
     if (!mask) return;
     if (bitmap) {
-      ranks_ = ranks_of(set_.bits, n_rows);
+      ranks_ = without_gil([&] { return ranks_of(set_.bits, n_rows); });
       set_.ranks = ranks_.data();
     }
     set_.mask = reinterpret_cast<const uint8_t*>(mask->data());
@@ -70,6 +73,12 @@ class MaskedRows {
   std::vector<size_t> ranks_;
 };
 
+// How many threads a call may use, 1 to kMaxThreads.
+struct ThreadCount {
+  size_t n = 1;
+  operator size_t() const noexcept { return n; }
+};
+
 // The table of the named instruction set; of the default one if the name is empty.
 inline const KernelTable& kernels_named(const std::string& isa) {
   return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));
@@ -79,9 +88,10 @@ inline const KernelTable& kernels_named(const std::string& isa) {
 template <class Value, class Allocator>
 py::array_t<Value> to_array(std::vector<Value, Allocator>&& values) {
   using Vector = std::vector<Value, Allocator>;
-  auto* owned = new Vector(std::move(values));
-  py::capsule owner(owned, [](void* p) { delete static_cast<Vector*>(p); });
-  return py::array_t<Value>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
+  auto owned = std::make_unique<Vector>(std::move(values));
+  const py::capsule owner(owned.get(), [](void* p) { delete static_cast<Vector*>(p); });
+  const Vector* vector = owned.release();  // the capsule's, now that there is one
+  return py::array_t<Value>(static_cast<py::ssize_t>(vector->size()), vector->data(), owner);
 }
 
 void bind_codes(py::module_& module);
@@ -93,3 +103,21 @@ void bind_parts(py::module_& module);
 void bind_scan(py::module_& module);
 
 }  // namespace hashkit::bindings
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<hashkit::bindings::ThreadCount> {
+  PYBIND11_TYPE_CASTER(hashkit::bindings::ThreadCount, const_name("int"));
+
+  bool load(handle source, bool) {
+    if (!PyLong_Check(source.ptr())) return false;
+    const size_t n = PyLong_AsSize_t(source.ptr());  // its maximum if there is an error, as for 10**30
+    if (PyErr_Occurred() != nullptr) PyErr_Clear();
+    if (n < 1 || n > hashkit::kMaxThreads) throw value_error("n_threads must be 1 to 8192");
+    value.n = n;
+    return true;
+  }
+};
+
+}  // namespace pybind11::detail

@@ -8,7 +8,7 @@
 namespace hashkit::bindings {
 namespace {
 
-py::tuple popcount_order(const Array<uint8_t>& codes, size_t n_threads, const std::string& isa) {
+py::tuple popcount_order(const Array<uint8_t>& codes, ThreadCount n_threads, const std::string& isa) {
   const CodesView view = view_codes(codes);
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<uint8_t> sorted({view.n_codes, view.n_bytes});
@@ -17,10 +17,7 @@ py::tuple popcount_order(const Array<uint8_t>& codes, size_t n_threads, const st
   uint8_t* to_sorted = sorted.mutable_data();
   int64_t* to_starts = starts.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  {
-    py::gil_scoped_release release;
-    sort_by_popcount(kernels, view, n_threads, to_sorted, to_starts, to_rows);
-  }
+  without_gil([&] { sort_by_popcount(kernels, view, n_threads, to_sorted, to_starts, to_rows); });
   return py::make_tuple(std::move(sorted), std::move(starts), std::move(rows));
 }
 
@@ -46,7 +43,7 @@ CodesView view_queries(const Array<uint8_t>& queries, const PopcountOrder& order
 }
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                    const Array<uint8_t>& queries, size_t k, size_t n_threads, const MaybeRows& allowed,
+                    const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
                     const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView asked = view_queries(queries, order);
@@ -58,27 +55,20 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, c
   py::array_t<int64_t> found({asked.n_codes, k});
   double* to_distances = distances.mutable_data();
   int64_t* to_rows = found.mutable_data();
-  uint64_t n_compared = 0;
-  {
-    py::gil_scoped_release release;
-    n_compared = jaccard_k_nearest(kernels, order, set, asked, k, n_threads, to_distances, to_rows);
-  }
+  const auto n_compared =
+      without_gil([&] { return jaccard_k_nearest(kernels, order, set, asked, k, n_threads, to_distances, to_rows); });
   return py::make_tuple(std::move(distances), std::move(found), n_compared);
 }
 
 py::tuple within_radius(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                        const Array<uint8_t>& queries, double radius, size_t n_threads, const MaybeRows& allowed,
+                        const Array<uint8_t>& queries, double radius, ThreadCount n_threads, const MaybeRows& allowed,
                         const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView asked = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
   require(radius >= 0, "radius must be at least 0");
   const KernelTable& kernels = kernels_named(isa);
-  WithinJaccard found;
-  {
-    py::gil_scoped_release release;
-    found = jaccard_within_radius(kernels, order, set, asked, radius, n_threads);
-  }
+  auto found = without_gil([&] { return jaccard_within_radius(kernels, order, set, asked, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)), found.n_compared);
 }

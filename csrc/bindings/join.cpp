@@ -2,7 +2,6 @@
 #include <tuple>
 
 #include "bindings/arrays.hpp"
-#include "bindings/interrupt.hpp"
 #include "join/bucket_join.hpp"
 #include "join/pair_join.hpp"
 #include "join/union_find.hpp"
@@ -29,14 +28,10 @@ JoinRows view_rows(const Array<uint8_t>& codes, size_t first, size_t last,
 
 std::optional<PairArrays> pairs_by_scan(const Array<uint8_t>& codes, size_t first, size_t last,
                                         const std::optional<Array<uint8_t>>& others, int radius, size_t max_pairs,
-                                        size_t n_threads, const std::string& isa) {
+                                        ThreadCount n_threads, const std::string& isa) {
   const JoinRows rows = view_rows(codes, first, last, others);
   const KernelTable& kernels = kernels_named(isa);
-  std::optional<Pairs> found;
-  {
-    py::gil_scoped_release release;
-    found = scan_pairs(kernels, rows, radius, n_threads, max_pairs, SignalCheck());
-  }
+  auto found = without_gil([&] { return scan_pairs(kernels, rows, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
 }
 
@@ -45,15 +40,11 @@ void require_bits(CodesView codes, size_t n_bits) {
 }
 
 std::optional<TableArrays> bucket_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left, int radius,
-                                         size_t n_threads, bool always) {
+                                         ThreadCount n_threads, bool always) {
   const CodesView view = view_codes(codes);
   require_bits(view, n_bits);
   require(radius >= 0, "radius must be at least 0");
-  std::optional<BucketTables> made;
-  {
-    py::gil_scoped_release release;
-    made = make_bucket_tables(view, n_bits, n_left, radius, always, n_threads, SignalCheck());
-  }
+  auto made = without_gil([&] { return make_bucket_tables(view, n_bits, n_left, radius, always, n_threads); });
   if (!made) return std::nullopt;
   return TableArrays(to_array(std::move(made->codes)), to_array(std::move(made->rows)),
                      to_array(std::move(made->starts)));
@@ -84,38 +75,35 @@ std::optional<PairArrays> pairs_by_buckets(const Array<uint8_t>& codes, size_t f
                                            const std::optional<Array<uint8_t>>& others,
                                            const Array<uint8_t>& table_codes, const Array<uint32_t>& table_rows,
                                            const Array<uint32_t>& table_starts, size_t n_bits, int radius,
-                                           size_t max_pairs, size_t n_threads, const std::string& isa) {
+                                           size_t max_pairs, ThreadCount n_threads, const std::string& isa) {
   const JoinRows rows = view_rows(codes, first, last, others);
   require_bits(rows.left, n_bits);
   const BucketTablesView tables =
       view_tables(table_codes, table_rows, table_starts, rows.right.n_codes, n_bits, radius);
   const KernelTable& kernels = kernels_named(isa);
-  std::optional<Pairs> found;
-  {
-    py::gil_scoped_release release;
-    found = bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs, SignalCheck());
-  }
+  auto found = without_gil([&] { return bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
 }
 
-void require_rows(const Array<int64_t>& rows, int64_t n_rows) {
-  require(rows.ndim() == 1, "rows must have one dimension");
+bool are_rows(const Array<int64_t>& rows, size_t n_rows) {
   const int64_t* data = rows.data();
-  require(std::all_of(data, data + rows.size(), [=](int64_t row) { return row >= 0 && row < n_rows; }),
-          "rows must be in the sets");
+  const auto n = static_cast<int64_t>(n_rows);
+  bool all = true;
+  in_chunks(static_cast<size_t>(rows.size()), 64 * kRowsPerPoll, [&](size_t first, size_t last) {
+    all = all && std::all_of(data + first, data + last, [=](int64_t row) { return row >= 0 && row < n; });
+  });
+  return all;
 }
 
-void unite_rows(Array<int64_t>& parents, const Array<int64_t>& left, const Array<int64_t>& right) {
-  require_rows(parents, parents.size());
-  require_rows(left, parents.size());
-  require_rows(right, parents.size());
-  require(left.size() == right.size(), "left and right must have one length");
-  unite(parents.mutable_data(), left.data(), right.data(), static_cast<size_t>(left.size()));
-}
-
-void flatten_sets(Array<int64_t>& parents) {
-  require_rows(parents, parents.size());
-  flatten(parents.mutable_data(), static_cast<size_t>(parents.size()));
+void unite_pairs(Forest& forest, const Array<int64_t>& left, const Array<int64_t>& right) {
+  require(left.ndim() == 1 && right.ndim() == 1 && left.size() == right.size(), "left and right must have one length");
+  const auto n_pairs = static_cast<size_t>(left.size());
+  const bool fits = without_gil([&] {
+    if (!are_rows(left, forest.n_rows()) || !are_rows(right, forest.n_rows())) return false;
+    forest.add(left.data(), right.data(), n_pairs);
+    return true;
+  });
+  require(fits, "rows must be in the forest");
 }
 
 }  // namespace
@@ -137,9 +125,12 @@ void bind_join(py::module_& module) {
              named("table_codes"), named("table_rows"), named("table_starts"), py::arg("n_bits"), py::arg("radius"),
              py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
              "What scan_pairs gives, from the tables of others, or of the codes without others.");
-  module.def("unite", &unite_rows, named("parents"), named("left"), named("right"),
-             "Makes one set of those of left[i] and right[i], in a forest that begins as arange(n).");
-  module.def("flatten", &flatten_sets, named("parents"), "Makes every row of a forest point to the first of its set.");
+  py::class_<Forest>(module, "Forest", "Sets of rows that grow together; not for several threads at once.")
+      .def(py::init<size_t>(), py::arg("n_rows"))
+      .def("unite", &unite_pairs, named("left"), named("right"), "Makes one set of those of left[i] and right[i].")
+      .def(
+          "firsts", [](Forest& forest) { return to_array(without_gil([&] { return forest.firsts(); })); },
+          "The first row of the set of each row, int64.");
 }
 
 }  // namespace hashkit::bindings

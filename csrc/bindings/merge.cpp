@@ -57,8 +57,10 @@ auto view_parts(const py::list& parts, ViewPart view_part) {
   return std::make_pair(std::move(views), *n_queries);
 }
 
-py::tuple nearest_of(const py::list& parts, size_t k, size_t n_threads) {
-  const auto [views, n_queries] = view_parts(parts, view_nearest);
+py::tuple nearest_of(const py::list& parts, size_t k, ThreadCount n_threads) {
+  const auto viewed = view_parts(parts, view_nearest);
+  const auto& views = viewed.first;
+  const size_t n_queries = viewed.second;
   size_t n_columns = 0;
   for (const NearestView& view : views) n_columns += view.k;
   require(k <= n_columns, "k must not exceed what the parts have");
@@ -66,15 +68,14 @@ py::tuple nearest_of(const py::list& parts, size_t k, size_t n_threads) {
   py::array_t<int64_t> ids({n_queries, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_ids = ids.mutable_data();
-  {
-    py::gil_scoped_release release;
-    merge_nearest(views, n_queries, k, n_threads, to_distances, to_ids);
-  }
+  without_gil([&] { merge_nearest(views, n_queries, k, n_threads, to_distances, to_ids); });
   return py::make_tuple(std::move(distances), std::move(ids));
 }
 
-py::tuple all_of(const py::list& parts, size_t n_threads) {
-  const auto [views, n_queries] = view_parts(parts, view_within_radius);
+py::tuple all_of(const py::list& parts, ThreadCount n_threads) {
+  const auto viewed = view_parts(parts, view_within_radius);
+  const auto& views = viewed.first;
+  const size_t n_queries = viewed.second;
   py::array_t<int64_t> offsets(static_cast<py::ssize_t>(n_queries + 1));
   int64_t* at = offsets.mutable_data();
   for (size_t q = 0; q <= n_queries; ++q) {
@@ -85,21 +86,16 @@ py::tuple all_of(const py::list& parts, size_t n_threads) {
   py::array_t<int64_t> ids(static_cast<py::ssize_t>(at[n_queries]));
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_ids = ids.mutable_data();
-  {
-    py::gil_scoped_release release;
-    merge_within_radius(views, n_queries, n_threads, to_distances, to_ids);
-  }
+  without_gil([&] { merge_within_radius(views, n_queries, n_threads, to_distances, to_ids); });
   return py::make_tuple(std::move(offsets), std::move(distances), std::move(ids));
 }
 
 template <class ViewPart>
 std::optional<size_t> unordered_query(const py::tuple& part, ViewPart view_part) {
-  const auto [view, n_queries] = view_part(part);
-  size_t found;
-  {
-    py::gil_scoped_release release;
-    found = first_unordered(view, n_queries);
-  }
+  const auto viewed = view_part(part);
+  const auto& view = viewed.first;
+  const size_t n_queries = viewed.second;
+  const size_t found = without_gil([&] { return first_unordered(view, n_queries); });
   return found < n_queries ? std::optional<size_t>(found) : std::nullopt;
 }
 

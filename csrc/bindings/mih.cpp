@@ -3,17 +3,15 @@
 #include <algorithm>
 
 #include "bindings/arrays.hpp"
-#include "bindings/interrupt.hpp"
 
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, size_t n_threads) {
+std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
   require(stored.n_codes >= 1 && stored.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
-  py::gil_scoped_release release;
-  return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads, SignalCheck()));
+  return without_gil([&] { return std::make_shared<Tables>(build_tables(stored, n_bits, compact, n_threads)); });
 }
 
 Searched searched(const Tables& tables, CodesView codes, CodesView queries, RowSet allowed, size_t n_allowed,
@@ -35,7 +33,7 @@ void write_counts(const std::vector<QueryStats>& stats, int64_t* to) {
 }
 
 py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
-                    size_t n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                    ThreadCount n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
                     std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
                     std::optional<size_t> n_allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
@@ -53,24 +51,19 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
   std::vector<QueryStats> stats(counts ? asked.n_codes : 0);
-  {
-    py::gil_scoped_release release;
+  without_gil([&] {
     mih_k_nearest(in, asked, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
                   counts ? stats.data() : nullptr);
-  }
+  });
   if (counts) write_counts(stats, counts->mutable_data());
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
-                        size_t n_threads, const MaybeRows& allowed, const std::string& isa) {
+                        ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   const Searched in = searched(tables, stored, asked, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
-  WithinRadius found;
-  {
-    py::gil_scoped_release release;
-    found = mih_within_radius(in, asked, radius, n_threads);
-  }
+  auto found = without_gil([&] { return mih_within_radius(in, asked, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));
 }

@@ -18,7 +18,10 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
              "Names of the instruction sets that this machine runs, least preferred first.");
   module.def(
       "default_isa", [] { return std::string(isa_name(default_isa())); },
-      "Name of the instruction set in use: what HASHKIT_ISA names, else the most preferred.");
+      "Name of the instruction set in use: what HASHKIT_ISA named when it was first needed, else the most preferred.");
+  module.def(
+      "force_isa", [](const std::optional<std::string>& name) { force_isa(name ? name->c_str() : nullptr); },
+      py::arg("name"), "For tests: as if HASHKIT_ISA had had this value, or none.");
   bind_codes(module);
   bind_jaccard(module);
   bind_join(module);

@@ -8,7 +8,7 @@ void require_same_width(CodesView codes, CodesView queries) {
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
 }
 
-py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, size_t n_threads,
+py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, ThreadCount n_threads,
                     const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
                     const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
@@ -23,24 +23,19 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   py::array_t<int64_t> rows({asked.n_codes, k});
   int32_t* to_distances = distances.mutable_data();
   int64_t* to_rows = rows.mutable_data();
-  {
-    py::gil_scoped_release release;
+  without_gil([&] {
     scan_k_nearest(kernels, stored, rows_allowed.set(), asked, k, n_threads, to_distances, to_rows, limit_of);
-  }
+  });
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
-py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, size_t n_threads,
+py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, ThreadCount n_threads,
                         const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), asked = view_codes(queries);
   require_same_width(stored, asked);
   const KernelTable& kernels = kernels_named(isa);
   const RowSet rows_allowed = view_row_set(allowed, stored.n_codes);
-  WithinRadius found;
-  {
-    py::gil_scoped_release release;
-    found = scan_within_radius(kernels, stored, rows_allowed, asked, radius, n_threads);
-  }
+  auto found = without_gil([&] { return scan_within_radius(kernels, stored, rows_allowed, asked, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)));
 }

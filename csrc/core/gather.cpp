@@ -38,9 +38,10 @@ size_t count_range(RowSet set, size_t begin, size_t end) noexcept {
 
 // kBytes = 0 stands for any width: a copy of known length is one move, not a call.
 template <size_t kBytes>
-void gather_range(CodesView codes, RowSet set, size_t begin, size_t end, uint8_t* gathered, int64_t* rows) noexcept {
+void gather_range(CodesView codes, RowSet set, size_t begin, size_t end, uint8_t* gathered, int64_t* rows) {
   const size_t n_bytes = kBytes != 0 ? kBytes : codes.n_bytes;
   for (size_t first = begin; first < end; first += 64) {
+    if (first % kRowsPerPoll == 0) poll_stop();
     for (uint64_t word = word_at(set, first, end); word != 0; word &= word - 1) {
       const size_t row = first + static_cast<size_t>(__builtin_ctzll(word));
       std::memcpy(gathered, codes.row(row), n_bytes);
@@ -52,8 +53,10 @@ void gather_range(CodesView codes, RowSet set, size_t begin, size_t end, uint8_t
 
 }  // namespace
 
-size_t count_rows(RowSet set, size_t n_rows) noexcept {
-  return count_range(set, 0, n_rows);
+size_t count_rows(RowSet set, size_t n_rows) {
+  size_t n = 0;
+  in_chunks(n_rows, kRowsPerTask, [&](size_t first, size_t last) { n += count_range(set, first, last); });
+  return n;
 }
 
 void gather_rows(CodesView codes, RowSet set, size_t n_threads, uint8_t* gathered, int64_t* rows) {

@@ -12,7 +12,7 @@
 namespace hashkit {
 
 // How many of the first n_rows rows are in the set, which has bits and no mask.
-size_t count_rows(RowSet set, size_t n_rows) noexcept;
+size_t count_rows(RowSet set, size_t n_rows);
 
 // The codes of the rows in such a set, one after the other, and the numbers of these rows, ascending. Both have room
 // for count_rows(set, codes.n_codes).

@@ -5,8 +5,10 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace hashkit {
@@ -21,6 +23,7 @@ struct HugePageAllocator {
 
   Value* allocate(size_t n) {
     constexpr size_t kHugePage = size_t{2} << 20;
+    if (n > (PTRDIFF_MAX - kHugePage) / sizeof(Value)) throw std::bad_alloc();
     const size_t alignment = n * sizeof(Value) < kHugePage ? 64 : kHugePage;
     const size_t rounded = (n * sizeof(Value) + alignment - 1) / alignment * alignment;
     void* p = std::aligned_alloc(alignment, rounded);
@@ -29,6 +32,16 @@ struct HugePageAllocator {
     return static_cast<Value*>(p);
   }
   void deallocate(Value* p, size_t) noexcept { std::free(p); }
+
+  // Without a value nothing is written: resize() leaves the memory as the system gives it.
+  template <class Other, class... Arguments>
+  void construct(Other* p, Arguments&&... arguments) {
+    if constexpr (sizeof...(Arguments) == 0) {
+      ::new (static_cast<void*>(p)) Other;
+    } else {
+      ::new (static_cast<void*>(p)) Other(std::forward<Arguments>(arguments)...);
+    }
+  }
 
   bool operator==(const HugePageAllocator&) const noexcept { return true; }
   bool operator!=(const HugePageAllocator&) const noexcept { return false; }

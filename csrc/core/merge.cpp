@@ -34,10 +34,11 @@ void sink(Cursor* heap, size_t n, size_t i) noexcept {
 
 // Writes the n_out least of ordered lists, none of them empty: a heap of the lists' heads, O(lists + n_out log lists),
 // so that a thousand lists are hardly touched beyond their heads.
-void merge_lists(std::vector<Cursor>& heap, size_t n_out, int32_t* distances, int64_t* ids) noexcept {
+void merge_lists(std::vector<Cursor>& heap, size_t n_out, int32_t* distances, int64_t* ids) {
   size_t n = heap.size();
   for (size_t i = n / 2; i-- > 0;) sink(heap.data(), n, i);
   for (size_t i = 0; i < n_out; ++i) {
+    if (i % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     Cursor& least = heap[0];
     distances[i] = *least.distance++;
     ids[i] = *least.id++;
@@ -54,11 +55,13 @@ void for_query_ranges(size_t n_queries, size_t n_entries, size_t n_threads, cons
                [&](size_t task) { work(n_queries * task / n_tasks, n_queries * (task + 1) / n_tasks); });
 }
 
-bool is_ordered(const int32_t* distances, const int64_t* ids, size_t n) noexcept {
+bool is_ordered(const int32_t* distances, const int64_t* ids, size_t n) {
   bool ordered = true;  // without a branch, so that it runs at the speed of memory
-  for (size_t i = 1; i < n; ++i) {
-    ordered &= (distances[i - 1] < distances[i]) | ((distances[i - 1] == distances[i]) & (ids[i - 1] <= ids[i]));
-  }
+  in_chunks(n, 64 * kRowsPerPoll, [&](size_t first, size_t last) {
+    for (size_t i = std::max<size_t>(1, first); i < last; ++i) {
+      ordered &= (distances[i - 1] < distances[i]) | ((distances[i - 1] == distances[i]) & (ids[i - 1] <= ids[i]));
+    }
+  });
   return ordered;
 }
 
@@ -70,6 +73,7 @@ void merge_nearest(const std::vector<NearestView>& parts, size_t n_queries, size
     std::vector<Cursor> heap;
     heap.reserve(parts.size());
     for (size_t q = first; q < last; ++q) {
+      if (q % 64 == 63) poll_stop();
       heap.clear();
       for (const NearestView& part : parts) {
         const int32_t* head = part.distances + q * part.k;
@@ -91,6 +95,7 @@ void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_qu
     std::vector<Cursor> heap;
     heap.reserve(parts.size());
     for (size_t q = first; q < last; ++q) {
+      if (q % 64 == 63) poll_stop();
       heap.clear();
       for (const WithinRadiusView& part : parts) {
         const int64_t begin = part.offsets[q], end = part.offsets[q + 1];
@@ -102,17 +107,19 @@ void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_qu
   });
 }
 
-size_t first_unordered(NearestView part, size_t n_queries) noexcept {
+size_t first_unordered(NearestView part, size_t n_queries) {
   size_t q = 0;
-  while (q < n_queries && is_ordered(part.distances + q * part.k, part.ids + q * part.k, part.k)) ++q;
+  while (q < n_queries && is_ordered(part.distances + q * part.k, part.ids + q * part.k, part.k)) {
+    if (++q % 1024 == 0) poll_stop();
+  }
   return q;
 }
 
-size_t first_unordered(WithinRadiusView part, size_t n_queries) noexcept {
+size_t first_unordered(WithinRadiusView part, size_t n_queries) {
   size_t q = 0;
   while (q < n_queries && is_ordered(part.distances + part.offsets[q], part.ids + part.offsets[q],
                                      static_cast<size_t>(part.offsets[q + 1] - part.offsets[q]))) {
-    ++q;
+    if (++q % 1024 == 0) poll_stop();
   }
   return q;
 }

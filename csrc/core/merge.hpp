@@ -30,7 +30,7 @@ void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_qu
                          int32_t* distances, int64_t* ids);
 
 // The first query whose list is not in ascending order of (distance, id); n_queries if all are.
-size_t first_unordered(NearestView part, size_t n_queries) noexcept;
-size_t first_unordered(WithinRadiusView part, size_t n_queries) noexcept;
+size_t first_unordered(NearestView part, size_t n_queries);
+size_t first_unordered(WithinRadiusView part, size_t n_queries);
 
 }  // namespace hashkit

@@ -8,13 +8,17 @@ namespace {
 // Codes in the order of their rows to that of (distance, row): a counting sort.
 void order_by_distance(const std::vector<Neighbor>& found, int n_bits, int32_t* distances, int64_t* rows) {
   std::vector<size_t> places(static_cast<size_t>(n_bits) + 2);
-  for (const Neighbor& neighbor : found) ++places[static_cast<size_t>(neighbor.distance) + 1];
+  in_chunks(found.size(), kRowsPerPoll, [&](size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) ++places[static_cast<size_t>(found[i].distance) + 1];
+  });
   for (size_t d = 1; d < places.size(); ++d) places[d] += places[d - 1];
-  for (const Neighbor& neighbor : found) {
-    const size_t place = places[static_cast<size_t>(neighbor.distance)]++;
-    distances[place] = neighbor.distance;
-    rows[place] = neighbor.row;
-  }
+  in_chunks(found.size(), kRowsPerPoll, [&](size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      const size_t place = places[static_cast<size_t>(found[i].distance)]++;
+      distances[place] = found[i].distance;
+      rows[place] = found[i].row;
+    }
+  });
 }
 
 }  // namespace
@@ -36,6 +40,7 @@ WithinRadius join_lists(std::vector<std::vector<Neighbor>>& lists, int n_bits) {
   result.distances.resize(static_cast<size_t>(result.offsets.back()));
   result.rows.resize(result.distances.size());
   for (size_t i = 0; i < lists.size(); ++i) {
+    if (i % 1024 == 0) poll_stop();
     const auto start = static_cast<size_t>(result.offsets[i]);
     order_by_distance(lists[i], n_bits, result.distances.data() + start, result.rows.data() + start);
     std::vector<Neighbor>().swap(lists[i]);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/huge_vector.hpp"
 #include "core/top_k.hpp"
 
 namespace hashkit {
@@ -16,8 +17,8 @@ constexpr int32_t kNoDistance = INT32_MAX;
 // (distance, row).
 struct WithinRadius {
   std::vector<int64_t> offsets;
-  std::vector<int32_t> distances;
-  std::vector<int64_t> rows;
+  HugeVector<int32_t> distances;
+  HugeVector<int64_t> rows;
 };
 
 // A row of results: the k nearest, or what there is of them and kNoDistance behind.

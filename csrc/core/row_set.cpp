@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/gather.hpp"
+#include "parallel/stop.hpp"
 
 namespace hashkit {
 namespace {
@@ -45,6 +46,7 @@ std::vector<size_t> ranks_of(const uint8_t* bits, size_t n_rows) {
 
 void narrow_bits(const uint8_t* bits, const uint8_t* mask, size_t n_rows, uint8_t* narrowed) {
   for (size_t byte = 0; byte < (n_rows + 7) / 8; ++byte) {
+    if (byte % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     narrowed[byte] = 0;
     for (unsigned rest = bits[byte]; rest != 0; rest &= rest - 1) {
       if (*mask++ != 0) narrowed[byte] = static_cast<uint8_t>(narrowed[byte] | (rest & -rest));
@@ -56,6 +58,7 @@ std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows
   std::vector<int64_t> rows;
   size_t row = 0;
   for (; row + kBlock <= n_rows; row += kBlock) {
+    if ((row + kBlock) % (kBlock * kRowsPerPoll) == 0) poll_stop();
     if (is_zero(mask + row)) continue;  // the most by far, where few are allowed
     for (uint64_t bits = bits_of(mask + row); bits != 0; bits &= bits - 1) {
       rows.push_back(static_cast<int64_t>(row + static_cast<size_t>(__builtin_ctzll(bits))));
@@ -68,9 +71,10 @@ std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows
   return rows.size() > most ? std::nullopt : std::optional(std::move(rows));
 }
 
-void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows) noexcept {
+void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows) {
   size_t at = 0;
   for (size_t i = 0; i < n_wanted; ++i) {
+    if (i % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     const int64_t id = wanted[i];
     // All before low are smaller, and from high on none is.
     size_t low = at, high = at, step = 1;

@@ -50,6 +50,6 @@ std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows
 
 // The row of each wanted id among ascending ids, -1 where there is none. Every one is looked for from where the one
 // before was, in steps that double: in ascending order they cost no more than one pass.
-void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows) noexcept;
+void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_wanted, int64_t* rows);
 
 }  // namespace hashkit

@@ -13,6 +13,7 @@
 
 #include "core/codes_view.hpp"
 #include "kernels/kernel_table.hpp"
+#include "parallel/stop.hpp"
 
 namespace hashkit {
 
@@ -65,6 +66,7 @@ void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t
   size_t block = kFirstBlock;
   for (size_t row = begin; row < end && visitor.go_on(); row += block) {
     block = std::min({std::max(row - begin, kFirstBlock), kRowBlock, end - row});
+    if (block == kRowBlock) poll_stop();
     const size_t n_hits = kernels.scan(query, codes.row(row), block, codes.n_bytes, visitor.limit(q), hits);
     for (size_t i = 0; i < n_hits; ++i) visitor.push(q, row + hits[i].row, hits[i].distance);
   }
@@ -84,6 +86,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
     n_tile = std::min({std::max(row - begin, kFirstBlock), full_tile, codes.n_codes - row});
     kernels.fill_tile(codes.row(row), n_tile, codes.n_bytes, tile.get());
     for (size_t q = first; q < last; q += kGroup) {
+      poll_stop();
       const size_t n_queries = std::min(kGroup, last - q);
       int limits[kGroup];
       for (size_t i = 0; i < n_queries; ++i) limits[i] = visitor.limit(q + i);
@@ -102,6 +105,7 @@ void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, Cod
     return scan_tiles(kernels, codes, begin, queries, first, last, visitor);
   const HitRoom hits = room_for_hits(std::min(kRowBlock, codes.n_codes - begin));
   for (size_t q = first; q < last; ++q) {
+    if (q > first) poll_stop();
     scan_rows(kernels, codes, begin, codes.n_codes, queries.row(q), q, hits.get(), visitor);
   }
 }

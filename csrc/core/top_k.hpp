@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "parallel/stop.hpp"
+
 namespace hashkit {
 
 struct Neighbor {
@@ -52,7 +54,7 @@ class TopK {
   std::vector<Neighbor> take() {
     drop_beyond_limit();
     if (kept_.size() > k_) keep_k();
-    std::sort(kept_.begin(), kept_.end());
+    stoppable_sort(kept_.begin(), kept_.end());
     std::vector<Neighbor> nearest;
     nearest.reserve(kept_.size());
     for (uint64_t key : kept_) nearest.push_back({distance_of(key), static_cast<int64_t>(key & kRowMask)});

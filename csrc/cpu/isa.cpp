@@ -1,5 +1,6 @@
 #include "cpu/isa.hpp"
 
+#include <atomic>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -41,6 +42,21 @@ std::string join_names(const std::vector<Isa>& isas) {
   return text;
 }
 
+Isa isa_forced_by(const char* name) {
+  if (name == nullptr || *name == '\0') return supported_isas().back();
+  try {
+    return isa_from_name(name);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("HASHKIT_ISA: ") + error.what());
+  }
+}
+
+// Not made if HASHKIT_ISA is wrong: then every call says so.
+std::atomic<Isa>& forced_isa() {
+  static std::atomic<Isa> isa{isa_forced_by(std::getenv("HASHKIT_ISA"))};
+  return isa;
+}
+
 }  // namespace
 
 const char* isa_name(Isa isa) noexcept {
@@ -80,15 +96,12 @@ Isa isa_from_name(const std::string& name) {
                               join_names({std::begin(kAll), std::end(kAll)}));
 }
 
+void force_isa(const char* name) {
+  forced_isa().store(isa_forced_by(name));
+}
+
 Isa default_isa() {
-  const char* forced = std::getenv("HASHKIT_ISA");
-  static const Isa best = supported_isas().back();
-  if (forced == nullptr || *forced == '\0') return best;
-  try {
-    return isa_from_name(forced);
-  } catch (const std::invalid_argument& error) {
-    throw std::invalid_argument(std::string("HASHKIT_ISA: ") + error.what());
-  }
+  return forced_isa().load(std::memory_order_relaxed);
 }
 
 }  // namespace hashkit

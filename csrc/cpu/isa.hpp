@@ -17,7 +17,12 @@ std::vector<Isa> supported_isas();
 // The one of that name. Throws std::invalid_argument if the name is unknown or this machine does not run it.
 Isa isa_from_name(const std::string& name);
 
-// What HASHKIT_ISA names, else the most preferred supported one. Read on every call: no hidden state.
+// What HASHKIT_ISA named when this was first called, else the most preferred supported one; or what force_isa says. The
+// environment is not read again: another thread may be changing it.
 Isa default_isa();
+
+// Lets default_isa() give what HASHKIT_ISA would make it give if it had this value, as null if it were not set. For
+// tests.
+void force_isa(const char* name);
 
 }  // namespace hashkit

@@ -98,7 +98,8 @@ struct KNearestFinder {
 };
 
 void write_row(std::vector<Found>& found, size_t k, double* distances, int64_t* rows) {
-  std::sort(found.begin(), found.end());
+  poll_stop();
+  stoppable_sort(found.begin(), found.end());
   for (size_t i = 0; i < k; ++i) {
     distances[i] = found[i].distance();
     rows[i] = found[i].row();
@@ -166,6 +167,7 @@ void sort_by_popcount(const KernelTable& kernels, CodesView codes, size_t n_thre
   for (size_t i = 1; i < n_starts; ++i) starts[i] += starts[i - 1];
   std::vector<int64_t> places(starts, starts + n_starts);
   for (size_t row = 0; row < codes.n_codes; ++row) {
+    if (row % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     const auto place = static_cast<size_t>(places[popcounts[row]]++);
     std::memcpy(sorted + place * codes.n_bytes, codes.row(row), codes.n_bytes);
     rows[place] = static_cast<int64_t>(row);
@@ -214,7 +216,10 @@ WithinJaccard jaccard_within_radius(const KernelTable& kernels, const PopcountOr
       const size_t n_asked = std::min(step, asked.size() - task * step);
       RadiusFinder finder{order, allowed, first, limits, found};
       n_compared += JaccardSweep<RadiusFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
-      for (size_t i = 0; i < n_asked; ++i) std::sort(found[first[i].query].begin(), found[first[i].query].end());
+      for (size_t i = 0; i < n_asked; ++i) {
+        poll_stop();
+        stoppable_sort(found[first[i].query].begin(), found[first[i].query].end());
+      }
     });
     result.n_compared = n_compared;
   }
@@ -224,10 +229,12 @@ WithinJaccard jaccard_within_radius(const KernelTable& kernels, const PopcountOr
   result.distances.reserve(static_cast<size_t>(result.offsets.back()));
   result.rows.reserve(static_cast<size_t>(result.offsets.back()));
   for (auto& list : found) {
-    for (const Found& code : list) {
-      result.distances.push_back(code.distance());
-      result.rows.push_back(code.row());
-    }
+    in_chunks(list.size(), kRowsPerPoll, [&](size_t first, size_t last) {
+      for (size_t i = first; i < last; ++i) {
+        result.distances.push_back(list[i].distance());
+        result.rows.push_back(list[i].row());
+      }
+    });
     std::vector<Found>().swap(list);
   }
   return result;

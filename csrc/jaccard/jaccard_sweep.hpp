@@ -17,6 +17,8 @@
 
 namespace hashkit {
 
+constexpr size_t kHitsPerPoll = 1024;  // each may go into a heap of as many as there are codes
+
 // A query's own row and popcount.
 struct AskedCode {
   size_t query;
@@ -101,6 +103,7 @@ class JaccardSweep {
 
   // Returns whether any query was compared with the segment's codes.
   bool visit(size_t segment) {
+    poll_stop();
     const int low = first_popcount(segment), high = last_popcount(segment);
     size_t begin = n_asked_, end = 0, n_active = 0;
     for (size_t i = 0; i < n_asked_; ++i) {
@@ -135,6 +138,7 @@ class JaccardSweep {
   void scan_tile(size_t begin, size_t end, size_t place, size_t n_codes) {
     kernels_.fill_tile(order_.codes.row(place), n_codes, queries_.n_bytes, tile_.get());
     for (size_t i = begin; i < end; i += kGroup) {
+      poll_stop();
       const size_t n_queries = std::min(kGroup, end - i);
       const size_t n_hits = kernels_.scan_tile(prepared_.get() + i * query_bytes_, n_queries, tile_.get(), n_codes,
                                                queries_.n_bytes, limits_.data() + i, hits_.data());
@@ -146,6 +150,7 @@ class JaccardSweep {
   void push_hits(size_t n_hits, size_t first, size_t place) {
     const int low = order_.popcount_at(place);
     for (size_t i = 0; i < n_hits; ++i) {
+      if (i % kHitsPerPoll == kHitsPerPoll - 1) poll_stop();
       const size_t at = place + hits_[i].row;
       finder_.push(first + hits_[i].query, at, order_.popcount_from(low, at), hits_[i].distance);
     }

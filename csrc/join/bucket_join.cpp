@@ -70,23 +70,22 @@ class Costs {
 
 // The number of the bucket of each code in a table.
 void find_buckets(const Substrings& substrings, CodesView codes, size_t table, size_t n_threads,
-                  const Interrupt& interrupt, std::vector<uint32_t>& buckets) {
-  const CallingThread caller;
+                  std::vector<uint32_t>& buckets) {
   parallel_for((codes.n_codes + kRowsPerTask - 1) / kRowsPerTask, n_threads, [&](size_t task) {
-    if (caller.runs_here()) interrupt();
     const size_t last = std::min((task + 1) * kRowsPerTask, codes.n_codes);
     for (size_t row = task * kRowsPerTask; row < last; ++row) {
+      if (row % kRowsPerPoll == 0) poll_stop();
       buckets[row] = substrings.bucket_of(codes.row(row), table);
     }
   });
 }
 
 // Fills a table, given the size of bucket b at starts[b + 1].
-void fill_table(CodesView codes, const std::vector<uint32_t>& buckets, size_t n_buckets, const Interrupt& interrupt,
-                uint32_t* starts, uint8_t* to_codes, uint32_t* to_rows) {
+void fill_table(CodesView codes, const std::vector<uint32_t>& buckets, size_t n_buckets, uint32_t* starts,
+                uint8_t* to_codes, uint32_t* to_rows) {
   for (size_t i = 1; i <= n_buckets; ++i) starts[i] += starts[i - 1];
   for (size_t row = 0; row < codes.n_codes; ++row) {
-    if (row % kRowsPerTask == 0) interrupt();
+    if (row % kRowsPerTask == 0) poll_stop();
     if (row + 2 * kAhead < codes.n_codes) __builtin_prefetch(starts + buckets[row + 2 * kAhead]);
     if (row + kAhead < codes.n_codes) {
       const size_t soon = starts[buckets[row + kAhead]];
@@ -210,7 +209,7 @@ uint32_t Substrings::bucket_of(const uint8_t* code, size_t table) const noexcept
 }
 
 std::optional<BucketTables> make_bucket_tables(CodesView codes, size_t n_bits, size_t n_left, int radius, bool always,
-                                               size_t n_threads, const Interrupt& interrupt) {
+                                               size_t n_threads) {
   const size_t n_codes = codes.n_codes, n_tables = static_cast<size_t>(radius) + 1;
   if (n_codes == 0 || n_codes >= UINT32_MAX || n_tables > std::min(kMaxJoinTables, n_bits)) return std::nullopt;
   unsigned bucket_bits = 1;
@@ -220,29 +219,33 @@ std::optional<BucketTables> make_bucket_tables(CodesView codes, size_t n_bits, s
   if (!always && costs.prefer_scan_at_best(substrings)) return std::nullopt;
   const size_t n_buckets = substrings.n_buckets();
   BucketTables tables{substrings, {}, {}, {}};
-  tables.starts.resize(n_tables * (n_buckets + 1));
+  tables.starts.resize(n_tables * (n_buckets + 1));  // not written yet, like the others
   tables.codes.resize(n_tables * n_codes * codes.n_bytes);
   tables.rows.resize(n_tables * n_codes);
   std::vector<uint32_t> buckets(n_codes);
   for (size_t t = 0; t < n_tables; ++t) {
     uint32_t* starts = tables.starts.data() + t * (n_buckets + 1);
-    find_buckets(substrings, codes, t, n_threads, interrupt, buckets);
-    for (uint32_t bucket : buckets) ++starts[bucket + 1];
+    find_buckets(substrings, codes, t, n_threads, buckets);
+    in_chunks(n_buckets + 1, 64 * kRowsPerPoll,
+              [&](size_t first, size_t last) { std::fill(starts + first, starts + last, 0); });
+    in_chunks(n_codes, 8 * kRowsPerPoll, [&](size_t first, size_t last) {
+      for (size_t row = first; row < last; ++row) ++starts[buckets[row] + 1];
+    });
     costs.add_table(starts + 1, n_buckets);
     if (!always && costs.prefer_scan()) return std::nullopt;
-    fill_table(codes, buckets, n_buckets, interrupt, starts, tables.codes.data() + t * n_codes * codes.n_bytes,
+    fill_table(codes, buckets, n_buckets, starts, tables.codes.data() + t * n_codes * codes.n_bytes,
                tables.rows.data() + t * n_codes);
   }
   return tables;
 }
 
 std::optional<Pairs> bucket_pairs(const KernelTable& kernels, const JoinRows& rows, const BucketTablesView& tables,
-                                  int radius, size_t n_threads, size_t max_pairs, const Interrupt& interrupt) {
+                                  int radius, size_t n_threads, size_t max_pairs) {
   n_threads = std::min(n_threads, 1 + (rows.last - rows.first) * tables.substrings.n_tables() / kProbesPerThread);
   const auto meet = [&](size_t first, size_t last, MetPairs& pairs) {
     Prober(kernels, rows, tables, radius, pairs).run(first, last);
   };
-  return meet_pairs(rows.first, rows.last, n_threads, max_pairs, interrupt, meet);
+  return meet_pairs(rows.first, rows.last, n_threads, max_pairs, meet);
 }
 
 }  // namespace hashkit

@@ -11,7 +11,6 @@
 #include "core/huge_vector.hpp"
 #include "join/pair_join.hpp"
 #include "kernels/kernel_table.hpp"
-#include "parallel/interrupt.hpp"
 
 namespace hashkit {
 
@@ -54,10 +53,10 @@ struct BucketTablesView {
 // less, whether for lack of codes, for too large a radius, or because too many of them share buckets. With `always` the
 // costs do not matter.
 std::optional<BucketTables> make_bucket_tables(CodesView codes, size_t n_bits, size_t n_left, int radius, bool always,
-                                               size_t n_threads, const Interrupt& interrupt);
+                                               size_t n_threads);
 
 // As scan_pairs. rows.right are the codes that the tables were made of.
 std::optional<Pairs> bucket_pairs(const KernelTable& kernels, const JoinRows& rows, const BucketTablesView& tables,
-                                  int radius, size_t n_threads, size_t max_pairs, const Interrupt& interrupt);
+                                  int radius, size_t n_threads, size_t max_pairs);
 
 }  // namespace hashkit

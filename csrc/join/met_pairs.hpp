@@ -11,7 +11,6 @@
 
 #include "core/scan_loops.hpp"
 #include "join/pair_join.hpp"
-#include "parallel/interrupt.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
@@ -22,40 +21,28 @@ struct Met {
   int32_t distance;
 };
 
-// How many pairs all tasks have met, and whether to go on.
+// How many pairs all tasks have met.
 class Count {
  public:
-  Count(size_t most, const Interrupt& interrupt)
-      : most_(std::min(most, std::numeric_limits<size_t>::max() / 2)), interrupt_(interrupt) {}
+  explicit Count(size_t most) : most_(std::min(most, std::numeric_limits<size_t>::max() / 2)) {}
 
-  // Adds to the count; false if there are too many, or another thread was interrupted.
+  // Adds to the count; false if there are too many.
   bool add(size_t n) noexcept { return n_.fetch_add(n, std::memory_order_relaxed) + n <= most_; }
   bool exceeded() const noexcept { return n_.load(std::memory_order_relaxed) > most_; }
 
-  void ask() {
-    try {
-      interrupt_();
-    } catch (...) {
-      n_.store(most_ + 1, std::memory_order_relaxed);
-      throw;
-    }
-  }
-
  private:
   size_t most_;
-  const Interrupt& interrupt_;
   std::atomic<size_t> n_{0};
 };
 
 // The pairs of one task.
 struct MetPairs {
   Count& count;
-  bool asks;  // whether this thread may be interrupted
   std::vector<Met> met = {};
   size_t n_counted = 0;
 
   bool go_on() {
-    if (asks) count.ask();
+    poll_stop();
     const size_t n_new = met.size() - n_counted;
     n_counted = met.size();
     return count.add(n_new);
@@ -82,14 +69,12 @@ inline void append_ordered(const std::vector<Met>& met, size_t first, size_t n_l
 // Calls meet(first, last, MetPairs&) for the rows of every task, and returns all pairs met by (left, right); nothing if
 // they are more than max_pairs.
 template <class Meet>
-std::optional<Pairs> meet_pairs(size_t begin, size_t end, size_t n_threads, size_t max_pairs,
-                                const Interrupt& interrupt, const Meet& meet) {
+std::optional<Pairs> meet_pairs(size_t begin, size_t end, size_t n_threads, size_t max_pairs, const Meet& meet) {
   const size_t n_left = end - begin, step = queries_per_task(n_left, n_threads), n_tasks = (n_left + step - 1) / step;
   std::vector<std::vector<Met>> met(n_tasks);
-  Count count(max_pairs, interrupt);
-  const CallingThread caller;
+  Count count(max_pairs);
   parallel_for(n_tasks, n_threads, [&](size_t task) {
-    MetPairs pairs{count, caller.runs_here()};
+    MetPairs pairs{count};
     meet(begin + task * step, std::min(begin + (task + 1) * step, end), pairs);
     pairs.go_on();
     met[task] = std::move(pairs.met);

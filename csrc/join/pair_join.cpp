@@ -27,14 +27,14 @@ struct PairVisitor {
 }  // namespace
 
 std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads,
-                                size_t max_pairs, const Interrupt& interrupt) {
+                                size_t max_pairs) {
   const size_t n_partners = rows.right.n_codes - (rows.later_only ? rows.first : 0);
   n_threads = std::min(n_threads, 1 + (rows.last - rows.first) * n_partners / kComparedPerThread);
   const auto meet = [&](size_t first, size_t last, MetPairs& pairs) {
     PairVisitor visitor{first, rows.later_only, radius, pairs};
     scan_queries(kernels, rows.right, rows.later_only ? first + 1 : 0, rows.left, first, last, visitor);
   };
-  return meet_pairs(rows.first, rows.last, n_threads, max_pairs, interrupt, meet);
+  return meet_pairs(rows.first, rows.last, n_threads, max_pairs, meet);
 }
 
 }  // namespace hashkit

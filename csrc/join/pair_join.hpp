@@ -8,7 +8,6 @@
 
 #include "core/codes_view.hpp"
 #include "kernels/kernel_table.hpp"
-#include "parallel/interrupt.hpp"
 
 namespace hashkit {
 
@@ -32,6 +31,6 @@ struct JoinRows {
 // Every pair within the radius; nothing if there are more than max_pairs, which ends the search early. Takes memory
 // for max_pairs, and for those of one tile of codes, however many pairs there are.
 std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads,
-                                size_t max_pairs, const Interrupt& interrupt);
+                                size_t max_pairs);
 
 }  // namespace hashkit

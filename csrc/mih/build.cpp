@@ -8,9 +8,10 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kPartitionBits = 9;        // streams that are written at once: their lines and pages stay at hand
-constexpr size_t kRowsPerBlock = 1u << 16;  // between two looks at an interrupt
-constexpr size_t kAhead = 16;               // rows, when codes are fetched by row
+constexpr size_t kPartitionBits = 9;  // streams that are written at once: their lines and pages stay at hand
+constexpr size_t kRowsPerBlock = 1u << 16;
+constexpr size_t kRearrangedPerPoll = 1u << 10;  // codes; one of 4,096 bits takes up to 10 us
+constexpr size_t kAhead = 16;                    // rows, when codes are fetched by row
 constexpr size_t kSampleQueries = 256, kSampleCodes = 4096;
 
 struct Entry {
@@ -18,21 +19,19 @@ struct Entry {
   uint32_t row;
 };
 
-// Calls task(first, last) for blocks of the rows, and the interrupt between them.
+// Calls task(block, first, last) for blocks of the rows.
 template <class Task>
-void for_blocks(size_t n_rows, size_t n_threads, const Interrupt& interrupt, const Task& task) {
-  const CallingThread caller;
+void for_blocks(size_t n_rows, size_t n_threads, const Task& task) {
   parallel_for((n_rows + kRowsPerBlock - 1) / kRowsPerBlock, n_threads, [&](size_t block) {
-    if (caller.runs_here()) interrupt();
     task(block, block * kRowsPerBlock, std::min((block + 1) * kRowsPerBlock, n_rows));
   });
 }
 
-HugeArray<uint64_t> rearrange_all(const Substrings& substrings, CodesView codes, size_t n_threads,
-                                  const Interrupt& interrupt) {
+HugeArray<uint64_t> rearrange_all(const Substrings& substrings, CodesView codes, size_t n_threads) {
   HugeArray<uint64_t> words(codes.n_codes * substrings.n_words());
-  for_blocks(codes.n_codes, n_threads, interrupt, [&](size_t, size_t first, size_t last) {
+  for_blocks(codes.n_codes, n_threads, [&](size_t, size_t first, size_t last) {
     for (size_t row = first; row < last; ++row) {
+      if (row % kRearrangedPerPoll == 0) poll_stop();
       substrings.rearrange(codes.row(row), &words[row * substrings.n_words()]);
     }
   });
@@ -45,13 +44,12 @@ struct Partition {
   std::vector<size_t> begins;
 };
 
-Partition partition(const Substring& field, const HugeArray<uint64_t>& words, size_t n_words, size_t n_threads,
-                    const Interrupt& interrupt) {
+Partition partition(const Substring& field, const HugeArray<uint64_t>& words, size_t n_words, size_t n_threads) {
   const size_t n_rows = words.size() / n_words, n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   const uint32_t shift = field.width - std::min<uint32_t>(field.width, kPartitionBits);
   const size_t n_parts = field.n_keys() >> shift;
   std::vector<size_t> places(n_blocks * n_parts);  // by block and part: first how many entries, then where they begin
-  for_blocks(n_rows, n_threads, interrupt, [&](size_t block, size_t first, size_t last) {
+  for_blocks(n_rows, n_threads, [&](size_t block, size_t first, size_t last) {
     size_t* counts = places.data() + block * n_parts;
     for (size_t row = first; row < last; ++row) ++counts[field.key_of(&words[row * n_words]) >> shift];
   });
@@ -65,7 +63,7 @@ Partition partition(const Substring& field, const HugeArray<uint64_t>& words, si
     }
     result.begins[p + 1] = n;
   }
-  for_blocks(n_rows, n_threads, interrupt, [&](size_t block, size_t first, size_t last) {
+  for_blocks(n_rows, n_threads, [&](size_t block, size_t first, size_t last) {
     size_t* next = places.data() + block * n_parts;
     for (size_t row = first; row < last; ++row) {
       const uint32_t key = field.key_of(&words[row * n_words]);
@@ -84,6 +82,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
   auto n = static_cast<uint32_t>(begin);
   for (size_t key = 0; key < n_keys; ++key) n += std::exchange(offsets[key], n);
   for (size_t i = begin; i < end; ++i) {
+    if ((i - begin + 1) % kRowsPerPoll == 0) poll_stop();
     const uint32_t at = offsets[entries[i].key - first_key]++;
     table.rows[at] = entries[i].row;
     if (table.words.size() == 0) continue;
@@ -96,6 +95,7 @@ void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, 
 
 void mark_occupied(Table& table, size_t n_keys) {
   for (size_t word = 0; word < table.occupied.size(); ++word) {
+    if (word % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     uint64_t bits = 0;
     const size_t n = std::min<size_t>(64, n_keys - 64 * word);
     for (size_t bit = 0; bit < n; ++bit) {
@@ -107,18 +107,16 @@ void mark_occupied(Table& table, size_t n_keys) {
 }
 
 Table build_table(const Substring& field, const HugeArray<uint64_t>& words, size_t n_words, bool compact,
-                  size_t n_threads, const Interrupt& interrupt) {
+                  size_t n_threads) {
   const size_t n_rows = words.size() / n_words, n_keys = field.n_keys();
-  const Partition parts = partition(field, words, n_words, n_threads, interrupt);
+  const Partition parts = partition(field, words, n_words, n_threads);
   Table table{HugeArray<uint32_t>(n_keys + 1),
               HugeArray<uint64_t>((n_keys + 63) / 64),
               HugeArray<uint32_t>(n_rows),
               HugeArray<uint64_t>(compact ? 0 : words.size()),
               {}};
   const size_t n_parts = parts.begins.size() - 1, keys_per_part = n_keys / n_parts;
-  const CallingThread caller;
   parallel_for(n_parts, n_threads, [&](size_t p) {
-    if (caller.runs_here()) interrupt();
     fill_buckets(table, parts.entries.data(), parts.begins[p], parts.begins[p + 1], p * keys_per_part, keys_per_part,
                  words, n_words);
   });
@@ -138,6 +136,7 @@ void expect_distances(Tables& tables, const HugeArray<uint64_t>& words, size_t n
   std::vector<uint64_t> differ(n_words);
   uint64_t n_pairs = 0;
   for (size_t q = 0; q < n_queries; ++q) {
+    poll_stop();
     // Queries from between the codes, as far as there are any.
     const size_t query = (n * q + n / 2) / n_queries;
     for (size_t c = q % 4; c < n_codes; c += 4) {
@@ -176,11 +175,11 @@ size_t Tables::memory() const noexcept {
   return n;
 }
 
-Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads, const Interrupt& interrupt) {
+Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads) {
   Tables tables{codes.n_codes, codes.n_bytes, Substrings(codes, n_bits), {}, compact, {}};
-  const HugeArray<uint64_t> words = rearrange_all(tables.substrings, codes, n_threads, interrupt);
+  const HugeArray<uint64_t> words = rearrange_all(tables.substrings, codes, n_threads);
   for (const Substring& field : tables.substrings.fields()) {
-    tables.tables.push_back(build_table(field, words, tables.substrings.n_words(), compact, n_threads, interrupt));
+    tables.tables.push_back(build_table(field, words, tables.substrings.n_words(), compact, n_threads));
   }
   expect_distances(tables, words, n_bits);
   return tables;

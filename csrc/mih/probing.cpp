@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "parallel/stop.hpp"
+
 namespace hashkit {
 namespace {
 
@@ -125,6 +127,7 @@ void Probing::run(std::vector<Probe>& group) {
       if (!probe.is_done()) plan(probe);
     }
     if (steps_.empty()) break;
+    poll_stop();
     // One loop after the other, so that what the first asks for is there in the next.
     size_t n_affordable = 0;
     for (const Step& step : steps_) {
@@ -251,6 +254,7 @@ void Probing::look_up(const Step& step) {
   size_t first = 0, n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
     while (n_codes + (runs[i].end - runs[i].begin) > most) {
+      if (i > 0) poll_stop();
       const auto room = static_cast<uint32_t>(most - n_codes);
       const uint32_t end = std::exchange(runs[i].end, runs[i].begin + room);
       compare(step, runs + first, i + 1 - first);

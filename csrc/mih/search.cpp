@@ -198,6 +198,7 @@ WithinRadius mih_within_radius(const Searched& in, CodesView queries, int radius
     const GatheredCodes asked(queries, handed);
     const WithinRadius scanned = scan_within_radius(in.kernels, in.codes, in.allowed, asked.view(), radius, n_threads);
     for (size_t i = 0; i < handed.size(); ++i) {
+      poll_stop();
       for (auto at = static_cast<size_t>(scanned.offsets[i]); at < static_cast<size_t>(scanned.offsets[i + 1]); ++at) {
         found[handed[i]].push_back({scanned.distances[at], scanned.rows[at]});
       }

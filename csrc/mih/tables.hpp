@@ -8,7 +8,6 @@
 
 #include "core/huge_array.hpp"
 #include "mih/substrings.hpp"
-#include "parallel/interrupt.hpp"
 
 namespace hashkit {
 
@@ -36,6 +35,6 @@ struct Tables {
 constexpr size_t kMaxTableCodes = (size_t{1} << 32) - 1;
 
 // Tables of at most kMaxTableCodes codes. Those are not kept.
-Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads, const Interrupt& interrupt);
+Tables build_tables(CodesView codes, size_t n_bits, bool compact, size_t n_threads);
 
 }  // namespace hashkit

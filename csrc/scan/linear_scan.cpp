@@ -9,6 +9,7 @@
 #include "core/scan_loops.hpp"
 #include "core/top_k.hpp"
 #include "parallel/parallel_for.hpp"
+#include "scan/ranking.hpp"
 
 namespace hashkit {
 namespace {
@@ -26,6 +27,15 @@ constexpr size_t kSampleStep = 64;
 constexpr size_t kLeastSample = 4096;  // codes
 constexpr size_t kLeastGuessed = 16;   // neighbors
 constexpr size_t kLeastGuessing = 64;  // queries
+
+// From these shares of the codes on, ranking all of them by counting is faster than keeping what is found: of 1,000,000
+// codes of 64 and 1,024 bits it took as long as the 31,000 nearest, and as long as those within a radius that a sixth
+// of them are within (Zen 4, one thread). `pytest benchmarks/bench_scan.py -k ranking` measures it.
+constexpr size_t kRankedShare = 32, kRankedShareWithin = 6;
+constexpr size_t kLeastRanked = 4096;  // codes
+// How many codes within a radius are guessed from: a few microseconds, before a scan that takes a hundred.
+constexpr size_t kGuessedCodes = 128, kGuessedQueries = 8;
+constexpr size_t kLeastWorth = 1 << 17;  // codes compared
 
 int n_bits_of(CodesView codes) {
   return static_cast<int>(8 * codes.n_bytes);
@@ -135,6 +145,7 @@ std::vector<uint8_t> sample_codes(const Request& request) {
   if (request.k < kLeastGuessed || request.queries.n_codes < kLeastGuessing) return sample;
   sample.reserve(codes.n_codes / kSampleStep * codes.n_bytes);
   for (size_t row = kSampleStep - 1; row < codes.n_codes; row += kSampleStep) {
+    if (row / kSampleStep % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     if (request.allowed.has(row)) sample.insert(sample.end(), codes.row(row), codes.row(row + 1));
   }
   return sample;
@@ -195,12 +206,86 @@ struct RadiusVisitor {
   }
 };
 
+bool is_ranked(CodesView codes, size_t n_wanted, size_t share) noexcept {
+  return codes.n_codes >= kLeastRanked && n_wanted >= codes.n_codes / share;
+}
+
+// Calls work(ranking, q) for every query: each on one thread, or, where there are fewer queries than threads, one after
+// the other with the rows shared.
+template <class Work>
+void rank_queries(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t n_threads,
+                  const Work& work) {
+  const bool alone = queries.n_codes < n_threads;
+  const size_t n_tasks = alone ? 1 : n_threads;
+  std::atomic<size_t> next{0};
+  parallel_for(n_tasks, n_tasks, [&](size_t) {
+    Ranking ranking(kernels, codes, allowed, alone ? n_threads : 1);
+    for (size_t q; (q = next.fetch_add(1, std::memory_order_relaxed)) < queries.n_codes;) {
+      poll_stop();
+      work(ranking, q);
+    }
+  });
+}
+
+void rank_k_nearest(const Request& request, size_t n_threads) {
+  rank_queries(request.kernels, request.codes, request.allowed, request.queries, n_threads,
+               [&](Ranking& ranking, size_t q) {
+                 const size_t n = std::min(request.k, ranking.measure(request.queries.row(q), request.limit(q)));
+                 int32_t* distances = request.distances + q * request.k;
+                 int64_t* rows = request.rows + q * request.k;
+                 ranking.write(n, distances, rows);
+                 std::fill(distances + n, distances + request.k, kNoDistance);
+                 std::fill(rows + n, rows + request.k, -1);
+               });
+}
+
+// About how many of the allowed codes are within the radius of a query.
+size_t guess_within(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, int radius) {
+  if (codes.n_codes < kLeastRanked || queries.n_codes == 0 || codes.n_codes * queries.n_codes < kLeastWorth) return 0;
+  const size_t n_queries = std::min(queries.n_codes, kGuessedQueries);
+  std::vector<uint8_t> sample;
+  for (size_t i = 0; i < kGuessedCodes; ++i) {
+    const size_t row = codes.n_codes * i / kGuessedCodes;
+    if (allowed.has(row)) sample.insert(sample.end(), codes.row(row), codes.row(row + 1));
+  }
+  const size_t n_sampled = sample.size() / codes.n_bytes;
+  std::vector<uint16_t> distances(n_sampled);
+  size_t n_within = 0;
+  for (size_t i = 0; i < n_queries; ++i) {
+    const uint8_t* query = queries.row(queries.n_codes * i / n_queries);
+    kernels.distances(query, sample.data(), n_sampled, codes.n_bytes, distances.data());
+    for (uint16_t distance : distances) n_within += distance <= radius ? 1 : 0;
+  }
+  return codes.n_codes * n_within / (n_queries * kGuessedCodes);
+}
+
+// Counted first and then written where it belongs, so that nothing is kept but the answer.
+WithinRadius rank_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
+                                int radius, size_t n_threads) {
+  const int limit = std::min(radius, n_bits_of(codes));
+  WithinRadius result;
+  result.offsets.assign(queries.n_codes + 1, 0);
+  rank_queries(kernels, codes, allowed, queries, n_threads, [&](Ranking& ranking, size_t q) {
+    result.offsets[q + 1] = static_cast<int64_t>(ranking.measure(queries.row(q), limit));
+  });
+  for (size_t q = 0; q < queries.n_codes; ++q) result.offsets[q + 1] += result.offsets[q];
+  result.distances.resize(static_cast<size_t>(result.offsets.back()));
+  result.rows.resize(result.distances.size());
+  rank_queries(kernels, codes, allowed, queries, n_threads, [&](Ranking& ranking, size_t q) {
+    const auto place = static_cast<size_t>(result.offsets[q]);
+    const size_t n = ranking.measure(queries.row(q), limit);
+    ranking.write(n, result.distances.data() + place, result.rows.data() + place);
+  });
+  return result;
+}
+
 }  // namespace
 
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits) {
   if (k == 0) return;
   const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
+  if (is_ranked(codes, k, kRankedShare)) return rank_k_nearest(request, n_threads);
   const std::vector<uint8_t> sample = sample_codes(request);
   const bool fits = queries.n_codes * k <= kMostShared;
   const size_t n_sharing = fits ? threads_sharing(codes, queries.n_codes, n_threads) : 1;
@@ -212,6 +297,9 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
 
 WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
                                 int radius, size_t n_threads) {
+  if (radius >= 0 && is_ranked(codes, guess_within(kernels, codes, allowed, queries, radius), kRankedShareWithin)) {
+    return rank_within_radius(kernels, codes, allowed, queries, radius, n_threads);
+  }
   const size_t n_sharing = threads_sharing(codes, queries.n_codes, n_threads);
   const size_t piece = std::max<size_t>(1, rows_per_piece(kernels, codes, queries.n_codes, n_sharing));
   const size_t step = n_sharing > 1 ? kQueriesPerTask : queries_per_task(queries.n_codes, n_threads);
@@ -226,6 +314,7 @@ WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, Row
   });
   for (size_t part = 1; part < n_pieces; ++part) {  // in the order of the rows
     for (size_t q = 0; q < queries.n_codes; ++q) {
+      if (q % 1024 == 0) poll_stop();
       parts[0][q].insert(parts[0][q].end(), parts[part][q].begin(), parts[part][q].end());
       std::vector<Neighbor>().swap(parts[part][q]);
     }
@@ -242,6 +331,7 @@ void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t 
     for (size_t start = 0; start < b.n_codes; start += block) {
       const size_t n = std::min(block, b.n_codes - start);
       for (size_t i = task * step; i < last; ++i) {
+        poll_stop();
         kernels.distances(a.row(i), b.row(start), n, b.n_bytes, distances + i * b.n_codes + start);
       }
     }

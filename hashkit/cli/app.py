@@ -147,6 +147,19 @@ def info(
     typer.echo(commands.describe_file(file))
 
 
+@app.command()
+def recover(
+    folder: Annotated[Path, typer.Argument(help="Folder of a collection whose journal.sqlite is missing or empty.")],
+) -> None:
+    """Open a collection without its journal again, with the codes of its newest index file.
+
+    Later changes and all metadata were in the journal, and stay lost.
+    """
+    from hashkit.cli import commands
+
+    typer.echo(commands.recover_folder(folder))
+
+
 app.add_typer(images_app, name="images")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +18,11 @@ from hashkit.datasets import Dataset, digits, read_array, read_dataset
 from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load
 from hashkit.index import Index
-from hashkit.storage.replacing import replace_file
+from hashkit.storage.replacing import Replacement
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
 DEMO_BITS = (16, 64)
 ROWS_PER_BLOCK = 1 << 16
-BYTES_PER_READ = 1 << 22
 
 
 def demo(features: Path | None, labels: Path | None, n_queries: int | None, seed: int, picture: Path | None) -> str:
@@ -208,6 +205,12 @@ def describe_file(path: Path | None) -> str:
     )
 
 
+def recover_folder(path: Path) -> str:
+    """Make a new journal for the newest index file of a collection, and say what it holds."""
+    with collection.Collection.recover(path) as recovered:
+        return f"{path}: recovered {len(recovered):,} codes of {recovered.n_bits} bits"
+
+
 def _plain(value: Any) -> str:
     return ", ".join(f"{k}={v}" for k, v in sorted(value.items())) if isinstance(value, dict) else f"{value}"
 
@@ -232,8 +235,6 @@ def write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write in one step what `write` puts into a file; a new file gets the access rights that the umask leaves."""
-    with tempfile.TemporaryFile(dir=path.parent) as file:
-        write(file)
-        file.seek(0)
-        replace_file(os.path.realpath(path), iter(lambda: file.read(BYTES_PER_READ), b""))
+    """Write in one step what `write` puts into a file; pipes and devices are refused."""
+    with Replacement(str(path)) as new:
+        write(new.file)

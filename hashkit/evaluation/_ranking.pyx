@@ -8,8 +8,23 @@ mean over all orders of the tied items.
 
 import numpy as np
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport exp, lgamma
 from libc.stdint cimport int64_t, uint8_t, uint16_t
+
+# Items between two looks at signals, about 10 ms of work: Ctrl-C ends a loop in the middle.
+cdef enum:
+    ITEMS_PER_CHECK = 1 << 22
+
+
+cdef int check_signals(Py_ssize_t n_new, Py_ssize_t* n_done) except -1 nogil:
+    """Count items that have been worked on, and let handlers of signals raise now and then."""
+    n_done[0] += n_new
+    if n_done[0] < ITEMS_PER_CHECK:
+        return 0
+    n_done[0] = 0
+    with gil:
+        return PyErr_CheckSignals()
 
 
 def count_by_distance(const uint16_t[:, ::1] distances, const uint8_t[:, ::1] relevant, int n_bits):
@@ -19,7 +34,7 @@ def count_by_distance(const uint16_t[:, ::1] distances, const uint8_t[:, ::1] re
     -------
     n_items, n_relevant : int64 arrays of shape (n_queries, n_bits + 1)
     """
-    cdef Py_ssize_t query, item
+    cdef Py_ssize_t query, item, n_done = 0
     cdef Py_ssize_t distance
     n_items = np.zeros((distances.shape[0], n_bits + 1), np.int64)
     n_relevant = np.zeros_like(n_items)
@@ -27,6 +42,7 @@ def count_by_distance(const uint16_t[:, ::1] distances, const uint8_t[:, ::1] re
     cdef int64_t[:, ::1] hits = n_relevant
     with nogil:
         for query in range(distances.shape[0]):
+            check_signals(distances.shape[1], &n_done)
             for item in range(distances.shape[1]):
                 distance = distances[query, item]
                 items[query, distance] += 1
@@ -41,7 +57,7 @@ def flags_in_order(const uint16_t[:, ::1] distances, const uint8_t[:, ::1] relev
     -------
     flags : uint8 array of shape (n_queries, n_ranked)
     """
-    cdef Py_ssize_t query, item
+    cdef Py_ssize_t query, item, n_done = 0
     cdef int64_t rank
     cdef Py_ssize_t distance
     flags = np.zeros((distances.shape[0], n_ranked), np.uint8)
@@ -49,6 +65,7 @@ def flags_in_order(const uint16_t[:, ::1] distances, const uint8_t[:, ::1] relev
     cdef int64_t[::1] next_rank = np.zeros(n_bits + 2, np.int64)
     with nogil:
         for query in range(distances.shape[0]):
+            check_signals(2 * distances.shape[1], &n_done)
             next_rank[:] = 0
             for item in range(distances.shape[1]):
                 next_rank[distances[query, item] + 1] += 1
@@ -70,12 +87,13 @@ def sum_precisions(const uint8_t[:, ::1] flags):
     -------
     sums : float64 array of shape (n_queries,)
     """
-    cdef Py_ssize_t query, rank
+    cdef Py_ssize_t query, rank, n_done = 0
     cdef int64_t n_hits
     sums = np.zeros(flags.shape[0], np.float64)
     cdef double[::1] totals = sums
     with nogil:
         for query in range(flags.shape[0]):
+            check_signals(flags.shape[1], &n_done)
             n_hits = 0
             for rank in range(flags.shape[1]):
                 if flags[query, rank]:
@@ -183,11 +201,13 @@ def expected_average_precision(
     -------
     scores : float64 array of shape (n_queries,)
     """
-    cdef Py_ssize_t query
+    cdef Py_ssize_t query, n_done = 0
     scores = np.empty(n_items.shape[0], np.float64)
     cdef double[::1] out = scores
     cdef const double[::1] harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, k + 1))])
     with nogil:
         for query in range(n_items.shape[0]):
+            # A cut within ties takes some hundred nanoseconds for each of them.
+            check_signals(32 * (n_items.shape[1] + (k if divide_by_found else 0)), &n_done)
             out[query] = expected_row(n_items[query], n_relevant[query], k, divide_by_found, harmonic)
     return scores

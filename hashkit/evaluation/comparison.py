@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import evaluation
+from hashkit.checks import check_int, check_seed
 from hashkit.datasets import Dataset
 from hashkit.evaluation.relevance import check_labels
 from hashkit.hashers import fit
@@ -70,10 +71,12 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
         Queries are drawn with this seed; without it they are the first rows.
     """
     n_rows = len(dataset.features)
-    n_queries = max(1, min(1000, n_rows // 6)) if n_queries is None else n_queries
+    n_queries = max(1, min(1000, n_rows // 6)) if n_queries is None else check_int(n_queries, "n_queries", 1)
     if not 1 <= n_queries < n_rows:
         raise ValueError(f"n_queries must be between 1 and {n_rows - 1}, one less than there are rows, got {n_queries}")
-    order = np.arange(n_rows) if random_state is None else np.random.default_rng(random_state).permutation(n_rows)
+    order = np.arange(n_rows)
+    if random_state is not None:
+        order = np.random.default_rng(check_seed(random_state)).permutation(n_rows)
     query_rows, item_rows = np.sort(order[:n_queries]), np.sort(order[n_queries:])
     features, labels = dataset.features, dataset.labels
     if random_state is None:  # cut without a copy, so that a large memory map stays on disk

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_choice, check_cut, describe
+from hashkit.checks import check_choice, check_cut, check_int
 from hashkit.evaluation import _ranking
 from hashkit.evaluation.relevance import JudgedBlock, judged_blocks
 from hashkit.evaluation.scores import Curve, Score, divide, mean_score
@@ -99,10 +99,7 @@ def precision_within_radius(
 
     A query with no code within the radius counts as 0, and is counted in ``n_empty``. There are no ties to break.
     """
-    if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)):
-        raise TypeError(f"radius must be an integer, got {describe(radius)}")
-    if radius < 0:
-        raise ValueError(f"radius must not be negative, got {radius}")
+    radius = check_int(radius, "radius", 0)
     shares, n_empty = [], 0
     for block in judged_blocks(queries, codes, query_labels, labels):
         within = block.distances <= radius

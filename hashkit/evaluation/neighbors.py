@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_choice, check_cut, describe
+from hashkit.checks import check_choice, check_cut, describe, from_tensor, refuse_mask
 from hashkit.codes import hamming_distances
+from hashkit.cosines import largest_columns, unit_rows
 from hashkit.evaluation.metrics import TIES, Codes, Ties, hits_in_first
 from hashkit.evaluation.rankings import check_rankings
 from hashkit.evaluation.relevance import (
@@ -31,7 +33,8 @@ def float_neighbors(
     Parameters
     ----------
     queries, features : float16, float32 or float64 arrays of shape (n_queries, n_dims) and (n_items, n_dims)
-        Memory maps are read block by block. Features are not centered; an all-zero row has similarity 0 to every row.
+        Or torch tensors, also of bfloat16. Memory maps are read block by block.
+        Features are not centered; an all-zero row has similarity 0 to every row.
     n_neighbors : int
         More than ``n_items`` means all of them.
 
@@ -40,8 +43,7 @@ def float_neighbors(
     ids : int64 array of shape (n_queries, n_neighbors)
         Row numbers of ``features``, the most similar first; equal similarities by id.
     """
-    _check_features(queries, "queries")
-    _check_features(features, "features")
+    queries, features = _check_features(queries, "queries"), _check_features(features, "features")
     if queries.shape[1] != features.shape[1]:
         raise ValueError(f"queries must have features' {features.shape[1]} dimensions, got {describe(queries)}")
     kept = check_cut(n_neighbors, len(features))
@@ -88,22 +90,10 @@ def _nearest(queries: NDArray[np.float32], features: NDArray[np.floating], kept:
         similarities = np.concatenate([similarities, queries @ block.T], axis=1)
         numbers = np.broadcast_to(np.arange(start, start + len(block)), (len(queries), len(block)))
         ids = np.concatenate([ids, numbers], axis=1)
-        best = _largest(similarities, kept)
+        best = largest_columns(similarities, kept)
         similarities = np.take_along_axis(similarities, best, axis=1)
         ids = np.take_along_axis(ids, best, axis=1)
     return ids
-
-
-def _largest(values: NDArray[np.float32], kept: int) -> NDArray[np.int64]:
-    """Column numbers of the ``kept`` largest values of every row, in falling order; equal values by column."""
-    kept = min(kept, values.shape[1])
-    if kept == 0:
-        return np.zeros((len(values), 0), np.int64)
-    last = -np.partition(-values, kept - 1, axis=1)[:, kept - 1 : kept]
-    rows, columns = np.nonzero(values >= last)  # at least `kept` of every row, in the order of rows and columns
-    order = np.lexsort((-values[rows, columns], rows))  # stable: equal values stay in the order of columns
-    starts = np.searchsorted(rows, np.arange(len(values)))
-    return np.asarray(columns[order[starts[:, None] + np.arange(kept)]])
 
 
 def _unit_blocks(features: NDArray[np.floating], name: str, n_rows: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -114,13 +104,14 @@ def _unit_blocks(features: NDArray[np.floating], name: str, n_rows: int) -> Iter
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             raise ValueError(f"{name} must be finite, got a value that is not in row {start + int(finite.argmin())}")
-        largest = np.abs(block).max(axis=1, keepdims=True, initial=0)
-        block /= np.where(largest > 0, largest, 1)  # so that no square overflows or vanishes
-        yield start, block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), np.float32(0.5))
+        yield start, unit_rows(block)
 
 
-def _check_features(features: NDArray[np.floating], name: str) -> None:
+def _check_features(features: Any, name: str) -> NDArray[np.floating]:
+    refuse_mask(features, name)
+    features = from_tensor(features, name)
     if not isinstance(features, np.ndarray) or features.dtype not in (np.float16, np.float32, np.float64):
         raise TypeError(f"{name} must be a float16, float32 or float64 array, got {describe(features)}")
     if features.ndim != 2:
         raise ValueError(f"{name} must have shape (n, n_dims), got {describe(features)}")
+    return features

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hashkit import evaluation
 from hashkit.evaluation.comparison import Split, Trial
 from hashkit.evaluation.relevance import same_label
+from hashkit.extras import needs_extra
 from hashkit.index import Index
 
 N_SHOWN_QUERIES, N_SHOWN_RESULTS = 6, 12
@@ -41,7 +42,8 @@ def save_picture(
     ValueError
         If there is nothing to draw: neither labels nor images.
     """
-    from matplotlib.figure import Figure
+    with needs_extra("hashkit.evaluation.plots", "plots"):
+        from matplotlib.figure import Figure
 
     if split.labels is None and images is None:
         raise ValueError("split must have labels, or images must be given: there is nothing to draw")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_choice, check_cut, describe
+from hashkit.checks import check_choice, check_cut, describe, refuse_mask
 from hashkit.evaluation.metrics import DENOMINATORS, Denominator, Labels, average_precision
 from hashkit.evaluation.relevance import check_labels, check_length, row_blocks, same_label
 from hashkit.evaluation.scores import Score, divide, mean_score
@@ -70,6 +70,7 @@ def _judge(
 
 
 def check_rankings(ids: NDArray[np.int64], n_items: int) -> None:
+    refuse_mask(ids, "ids")
     if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 2:
         raise TypeError(f"ids must be an int64 array of shape (n_queries, n_ranked), got {describe(ids)}")
     if ids.size and (ids.min() < 0 or ids.max() >= n_items):

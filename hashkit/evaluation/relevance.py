@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_codes, describe
+from hashkit.checks import check_codes, describe, refuse_mask
 from hashkit.codes import hamming_distances
 
 # Pairs of a query and an item that are held at once: 2 bytes for a distance and a few for flags.
@@ -87,6 +87,7 @@ def check_code_pair(queries: NDArray[np.uint8], codes: NDArray[np.uint8]) -> Non
 def check_labels(query_labels: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
     """Refuse what is neither one label per row nor one bool per row and label."""
     for array, name in ((query_labels, "query_labels"), (labels, "labels")):
+        refuse_mask(array, name)
         one = isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "biuSU"
         several = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype == np.bool_
         if not one and not several:

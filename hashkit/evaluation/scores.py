@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Score:
     """A metric averaged over queries.
 
@@ -33,8 +33,15 @@ class Score:
     def n_queries(self) -> int:
         return len(self.per_query)
 
+    def __repr__(self) -> str:
+        empty = f", n_empty={self.n_empty}" if self.n_empty else ""
+        return (
+            f"Score(value={self.value:.6g}, n_queries={self.n_queries}, n_without_relevant={self.n_without_relevant}"
+            f"{empty})"
+        )
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Curve:
     """Precision and recall of everything within a radius, for every radius.
 
@@ -50,6 +57,12 @@ class Curve:
     recall: NDArray[np.float64]
     n_queries: int
     n_without_relevant: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Curve(radii 0 to {len(self.precision) - 1}, n_queries={self.n_queries}, "
+            f"n_without_relevant={self.n_without_relevant})"
+        )
 
 
 def mean_score(per_query: NDArray[np.float64], *, n_empty: int = 0) -> Score:

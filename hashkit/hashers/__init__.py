@@ -63,7 +63,7 @@ def fit(
         Length of the codes.
     method : str
         A name in `hashkit.hashers.METHODS`.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed; the same seed on the same machine gives the same codes.
     progress : bool
         Show progress bars, for the methods that take long.

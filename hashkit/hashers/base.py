@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from hashkit import storage
-from hashkit.checks import MAX_BITS, check_bool, check_int, check_n_bits, describe
+from hashkit.checks import MAX_BITS, check_bool, check_int, check_n_bits, check_random_state, describe
 from hashkit.hashers.arrays import Arrays, Expected, check_arrays
 from hashkit.hashers.features import (
     Float32,
@@ -249,7 +248,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = check_int(n_features, "n_features", 1)
         self._check_parameters((MAX_BITS + 1, self.n_features_in_))
         if getattr(self, "random_state", None) is not None:
-            self._rng()
+            check_random_state(self.random_state)
         self.n_bits_, self.normalize_ = self.n_bits, self.normalize
         check_arrays(arrays, self._expected_arrays(arrays))
         for name in self._state:
@@ -303,9 +302,8 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_bool(self.normalize, "normalize")
 
     def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`, which takes all that scikit-learn allows there."""
-        seed = check_random_state(getattr(self, "random_state", None)).randint(2**31 - 1)
-        return np.random.default_rng(seed)
+        """A generator seeded by `random_state`, which takes a numpy Generator beside all that scikit-learn allows."""
+        return check_random_state(getattr(self, "random_state", None))
 
 
 def check_fits(n_bits: int, shape: tuple[int, ...]) -> None:

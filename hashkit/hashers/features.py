@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.checks import from_tensor, refuse_mask
 from hashkit.cosines import scaled_norms, unit_rows
 
 Float32 = npt.NDArray[np.float32]
@@ -18,12 +19,9 @@ _BLOCK_VALUES = 2**20
 
 
 def as_array(X: Any) -> Any:
-    """A torch tensor as the numpy array that shares its memory; anything else as it came."""
-    if type(X).__module__.partition(".")[0] != "torch" or not hasattr(X, "detach"):
-        return X
-    if str(X.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
-        raise TypeError(f"X must be a tensor of float16, float32 or float64, got {X.dtype}")
-    return X.detach().cpu().numpy()
+    """A torch tensor as a numpy array (see `from_tensor`), anything else as it came; masked arrays are refused."""
+    refuse_mask(X, "X")
+    return from_tensor(X, "X")
 
 
 def block_rows(n_features: int) -> int:

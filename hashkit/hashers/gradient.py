@@ -46,7 +46,7 @@ class GradientHasher(NetworkHasher):
         The network learns from at most this many rows, drawn uniformly; mean and principal components from all.
     device : str
         Where to train: ``"auto"``, or a device that torch knows.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed of everything drawn.
     progress : bool
         Show a progress bar.

@@ -51,7 +51,7 @@ class ITQ(LinearHasher):
         Rounds of the rotation's alternating minimization.
     max_rows : int
         The rotation is learnt on at most this many rows, drawn uniformly; mean and principal components on all.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed of the first rotation and of the draw.
     """
 

@@ -25,7 +25,7 @@ class RandomHyperplanes(LinearHasher):
     center : bool
         Subtract the mean of the rows first. Charikar's scheme does not, but features that are never negative all lie
         on one side of most hyperplanes through the origin.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed of the projections.
     """
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from hashkit.extras import needs_extra
+
 # Public name -> the module that defines it. Loaded on first use: they need Pillow, of the extra `images`, and the
 # commands must not.
 _HOMES = {
@@ -28,5 +30,6 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f"hashkit.images.{_HOMES[name]}"), name)
+        with needs_extra("hashkit.images", "images"):
+            return getattr(importlib.import_module(f"hashkit.images.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'hashkit.images' has no attribute {name!r}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hashkit.images.decoding import Stamp
 from hashkit.images.extraction import Batch
-from hashkit.storage.journal import transaction
+from hashkit.storage.sqlite import Transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -60,12 +60,12 @@ class RowStore:
             (os.fsencode(path), stamp.size, stamp.mtime_ns, row.dtype.name, row.tobytes())
             for path, stamp, row in zip(batch.paths, batch.stamps, batch.rows, strict=True)
         ]
-        with self._errors(), transaction(self._db):
+        with self._errors(), Transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", values)
 
     def forget(self, paths: Sequence[str]) -> None:
         """Drop the rows of some files."""
-        with self._errors(), transaction(self._db):
+        with self._errors(), Transaction(self._db):
             self._db.executemany("DELETE FROM rows WHERE path = ?", [(os.fsencode(path),) for path in paths])
 
     def get(self, paths: Sequence[str]) -> NDArray[np.float32] | NDArray[np.uint8]:

@@ -15,6 +15,8 @@ from hashkit.hashers import hasher_class
 from hashkit.images.files import MARKER
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
 from hashkit.storage import FormatError
+from hashkit.storage.layout import LOCK
+from hashkit.storage.replacing import NAME, replace_file
 
 VERSION = 1
 
@@ -78,12 +80,8 @@ def read_settings(path: str) -> Settings:
 
 def write_settings(path: str, settings: Settings) -> None:
     """Replace the settings of the gallery at `path`."""
-    temporary = os.path.join(path, f".{MARKER}.tmp")
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump({"version": VERSION, **asdict(settings)}, stream, indent=2)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, os.path.join(path, MARKER))
+    text = json.dumps({"version": VERSION, **asdict(settings)}, indent=2)
+    replace_file(os.path.join(path, MARKER), [text.encode()])
 
 
 def check_model(model: Model, settings: Settings) -> Model:
@@ -128,7 +126,7 @@ def settle(
             if value not in (None, getattr(settings, name)):
                 raise ValueError(f"the index {path!r} was made with {name} {getattr(settings, name)!r}, got {value!r}")
         return _at_folder(settings, path, folder), made
-    if os.path.isdir(path) and os.listdir(path):
+    if os.path.isdir(path) and not all(name == LOCK or NAME.fullmatch(name) for name in os.listdir(path)):
         raise FileExistsError(f"{path!r} is a folder of something else: an index needs one of its own")
     made = make_model(DEFAULT_MODEL if model is None else model, transform=transform, device=device)
     asked = {name: value for name, value in asked.items() if value is not None}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-import secrets
 
 from PIL import Image
 
 from hashkit.images.decoding import ImageError, open_image
 from hashkit.images.gallery import Gallery, Photo
+from hashkit.storage.replacing import Replacement
 
 THUMBNAIL_SIDE, ASKED_SIDE, PREVIEW_SIDE = 256, 512, 1600
 
@@ -59,13 +60,9 @@ def _shrunk(gallery: Gallery, photo: Photo, side: int) -> bytes:
 
 
 def _keep(path: str, data: bytes, mtime_ns: int) -> None:
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    try:
+    with contextlib.suppress(OSError):  # a cache that cannot be written is only slower
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.utime(temporary, ns=(mtime_ns, mtime_ns))
-        os.replace(temporary, path)
-    except OSError:  # a cache that cannot be written is only slower
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        with Replacement(path, durable=False) as new:
+            new.file.write(data)
+            new.file.flush()
+            os.utime(new.path, ns=(mtime_ns, mtime_ns))

@@ -23,7 +23,8 @@ from hashkit.images.gallery import ROWS, Photo, read_photos
 from hashkit.images.models import Model
 from hashkit.images.row_store import RowStore
 from hashkit.images.settings import Settings, codes_path, hasher_path, settle, write_settings
-from hashkit.storage.journal import WriterLock
+from hashkit.storage.layout import LOCK
+from hashkit.storage.locks import WriterLock
 
 FIT_ROWS = 20_000  # a hasher learns from this many pictures at most
 ROWS_PER_BIT = 4  # with fewer pictures than this for each bit there is nothing to learn: hyperplanes are drawn
@@ -122,7 +123,7 @@ def index_folder(
     if refit and not (settings.method and settings.keep_features):
         raise ValueError("refit needs a model that gives features, and keep_features")
     os.makedirs(target, exist_ok=True)
-    lock = WriterLock(os.path.join(target, "lock.sqlite"))
+    lock = WriterLock(os.path.join(target, LOCK))
     try:
         write_settings(target, settings)
         store = RowStore(os.path.join(target, ROWS))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -17,6 +15,7 @@ from hashkit.checks import (
     check_choice,
     check_codes,
     check_int,
+    check_jaccard_radius,
     check_n_bits,
     check_n_threads,
     check_radius,
@@ -26,6 +25,7 @@ from hashkit.index import files, growth, jaccard, joins, search
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.joins import PairBlock
+from hashkit.index.living import Living
 from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
 from hashkit.index.tables import TablePolicy, describe_parts, make_tables
@@ -38,10 +38,12 @@ class Index:
     Parameters
     ----------
     codes : uint8 array of shape (n_codes, n_bytes)
-        Packed codes (see :func:`hashkit.pack`), kept by reference where they are in the order of their ids. May be
-        empty, of shape (0, n_bytes).
+        Packed codes (see :func:`hashkit.pack`). May be empty, of shape (0, n_bytes). They are not copied where they
+        are in the order of their ids, so that an index takes no more memory than its codes: do not change the array
+        afterwards, since tables are made from it once. Pass ``codes.copy()`` to keep an array of your own.
     ids : int64 array of shape (n_codes,), optional
-        A number for each code, all different; by default the row numbers. Other integers are accepted where they fit.
+        A number for each code, all different; by default the row numbers. Copied. Other integers are accepted where
+        they fit, in any array, list, or column of pandas, Polars or Arrow.
     n_bits : int, optional
         Length of the codes, by default ``8 * n_bytes``; padding bits must be zero.
     metric : {"hamming", "jaccard"}, default="hamming"
@@ -99,11 +101,11 @@ class Index:
         self._begin(make_tables(replace(built, metric=metric), policy, check_n_threads(None)), policy)
 
     def _begin(self, state: Snapshot, policy: TablePolicy, verify: Callable[[], None] | None = None) -> None:
-        self._state = state
-        self._policy = policy  # which parts get tables
-        self._verify = verify  # to be called before what `state` contains is used for the first time
-        # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
-        self._locks: dict[int, threading.Lock] = {}
+        self._living = Living(state, policy, verify)
+
+    @property
+    def _state(self) -> Snapshot:
+        return self._living.state
 
     @classmethod
     def load(
@@ -158,7 +160,7 @@ class Index:
         OSError
             If the file cannot be written, saying why; what was at `path` before is still there.
         """
-        files.save(self._compacted(), path)
+        files.save(self._living.compact(), path)
 
     @property
     def n_bits(self) -> int:
@@ -233,8 +235,10 @@ class Index:
         k : int, default=100
             How many; at least 1. More than there are codes gives as many as there are.
         filter : bool array of shape (len(index),), or int64 array of ids, optional
-            Which codes may be found: a mask by row (rows being counted in the order in which the codes were given,
-            which must be that of their ids), or the allowed ids; ids that are not in the index are passed over.
+            Which codes may be found. Bool is a mask by row (rows being counted in the order in which the codes were
+            given, which must be that of their ids). Integers are the allowed ids; those that are not in the index are
+            passed over. Both may come as an array, a list, or a column of pandas, Polars or Arrow; no ids allow
+            nothing. As many integers as there are codes, 0 and 1 only, look like a mask and are refused.
         max_candidates : int, optional
             For an approximate answer: stop looking in the tables for a query when so many codes have been compared with
             it, at least 1. Its answer is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where
@@ -358,11 +362,13 @@ class Index:
         TypeError, ValueError
             If `q` is not packed codes of the index's length, `r` is not an int (or a float) of at least 0, `n_threads`
             is not a positive int, or `filter` is none.
+        MemoryError
+            If there is no memory for the answer; where it is large, an estimate tells before the search begins.
         """
         queries, state = self._check_queries(q), self._current()
         if state.metric == "jaccard":
-            radius = jaccard.check_radius(r, "r")
-            return jaccard.within_radius(select(state, filter), queries, radius, check_n_threads(n_threads))
+            reach = check_jaccard_radius(r, "r")
+            return jaccard.within_radius(select(state, filter), queries, reach, check_n_threads(n_threads))
         return search.within_radius(
             select(state, filter), queries, check_radius(r, "r", self.n_bits), check_n_threads(n_threads)
         )
@@ -378,7 +384,7 @@ class Index:
             The radius; at least 0, and included.
         other : Index, optional
             Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
-            By default a pair is two codes of this index, met once, the smaller id on the left.
+            By default a pair is two codes of this index, each found once, the smaller id on the left.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The pairs do not depend on it.
         progress : bool, default=False
@@ -509,7 +515,7 @@ class Index:
         state = self._current()
         chosen = growth.subset(state, select(state, filter))
         index = Index.__new__(Index)
-        index._begin(make_tables(chosen, self._policy, check_n_threads(None)), self._policy)
+        index._begin(self._living.prepare(chosen), self._living.policy)
         return index
 
     def add(self, codes: Codes, ids: Ids | None = None) -> Ids:
@@ -538,7 +544,7 @@ class Index:
         Takes a time that grows with `codes`; now and then, as they accumulate, they are folded into the codes that
         were there before, which takes as long as building that part of the index.
         """
-        return self._change(lambda state: growth.add(state, codes, ids))
+        return self._living.change(lambda state: growth.add(state, codes, ids))
 
     def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
         """Remove the codes of `ids`. No other code's id changes.
@@ -554,7 +560,7 @@ class Index:
         TypeError, ValueError
             If they are not ids, or not in the index; names them, and the index is then unchanged.
         """
-        self._change(lambda state: growth.remove(state, ids, missing))
+        self._living.change(lambda state: growth.remove(state, ids, missing))
 
     def replace(self, codes: Codes, ids: Ids) -> None:
         """Give new codes to `ids`, in one step.
@@ -571,45 +577,21 @@ class Index:
         TypeError, ValueError
             If they are not codes and ids as described; the index is then unchanged.
         """
-        self._change(lambda state: growth.replace_codes(state, codes, ids))
+        self._living.change(lambda state: growth.replace_codes(state, codes, ids))
 
     def compact(self) -> None:
         """Fold in all that was added and removed: the state in which searches are fastest and memory is least."""
-        self._compacted()
-
-    def _compacted(self) -> Snapshot:
-        with self._lock():
-            self._state = make_tables(growth.compact(self._current()), self._policy, check_n_threads(None))
-            return self._state
+        self._living.compact()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"state": self._current(), "policy": self._policy}
+        return {"state": self._current(), "policy": self._living.policy}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self._begin(make_tables(saved["state"], saved["policy"], check_n_threads(None)), saved["policy"])
 
     def _current(self) -> Snapshot:
         """What the index holds at this moment, its contents verified."""
-        verify = self._verify
-        if verify is not None:
-            verify()
-            self._verify = None
-        return self._state
-
-    def _prepared(self, state: Snapshot) -> Snapshot:
-        """`state` with the tables that this index is to have."""
-        return make_tables(state, self._policy, check_n_threads(None))
-
-    def _change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]]) -> Ids:
-        """Go over to the state that `change` makes."""
-        with self._lock():
-            state, ids = change(self._current())
-            self._state = self._prepared(state)
-        return ids
-
-    def _lock(self) -> threading.Lock:
-        """What a change holds."""
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+        return self._living.current()
 
     def _query_within(
         self, queries: Codes, k: int, limits: NDArray[np.int32], n_threads: int | None
@@ -630,3 +612,10 @@ class Index:
     def _check_queries(self, q: Codes) -> Codes:
         queries = q[np.newaxis] if isinstance(q, np.ndarray) and q.ndim == 1 else q
         return check_codes(queries, "q", self.n_bits)
+
+
+def index_over(living: Living) -> Index:
+    """An index that shows what `living` holds, whoever changes that."""
+    index = Index.__new__(Index)
+    index._living = living
+    return index

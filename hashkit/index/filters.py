@@ -6,20 +6,21 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.checks import describe
-from hashkit.index.ids import Ids, check_ids, is_ascending
+from hashkit.checks import describe, is_int, to_array
+from hashkit.index.ids import Ids, check_ids, holds_integers, is_ascending
 from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_bitmap
 
 FEW_ROWS = 1 / 256
 """Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
 FEW_QUERIES = 8
-"""For up to so many it costs less to ask a mask about the rows that are met than to read all of it."""
+"""For up to so many it costs less to test the mask for each candidate than to read all of it."""
 N_SAMPLED = 512
-"""Entries of a mask that tell about how many are True; of these at least two, or few are."""
+"""Entries of a mask from which the number of True is estimated: at least two of them, or few are."""
 ALLOWED_FOR_EACH = 256
-"""A mask is asked row by row if it allows so many rows for each one to be found: else too many are met in vain."""
+"""A mask is tested candidate by candidate if it allows so many rows for each neighbor: else most candidates fail."""
 
 
 def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Selection]:
@@ -28,25 +29,47 @@ def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Select
     Parameters
     ----------
     snapshot : Snapshot
-    filter : None, bool array of shape (len(snapshot),), or ids
-        Everything; a mask by row, rows being counted in the order of the ids; or the ids that may be found (those that
-        are not in the index are passed over).
-
+    filter : None, mask or ids
+        Everything; of bool, a mask by row of shape (len(snapshot),), rows being counted in the order of the ids; of
+        integers, the ids that may be found (those that are not in the index are passed over). A mask or ids may be an
+        array, a list or a column of pandas, Polars or Arrow; an empty list is no ids.
     k : int, optional
-        How many are searched for, if by few queries: a mask may then be left as it is, to be asked row by row.
+        How many are searched for, if by few queries: a mask may then be left unread, to be tested at each candidate.
 
     Raises
     ------
     TypeError, ValueError
-        If it is none of these.
+        If it is none of these, or integers that look like a mask.
     """
     if filter is None:
         return snapshot.everything
-    if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
-        chosen = _select_mask(snapshot, filter, k)
+    array = to_array(filter, "filter")
+    if array is not None and array.dtype == np.bool_:
+        chosen = _select_mask(snapshot, array, k)
     else:
-        chosen = _select_ids(snapshot, check_ids(filter, "filter"))
+        chosen = _select_ids(snapshot, _check_ids(snapshot, filter, array))
     return [selection for selection in chosen if selection.n_rows]
+
+
+def _check_ids(snapshot: Snapshot, filter: Any, array: NDArray[Any] | None) -> Ids:
+    """The ids that `filter`, whose values are in `array`, lists; refused if they look like a mask."""
+    if not (is_int(filter) if array is None else holds_integers(array)):
+        raise TypeError(f"filter must be a mask of bool, or ids, got {describe(filter if array is None else array)}")
+    ids = check_ids(filter if array is None else array, "filter")
+    if array is not None and len(ids) == len(snapshot) and _looks_like_mask(array):
+        raise ValueError(
+            f"filter could mean two things, got {describe(array)} of 0 and 1 only, one for each code: integers are "
+            "ids, but this looks like a mask; pass filter.astype(bool) for the mask, or numpy.unique(filter) for the "
+            "ids 0 and 1"
+        )
+    return ids
+
+
+def _looks_like_mask(values: NDArray[Any]) -> bool:
+    """Whether integers, one for each code, are 0 and 1 only: more than two of them name an id twice."""
+    if not len(values) or (len(values) <= 2 and values.itemsize > 1) or not 0 <= values[0] <= 1:
+        return False
+    return bool(values.min() >= 0 and values.max() <= 1)
 
 
 def _select_mask(snapshot: Snapshot, mask: Mask, k: int | None) -> list[Selection]:
@@ -74,9 +97,9 @@ def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
 
 def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     """The rows of `part` where `mask`, which has a bool for each live row, is True."""
-    about = 0 if k is None else _about(mask)
-    if k is not None and about >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
-        return Selection(part, about, bitmap=part.live, mask=mask)
+    estimate = 0 if k is None else _estimate_true(mask)
+    if k is not None and estimate >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
+        return Selection(part, estimate, bitmap=part.live, mask=mask)
     n_rows = len(part.codes)
     if part.live is not None:
         bitmap = _native.narrow_bitmap(part.live, mask, n_rows)
@@ -85,8 +108,8 @@ def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
     return _of_mask(part, mask) if listed is None else Selection(part, len(listed), listed=listed)
 
 
-def _about(mask: Mask) -> int:
-    """About how many are True; 0 if few."""
+def _estimate_true(mask: Mask) -> int:
+    """An estimate of how many are True, from a sample; 0 if few."""
     sample = mask[:: len(mask) // N_SAMPLED + 1]
     n_true = np.count_nonzero(sample)
     return int(n_true / len(sample) * len(mask)) if n_true > 1 else 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hashkit.checks import Codes, check_codes
+from hashkit.checks import Codes, check_choice, check_codes
 from hashkit.index.ids import MAX_ID, Ids, check_different, check_ids, is_ascending, name_some
 from hashkit.index.snapshot import Part, Selection, Snapshot
 
@@ -25,7 +25,9 @@ MAX_REMOVED = 0.25
 
 
 def build(codes: Codes, ids: Ids | None, n_bits: int) -> Snapshot:
-    """The snapshot of `codes`, whose ids are the row numbers if `ids` is None.
+    """The snapshot of `codes`, kept by reference if in the order of their ids, and of a copy of `ids`.
+
+    The ids are the row numbers if `ids` is None.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def build(codes: Codes, ids: Ids | None, n_bits: int) -> Snapshot:
         return Snapshot(n_bits, (Part(codes, None, None, len(codes)),), len(codes), True)
     check_different(ids, "ids")
     next_id = max(0, int(ids.max()) + 1) if len(ids) else 0
-    return Snapshot(n_bits, (_sorted_part(codes, ids),), next_id, is_ascending(ids))
+    return Snapshot(n_bits, (_sorted_part(codes, ids.copy()),), next_id, is_ascending(ids))
 
 
 def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
@@ -62,7 +64,7 @@ def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
         next_id=max(snapshot.next_id, int(new.max()) + 1),
         arrived_in_order=behind_all and is_ascending(new),
     )
-    return grown, new
+    return grown, new.copy()  # the caller may change what the call returns
 
 
 def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapshot, Ids]:
@@ -73,8 +75,7 @@ def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapsh
     TypeError, ValueError
         If they are no ids, `missing` is neither "raise" nor "ignore", or it is "raise" and some are not there.
     """
-    if missing not in ("raise", "ignore"):
-        raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
+    check_choice(missing, "missing", ("raise", "ignore"))
     unwanted = np.unique(check_ids(ids, "ids"))
     if missing == "raise":
         require_known(snapshot, unwanted)

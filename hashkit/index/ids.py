@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import describe
+from hashkit.checks import describe, is_int, to_array
 
 Ids = NDArray[np.int64]
 
@@ -15,41 +15,45 @@ MAX_ID = int(np.iinfo(np.int64).max)
 
 
 def check_ids(ids: Any, name: str, n_codes: int | None = None) -> Ids:
-    """`ids` as a one-dimensional int64 array; whether they are different is not looked at.
+    """`ids` as a one-dimensional C-contiguous int64 array; whether they are different is not looked at.
 
     Parameters
     ----------
-    ids : array or sequence of int, or one int
+    ids : array, column of pandas, Polars or Arrow, or sequence of int, or one int
         What the user gave: int64, or another type of integers whose values fit.
     name : str
         The argument's name, for the message.
     n_codes : int, optional
         How many there must be.
 
+    Returns
+    -------
+    ids : int64 array of shape (n,)
+        The same object if it is such an array already, and else a copy.
+
     Raises
     ------
     TypeError
-        If it is no array of integers.
+        If it is no array of integers, or a masked one.
     ValueError
         If it does not have one dimension, or not `n_codes` elements, or an id does not fit int64.
     """
-    array = ids if isinstance(ids, np.ndarray) else _to_array(ids)
-    if array is None or array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be an int64 array, got {describe(ids)}")
+    if is_int(ids) and not -MAX_ID - 1 <= ids <= MAX_ID:
+        raise ValueError(f"{name} must fit int64, got {ids}")
+    array = np.array([ids]) if is_int(ids) else to_array(ids, name)
+    if array is None or not holds_integers(array):
+        raise TypeError(f"{name} must be an int64 array, got {describe(ids if array is None else array)}")
     if array.ndim != 1 or n_codes not in (None, len(array)):
         expected = "one dimension" if n_codes is None else f"shape ({n_codes},), one for each code"
         raise ValueError(f"{name} must have {expected}, got {describe(array)}")
     if array.dtype == np.uint64 and len(array) and array.max() > MAX_ID:
         raise ValueError(f"{name} must fit int64, got {array.max()}")
-    return array.astype(np.int64, copy=False)
+    return np.require(array, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
 
 
-def _to_array(ids: Any) -> NDArray[Any] | None:
-    if isinstance(ids, (int, np.integer)) and not isinstance(ids, bool):
-        return np.array([ids])
-    if isinstance(ids, (list, tuple, range)):
-        return np.array(ids) if len(ids) else np.empty(0, np.int64)
-    return None
+def holds_integers(array: NDArray[Any]) -> bool:
+    """Whether its dtype is one of integers, or it is empty as ``np.array([])`` is."""
+    return array.dtype.kind in "iu" or (array.size == 0 and array.dtype == np.float64)
 
 
 def check_different(ids: Ids, name: str) -> None:

@@ -6,34 +6,18 @@ float64, so that sorting those by (distance, id) sorts the fractions.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.checks import Codes, describe
+from hashkit.checks import Codes
+from hashkit.index.blocks import search_in_blocks
 from hashkit.index.ids import Ids
 from hashkit.index.results import RadiusResult
 from hashkit.index.search import to_scan
 from hashkit.index.snapshot import PopcountOrder, Selection
 
 Distances = NDArray[np.float64]
-
-
-def check_radius(radius: Any, name: str) -> float:
-    """`radius` as a float that is at least 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no real number, or less than 0 or NaN.
-    """
-    if isinstance(radius, (bool, np.bool_)) or not isinstance(radius, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a float, got {describe(radius)}")
-    if not radius >= 0:
-        raise ValueError(f"{name} must be at least 0, got {radius}")
-    return float(min(radius, 1))
 
 
 def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
@@ -53,6 +37,23 @@ def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: in
 
 def within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
     """The selected codes whose distance to each query, as float64, is at most `r`."""
+    return search_in_blocks(
+        lambda some: _within_radius(selections, some, r, n_threads),
+        _all_distances,
+        np.dtype(np.float64),
+        selections,
+        queries,
+        r,
+    )
+
+
+def _all_distances(queries: Codes, codes: Codes) -> Distances:
+    common = np.bitwise_count(queries[:, np.newaxis] & codes).sum(axis=2, dtype=np.int64)
+    either = np.bitwise_count(queries[:, np.newaxis] | codes).sum(axis=2, dtype=np.int64)
+    return np.where(either > 0, (either - common) / np.maximum(either, 1), 0.0)
+
+
+def _within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0), np.empty(0, np.int64))]
     for selection in selections:
         order, allowed, numbers = _in_order(selection, len(queries), n_threads)

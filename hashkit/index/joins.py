@@ -8,6 +8,8 @@ by block. A block that turns out to have more pairs than fit is begun again with
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -33,7 +35,7 @@ ROWS_PER_LOOKUP = 2**17
 """Rows of the left side that are looked up before a block is handed out, per thread."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairBlock:
     """Some of the pairs that a join found; at least one.
 
@@ -53,6 +55,9 @@ class PairBlock:
         """The number of pairs."""
         return len(self.left)
 
+    def __repr__(self) -> str:
+        return f"<hashkit.PairBlock of {len(self):,} pairs>"
+
 
 def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
     """The pairs of `left` and `right`, or of `left` with itself, each once, by (left id, right id)."""
@@ -65,13 +70,12 @@ def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Id
     """For each live code, ascending by id, the smallest id that chains of pairs connect it with."""
     (part,) = compact(snapshot).parts
     # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
-    firsts, distinct = _distinct(part.codes)
-    parents = np.arange(len(firsts))
+    firsts, distinct = _native.distinct_codes(part.codes)
+    forest = _native.Forest(len(firsts))
     different = part.codes.take(firsts, axis=0)
     for left, right, _ in _row_pairs(different, None, snapshot.n_bits, radius, n_threads, progress):
-        _native.unite(parents, left, right)
-    _native.flatten(parents)
-    return part.ids_of(firsts[parents[distinct]])
+        forest.unite(left, right)
+    return part.ids_of(firsts[forest.firsts()[distinct]])
 
 
 def _with_ids(
@@ -91,7 +95,8 @@ def _row_pairs(
     n_partners = len(codes if others is None else others)
     find, full = _finder(codes, others, n_bits, radius, n_threads)
     n_rows, first = full, 0
-    with tqdm(total=len(codes), unit=" codes", disable=not progress) as bar:
+    # A bar starts a thread, even if it shows nothing.
+    with tqdm(total=len(codes), unit=" codes") if progress else contextlib.nullcontext() as bar:
         while first < len(codes):
             last = min(first + n_rows, len(codes))
             found = find(first, last, MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners))
@@ -100,7 +105,8 @@ def _row_pairs(
                 continue
             if len(found[0]):
                 yield found
-            bar.update(last - first)
+            if bar is not None:
+                bar.update(last - first)
             first = last
             if len(found[0]) < MAX_PAIRS // 4:
                 n_rows = min(2 * n_rows, full)
@@ -112,6 +118,7 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_thre
     try:
         tables = _native.bucket_tables(partners, n_bits, n_left, radius, n_threads)
     except MemoryError:  # a scan needs none
+        _warn_of_scan(partners, radius)
         tables = None
 
     if tables is None:
@@ -125,18 +132,12 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_thre
     ), ROWS_PER_LOOKUP * n_threads
 
 
-def _distinct(codes: Codes) -> tuple[Rows, Rows]:
-    """The first row of each different code, ascending, and for each code the place of its first row among these."""
-    if len(codes) == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    _, firsts, kinds = np.unique(_as_items(codes), return_index=True, return_inverse=True)
-    order = np.argsort(firsts)
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return firsts[order], places[kinds]
-
-
-def _as_items(codes: Codes) -> NDArray[np.uint64] | NDArray[np.void]:
-    """Each code as one item: integers where they fit, which sort faster than bytes."""
-    n_bytes = codes.shape[1]
-    return codes.view(f"u{n_bytes}" if n_bytes in (1, 2, 4, 8) else np.dtype((np.void, n_bytes)))[:, 0]
+def _warn_of_scan(codes: Codes, radius: int) -> None:
+    """Say that a join will take far longer for lack of memory, and of how much."""
+    n_bytes = (radius + 1) * len(codes) * (codes.shape[1] + 8)
+    warnings.warn(
+        f"there is no memory for tables of about {n_bytes / 1e6:,.0f} MB: every code is compared with every other "
+        "instead, which can take a hundred times as long",
+        RuntimeWarning,
+        stacklevel=5,
+    )

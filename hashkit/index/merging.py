@@ -18,7 +18,7 @@ Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
 def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -> Nearest:
     """The `k` nearest codes of each query out of what several shards answered.
 
-    Each shard must have been asked for at least `k`, or for all that it has; then the answer is the one that a single
+    Each shard must have searched for at least `k`, or for all that it has; then the answer is the one that a single
     index of all codes gives, bit for bit.
 
     Parameters
@@ -66,7 +66,7 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
     if single:
         pairs = [(distances[np.newaxis], ids[np.newaxis]) for distances, ids in pairs]
     _check_order(pairs)
-    distances, ids = _native.merge_nearest(pairs, min(k, sum(ids.shape[1] for _, ids in pairs)), threads)
+    distances, ids = merge_nearest(pairs, k, threads)
     return (distances[0], ids[0]) if single else (distances, ids)
 
 
@@ -92,7 +92,7 @@ def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = Non
         If one is not such a result, is not in order, or answers another number of queries than the first, or
         `n_threads` is not a positive int.
     """
-    triples = [_check_radius(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
+    triples = [_check_radius_result(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
     threads = check_n_threads(n_threads)
     for i, result in enumerate(results):
         if len(result) != len(results[0]):
@@ -101,11 +101,16 @@ def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = Non
     return RadiusResult(*_native.merge_within_radius(triples, threads))
 
 
+def merge_nearest(answers: Sequence[Nearest], k: int, n_threads: int) -> Nearest:
+    """:func:`merge` of two-dimensional answers that are known to be in order."""
+    return _native.merge_nearest(list(answers), min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
+
+
 def _check_results(results: Any) -> Sequence[Any]:
     if not isinstance(results, Sequence) or isinstance(results, (str, bytes)):
         raise TypeError(f"results must be a sequence of one result for each shard, got {describe(results)}")
     if not results:
-        raise ValueError("results must not be empty: how many queries were asked would be unknown")
+        raise ValueError("results must not be empty: the number of queries would be unknown")
     return results
 
 
@@ -123,7 +128,7 @@ def _check_nearest(result: Any, name: str) -> Nearest:
     return np.ascontiguousarray(distances), np.ascontiguousarray(ids)
 
 
-def _check_radius(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+def _check_radius_result(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     if not isinstance(result, RadiusResult):
         raise TypeError(f"{name} must be a RadiusResult, got {describe(result)}")
     _check_array(result.offsets, np.int64, f"the offsets of {name}")

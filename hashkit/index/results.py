@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RadiusResult:
     """The codes within a radius of each query, a different number for each.
 
@@ -43,15 +43,18 @@ class RadiusResult:
         """``(distances, ids)`` of every query in turn."""
         return (self[query] for query in range(len(self)))
 
+    def __repr__(self) -> str:
+        return f"<hashkit.RadiusResult of {len(self):,} queries: {len(self.ids):,} codes>"
+
     @property
     def counts(self) -> NDArray[np.int64]:
         """How many were found for each query, shape (n_queries,)."""
         return np.diff(self.offsets)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QueryStats:
-    """What was done for each query of a search. The counts repeat exactly.
+    """What was done for each query of a search. The counts repeat exactly; printed they are summed up.
 
     Attributes
     ----------
@@ -60,7 +63,7 @@ class QueryStats:
     candidates : int64 array of shape (n_queries,)
         Codes from the tables that were compared with the query, not counting those of a scan.
     radius : int64 array of shape (n_queries,)
-        Every code within this distance was met in the tables; -1 where no table was asked.
+        Every code within this distance was a candidate; -1 where no table was probed.
     scanned : bool array of shape (n_queries,)
         Whether the search, or that of a part of the codes, was done or finished by scanning.
     exact : bool array of shape (n_queries,)
@@ -72,6 +75,16 @@ class QueryStats:
     radius: NDArray[np.int64]
     scanned: NDArray[np.bool_]
     exact: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        n_queries = len(self.probes)
+        lines = [f"<QueryStats of {n_queries:,} queries"]
+        if n_queries:
+            for name in ("probes", "candidates", "radius"):
+                counts = getattr(self, name)
+                lines.append(f"{name}: {counts.min():,} to {counts.max():,}, mean {counts.mean():,.1f}")
+            lines += [f"{name}: {np.count_nonzero(getattr(self, name)):,}" for name in ("scanned", "exact")]
+        return "; ".join(lines) + ">"
 
     @classmethod
     def of_parts(cls, counts: list[NDArray[np.int64] | None], n_queries: int) -> QueryStats:

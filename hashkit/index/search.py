@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index.blocks import search_in_blocks
 from hashkit.index.ids import Ids
+from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows, Selection
 
@@ -40,7 +42,7 @@ def k_nearest(
 
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
-    in each part, if somebody is `counting`; None is a scan (see :class:`QueryStats`).
+    in each part, with `counting`; None is a scan (see :class:`QueryStats`).
     """
     answers: list[tuple[Distances, Ids]] = []
     counts: list[Counts | None] = []
@@ -57,7 +59,7 @@ def k_nearest(
             limits = reached if limits is None else np.minimum(limits, reached)
     if not answers:
         return np.empty((len(queries), 0), np.int32), np.empty((len(queries), 0), np.int64), counts
-    distances, ids = _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
+    distances, ids = merge_nearest(answers, k, n_threads)
     return distances, ids, counts
 
 
@@ -96,6 +98,17 @@ def _nearest_in(
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     """The selected codes within distance `r` of each query."""
+    return search_in_blocks(
+        lambda some: _within_radius(selections, some, r, n_threads),
+        lambda some, codes: _native.hamming_distances(some, codes, 1),
+        np.dtype(np.int32),
+        selections,
+        queries,
+        r,
+    )
+
+
+def _within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
     answers = [(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))]
     for selection in selections:
         part, tables = selection.part, _tables_for(selection, len(queries))

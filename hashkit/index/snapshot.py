@@ -168,7 +168,7 @@ class Snapshot:
 
     @functools.cached_property
     def everything(self) -> list[Selection]:
-        """All live rows, of every part that has any. Kept, since most queries ask for it; not to be changed."""
+        """All live rows, of every part that has any. Kept, since most queries search them; not to be changed."""
         return [part.everything for part in self.parts if part.n_live]
 
     def locate(self, ids: Ids) -> Iterator[tuple[Part, Rows]]:

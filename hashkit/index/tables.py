@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashkit import _native
-from hashkit.checks import describe
+from hashkit.checks import check_choice, describe
 from hashkit.index.snapshot import Part, Snapshot
 
 METHODS = ("auto", "scan", "mih")
 LEAST_CODES = 2**15
 """So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
+MOST_CODES = 2**32 - 1
+"""Tables keep the numbers of rows in 32 bits."""
 MOST_BITS = 512
 """Beyond, neighbors are seldom near enough for tables, whose memory grows with the square of the length."""
 
@@ -37,15 +39,14 @@ class TablePolicy:
     compact: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_choice(self.method, "method", METHODS)
         if not isinstance(self.compact, bool):
             raise TypeError(f"compact must be a bool, got {describe(self.compact)}")
 
     def applies_to(self, part: Part, n_bits: int) -> bool:
         """Whether a part is to have tables."""
         if self.method == "auto":
-            return len(part.codes) >= LEAST_CODES and n_bits <= MOST_BITS
+            return LEAST_CODES <= len(part.codes) <= MOST_CODES and n_bits <= MOST_BITS
         return self.method == "mih" and len(part.codes) > 0
 
 

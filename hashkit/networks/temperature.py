@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashkit.cosines import Float32, scale_rows
+from hashkit.cosines import Float32, unit_rows
 
 # Rows on which the spread is measured.
 _MEASURED_ROWS = 1024
@@ -27,7 +27,7 @@ def temperature_of_perplexity(targets: Float32, share: float) -> float:
         Between 0 and 1.
     """
     rows = np.random.default_rng(0).permutation(len(targets))[:_MEASURED_ROWS]
-    unit = scale_rows(targets[rows])
+    unit = unit_rows(targets[rows])
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -np.inf)
     cosines -= cosines.max(axis=1, keepdims=True)

@@ -17,6 +17,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from hashkit.extras import needs_extra
+
 _HOMES = {
     "MissingShardsError": "dispatch",
     "ShardedIndex": "sharded_index",
@@ -31,11 +33,9 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hashkit.scale' has no attribute {name!r}")
-    try:
+    with needs_extra("hashkit.scale", "ray"):
         importlib.import_module("ray")
-    except ImportError as error:
-        raise ImportError("hashkit.scale needs Ray: pip install 'hashkit[ray]'") from error
-    return getattr(importlib.import_module(f"hashkit.scale.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(f"hashkit.scale.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,7 @@ import ray
 from hashkit import _native
 from hashkit.checks import check_n_threads
 from hashkit.index import Index
+from hashkit.index.merging import merge_nearest
 from hashkit.scale.manifest import Shard, check_shard_file
 from hashkit.scale.places import Place
 
@@ -102,10 +103,3 @@ class ShardActor:
         with self._place.local_copy(shard.file) as path:
             check_shard_file(path, shard, self._n_bits)
             return Index.load(path, mmap=True)
-
-
-def merge_nearest(answers: list[Any], k: int, n_threads: int) -> Any:
-    """(distances, ids) of the `k` nearest in all of them, or of all codes if there are fewer."""
-    if len(answers) == 1:
-        return answers[0]
-    return _native.merge_nearest(answers, min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)

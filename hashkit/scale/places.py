@@ -13,6 +13,7 @@ from typing import Any
 from pyarrow import fs
 
 from hashkit.checks import describe
+from hashkit.storage.replacing import Replacement
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class Place:
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[str]:
         """A path to write to, which becomes the file `name` afterwards, unless an error is raised."""
+        if self.is_local:
+            with Replacement(self.join(name), durable=False) as new:
+                yield new.path
+            return
         temporary = self.join(f".{name}.{secrets.token_hex(8)}.tmp")
         try:
             yield temporary

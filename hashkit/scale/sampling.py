@@ -18,7 +18,7 @@ import ray.data
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit.checks import check_int, describe
+from hashkit.checks import check_int, check_seed
 from hashkit.scale.columns import feature_matrix, id_column, require_columns
 
 Keys = NDArray[np.uint64]
@@ -65,10 +65,9 @@ def fit(
         If an argument is none, a column is missing or of another type, or what :func:`hashkit.fit` raises.
     """
     sample = check_int(sample, "sample", 1)
-    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)):
-        raise TypeError(f"random_state must be an int, got {describe(random_state)}")
-    rows = draw_sample(dataset, column, ids, sample, int(random_state))
-    return hashkit.fit(rows, n_bits=n_bits, method=method, random_state=int(random_state), progress=progress, **options)
+    seed = check_seed(random_state)
+    rows = draw_sample(dataset, column, ids, sample, seed)
+    return hashkit.fit(rows, n_bits=n_bits, method=method, random_state=seed, progress=progress, **options)
 
 
 def draw_sample(dataset: ray.data.Dataset, column: str, ids: str | None, sample: int, seed: int) -> NDArray[Any]:

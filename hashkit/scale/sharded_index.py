@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from hashkit import _native
-from hashkit.checks import Codes, check_codes, check_int, check_n_threads, check_radius, describe
+from hashkit.checks import Codes, check_codes, check_int, check_n_threads, check_number, check_radius
+from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
-from hashkit.scale.actors import merge_nearest
 from hashkit.scale.dispatch import Dispatcher
 from hashkit.scale.manifest import read_manifest
 from hashkit.scale.places import Place
@@ -80,7 +81,7 @@ class ShardedIndex:
         self._batch_size = check_int(batch_size, "batch_size", 1)
         self._slots = asyncio.Semaphore(check_int(max_in_flight, "max_in_flight", 1))
         together = None if shards_per_actor is None else check_int(shards_per_actor, "shards_per_actor", 1)
-        replicas, patience = check_int(replicas, "replicas", 1), _check_seconds(patience, "patience")
+        replicas, patience = check_int(replicas, "replicas", 1), check_number(patience, "patience", 0, most=math.inf)
         threads = None if n_threads is None else check_n_threads(n_threads)
         self._manifest = read_manifest(place)
         self._folder = place.folder
@@ -224,7 +225,7 @@ class ShardedIndex:
 
     async def _query(self, q: Codes, k: int, allow_partial: bool, timeout: float | None) -> Any:
         k, batches = check_int(k, "k", 1), self._batches(q)
-        timeout = None if timeout is None else _check_seconds(timeout, "timeout")
+        timeout = None if timeout is None else check_number(timeout, "timeout", 0, most=math.inf)
         # With work for every group, each batch begins at a group of its own, whose answer limits the search of the
         # others. With less than that they would only wait for each other.
         n_groups = len(self._all_groups)
@@ -255,7 +256,7 @@ class ShardedIndex:
 
     async def _radius(self, q: Codes, r: int, allow_partial: bool, timeout: float | None) -> Any:
         r, batches = check_radius(r, "r", self.n_bits), self._batches(q)
-        timeout = None if timeout is None else _check_seconds(timeout, "timeout")
+        timeout = None if timeout is None else check_number(timeout, "timeout", 0, most=math.inf)
         answers = await _all(self._within(batch, r, timeout) for batch in batches)
         missing = self._missing([found for _, found in answers], allow_partial)
         ends = np.cumsum([0, *(offsets[-1] for (offsets, _, _), _ in answers)])
@@ -290,14 +291,6 @@ class ShardedIndex:
         if not allow_partial:
             self._dispatcher.require_all(worst)
         return self._dispatcher.files(group for group, error in enumerate(worst) if error is not None)
-
-
-def _check_seconds(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, got {describe(value)}")
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0, got {value}")
-    return float(value)
 
 
 async def _off_loop(n_entries: int, work: Callable[..., Any], *arguments: Any) -> Any:

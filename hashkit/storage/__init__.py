@@ -22,11 +22,15 @@ contents to :meth:`TensorFile.verify`, array by array, when they are first neede
 
 :func:`write_tensors` writes a temporary file beside the target, flushes it to disk, renames it and flushes the folder:
 at every instant the path holds the whole old or the whole new file. Files in use are replaced, never written to, so a
-mapping stays valid. A process killed in the middle leaves a ``.hashkit-*.tmp`` behind, which the next write in that
-folder deletes.
+mapping stays valid. Pipes and devices are refused. A process killed in the middle leaves a temporary file
+``.hashkit-`` behind, which the next write in that folder deletes, and no other file of such a name
+(:mod:`hashkit.storage.replacing`).
+
+Databases are opened through :mod:`hashkit.storage.sqlite`; the files of a collection are those of
+:mod:`hashkit.storage.layout`.
 """
 
 from hashkit.storage.header import FormatError
-from hashkit.storage.tensors import Path, TensorFile, open_tensors, read_tensors, write_tensors
+from hashkit.storage.tensors import Path, TensorFile, check_path, open_tensors, read_tensors, write_tensors
 
-__all__ = ["FormatError", "Path", "TensorFile", "open_tensors", "read_tensors", "write_tensors"]
+__all__ = ["FormatError", "Path", "TensorFile", "check_path", "open_tensors", "read_tensors", "write_tensors"]

@@ -1,318 +1,451 @@
 """The journal of a collection: an SQLite database in WAL mode with the changes since the index file was written.
 
-=============  ===================================================================================
-table          holds
-=============  ===================================================================================
-``facts``      format version, n_bits, and the generation: the number of the index file that counts
-``changes``    one row per change, in order: its kind, ids (int64, little-endian), codes, CRC-32 of both
-``metadata``   JSON by id
-=============  ===================================================================================
+===========  ==============================================================================================
+table        holds
+===========  ==============================================================================================
+``facts``    the format's version, 2
+``state``    one row, :class:`State`, with its CRC-32
+``changes``  one row per change, in order: its kind, ids (int64, little-endian), codes, CRC-32 of both
+``notes``    JSON by id, with CRC-32 (:mod:`hashkit.storage.notes`)
+===========  ==============================================================================================
 
 SQLite is trusted with what it is known for: a transaction is on disk whole or not at all, whatever kills the process or
-the machine, and a lock dies with the process that holds it.
+the machine. Its files are not trusted. Before anything else is read, the schema must be the one above, word for word,
+so that no view or trigger runs, and the structure of the pages must be whole. The state holds a running CRC-32 over all
+changes and totals over all notes, so that what is missing shows, too: changes are verified on opening, notes when they
+are first read.
+
+Version 1 had the numbers of the state in ``facts``, and notes without checksums in ``metadata``. Opening for writing
+turns it into version 2, in one transaction; an older hashkit then refuses it.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
-import json
 import os
+import secrets
 import sqlite3
+import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hashkit.storage import notes
 from hashkit.storage.header import FormatError
+from hashkit.storage.locks import identity
+from hashkit.storage.sqlite import (
+    Explained,
+    Transaction,
+    check_pages,
+    check_schema,
+    connect,
+    make_file,
+    read_schema,
+    roll_back,
+)
 
 Codes = NDArray[np.uint8]
 Ids = NDArray[np.int64]
 
-VERSION = 1
+VERSION = 2
 ROWS_PER_CHANGE = 1 << 20  # larger changes are cut: SQLite limits a row to 1 GB
-IDS_PER_STATEMENT = 500
+ROWS_AT_ONCE = 256
+MAX_BITS = 4096
 
 ADD, REMOVE, REPLACE = "add", "remove", "replace"
 SYNCS = {"always": "FULL", "batch": "NORMAL"}
 
-_SCHEMA = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-CREATE TABLE changes (
+FACTS = "CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT"
+CHANGES = """CREATE TABLE changes (
     number INTEGER PRIMARY KEY, kind TEXT NOT NULL, ids BLOB NOT NULL, codes BLOB NOT NULL, checksum INTEGER NOT NULL
-) STRICT;
-CREATE TABLE metadata (id INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
-"""
+) STRICT"""
+STATE = """CREATE TABLE state (
+    id INTEGER PRIMARY KEY, n_bits INTEGER NOT NULL, generation INTEGER NOT NULL, former INTEGER NOT NULL,
+    pending INTEGER NOT NULL, last INTEGER NOT NULL, writer INTEGER NOT NULL, changes INTEGER NOT NULL,
+    n_notes INTEGER NOT NULL, notes INTEGER NOT NULL, checksum INTEGER NOT NULL
+) STRICT"""
+SCHEMAS = {
+    1: {
+        "facts": FACTS,
+        "changes": CHANGES,
+        "metadata": "CREATE TABLE metadata (id INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    },
+    2: {"facts": FACTS, "state": STATE, "changes": CHANGES, "notes": notes.SCHEMA},
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """What the journal holds as a whole.
+
+    Attributes
+    ----------
+    n_bits : int
+        Length of the codes.
+    generation : int
+        The number of the index file that the changes follow upon; 0 stands for an empty index.
+    former : int
+        The number of the index file that counted before, until it is known to be deleted; else 0.
+    pending : int
+        The number of the index file that is being written; else 0.
+    last : int
+        The largest number that an index file was ever given.
+    writer : int
+        A random number, new with every opening for writing: whoever finds another one is not the writer any more.
+    changes : int
+        The running CRC-32 of all changes.
+    n_notes, notes : int
+        Totals of the notes.
+    """
+
+    n_bits: int
+    generation: int
+    former: int
+    pending: int
+    last: int
+    writer: int = 0
+    changes: int = 0
+    n_notes: int = 0
+    notes: int = 0
+
+    def values(self) -> tuple[int, ...]:
+        """The columns of its row, in order, without the checksum."""
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
+
+    def checksum(self) -> int:
+        """CRC-32 of the values as int64, little-endian."""
+        return zlib.crc32(struct.pack("<9q", *self.values()))
+
+
+class EmptyJournalError(FormatError):
+    """The database is empty: a journal that was not finished, or of which only a part was copied."""
 
 
 class Journal:
-    """The journal in the database at `path`; one thread at a time.
+    """The journal in the database at `path`, which must be there; one thread at a time.
 
     Parameters
     ----------
     path : str
-    n_bits : int or None
-        Length of the codes of a new journal; None if there must be one.
     sync : str or None
-        A key of SYNCS; None opens the journal for reading only.
-    generation : int
-        The number of the index file that a new journal follows upon.
+        A key of SYNCS; None opens the journal for reading only, as it is at this moment whatever is written meanwhile.
+
+    Raises
+    ------
+    EmptyJournalError
+        If the database is empty.
+    FormatError
+        If it is damaged, no journal, or made by a newer hashkit.
+    OSError
+        If it cannot be opened.
     """
 
-    def __init__(self, path: str, n_bits: int | None, sync: str | None, *, generation: int = 0) -> None:
+    def __init__(self, path: str, sync: str | None) -> None:
         self._path = path
-        with self._explained("open"):
-            mode = "ro" if sync is None else "rwc"
-            uri = f"file:{_quoted(path)}?mode={mode}"
-            self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            with self._explained("open"):
+        self._process = os.getpid()
+        self._identity = identity(path)
+        self._notes_verified = False
+        with Explained(path, "open"):
+            self._db = connect(path, read_only=sync is None)
+            try:
+                if sync is None:
+                    self._db.execute("BEGIN")
+                self.version = _check(self._db, path)
+                self.n_bits = self._state().n_bits
                 if sync is not None:
-                    self._db.execute("PRAGMA journal_mode = WAL")
-                    self._db.execute(f"PRAGMA synchronous = {SYNCS[sync]}")
-                if n_bits is not None and not self._db.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                    self._create(n_bits, generation)
-            self.version = self._fact("version")
-            if self.version > VERSION:
-                told = f"it has format version {self.version}, this one reads {VERSION}"
-                raise FormatError(f"{path!r} was made by a newer hashkit: {told}")
-            self.n_bits = self._fact("n_bits")
-        except BaseException:
-            self._db.close()
-            raise
+                    self._begin_writing(sync)
+            except BaseException:
+                self._db.close()
+                raise
 
-    @property
-    def generation(self) -> int:
-        """The number of the index file that the changes follow upon; 0 stands for an empty index."""
-        return self._fact("generation")
+    @staticmethod
+    def make(path: str, n_bits: int, generation: int = 0) -> None:
+        """Make a journal that follows upon the index file of that number, where none is there."""
+        make_file(path)
+        with Explained(path, "make"):
+            db = connect(path)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                with Transaction(db):
+                    for statement in SCHEMAS[VERSION].values():
+                        db.execute(statement)
+                    db.execute("INSERT INTO facts VALUES ('version', ?)", (VERSION,))
+                    _insert(db, State(n_bits, generation, 0, 0, generation))
+            finally:
+                db.close()
+
+    def state(self) -> State:
+        """What it holds as a whole."""
+        with Explained(self._path, "read"):
+            return self._state()
 
     @property
     def n_changes(self) -> int:
-        """How many changes it holds."""
-        return self._count("changes")
-
-    @property
-    def n_metadata(self) -> int:
-        """About how many ids it has a note."""
-        return self._count("metadata")
+        """The number of changes."""
+        with Explained(self._path, "read"):
+            return int(self._db.execute("SELECT count(*) FROM changes").fetchone()[0])
 
     def changes(self) -> Iterator[tuple[str, Ids, Codes]]:
-        """Kind, ids and codes of every change in order; adjoining ones of a kind, except replacements, as one."""
-        with self._explained("read"):
-            rows = self._db.execute("SELECT kind, ids, codes, checksum FROM changes ORDER BY number")
-            for kind, group in itertools.groupby(rows, key=lambda row: row[0]):
-                parts = [self._parse(*row) for row in group]
-                for some in [[part] for part in parts] if kind == REPLACE else [parts]:
-                    ids, codes = zip(*some, strict=True)
-                    yield kind, np.concatenate(ids), np.concatenate(codes)
+        """Kind, ids and codes of every change in order; adjoining ones of a kind, except replacements, as one.
+
+        Raises
+        ------
+        FormatError
+            If one is damaged, or at the end if one is missing.
+        """
+        chain = 0
+        with Explained(self._path, "read"):
+            for kind, group in itertools.groupby(self._rows(), key=lambda row: row[1]):
+                parts = []
+                for number, _, ids, codes, checksum in group:
+                    parts.append(self._parse(kind, ids, codes, checksum))
+                    chain = _chained(chain, number, kind, checksum)
+                for some in [[part] for part in parts] if kind == REPLACE.encode() else [parts]:
+                    all_ids, all_codes = zip(*some, strict=True)
+                    yield kind.decode(errors="backslashreplace"), np.concatenate(all_ids), np.concatenate(all_codes)
+            if self.version > 1 and chain != self._state().changes:
+                raise FormatError("its changes are not all there, or not in order")
+
+    def _rows(self) -> Iterator[Any]:
+        """The rows of changes in order, in pieces: a cursor that a traceback keeps would keep the database open."""
+        number = -1
+        while rows := self._db.execute(
+            "SELECT number, kind, ids, codes, checksum FROM changes WHERE number > ? ORDER BY number LIMIT ?",
+            (number, ROWS_AT_ONCE),
+        ).fetchall():
+            yield from rows
+            if not isinstance(rows[-1][0], int) or rows[-1][0] <= number:
+                raise FormatError("its changes are not in order")
+            number = rows[-1][0]
 
     def record(self, kind: str, ids: Ids, codes: Codes, metadata: Sequence[str | None] | None) -> None:
         """Write a change to disk, with the metadata that it brings; REMOVE also removes these.
 
         Raises
         ------
+        BlockingIOError
+            If another process has opened the collection for writing since; nothing is written.
         OSError
             If it cannot be written; then nothing is.
         """
-        with self._transaction() as db:
+
+        def write(state: State) -> State:
+            chain = state.changes
             for start in range(0, len(ids), ROWS_PER_CHANGE):
-                blobs = (
-                    ids[start : start + ROWS_PER_CHANGE].tobytes(),
-                    codes[start : start + ROWS_PER_CHANGE].tobytes(),
-                )
+                rows = slice(start, start + ROWS_PER_CHANGE)
+                blobs = np.ascontiguousarray(ids[rows], "<i8").tobytes(), codes[rows].tobytes()
                 statement = "INSERT INTO changes (kind, ids, codes, checksum) VALUES (?, ?, ?, ?)"
-                db.execute(statement, (kind, *blobs, _checksum(*blobs)))
+                checksum = _checksum(*blobs)
+                number = self._db.execute(statement, (kind, *blobs, checksum)).lastrowid
+                chain = _chained(chain, number or 0, kind.encode(), checksum)
+            state = replace(state, changes=chain)
             if kind == REMOVE:
-                db.executemany("DELETE FROM metadata WHERE id = ?", ((id,) for id in ids.tolist()))
-            elif metadata is not None:
-                self._write_metadata(db, ids, metadata)
+                return self._noted(state, ids, [None] * len(ids)) if state.n_notes else state
+            return state if metadata is None else self._noted(state, ids, metadata)
+
+        self._write(write)
 
     def set_metadata(self, ids: Ids, metadata: Sequence[str | None]) -> None:
-        """Write the metadata of `ids`, JSON or None."""
-        with self._transaction() as db:
-            self._write_metadata(db, ids, metadata)
+        """Write the metadata of `ids`, JSON or None. Errors as from :meth:`record`."""
+        self._write(lambda state: self._noted(state, ids, metadata))
 
     def metadata(self, ids: Ids) -> list[Any]:
-        """What is noted about each of `ids`, None where nothing is."""
-        found: dict[int, Any] = {}
-        with self._explained("read"):
-            wanted = ids.tolist()
-            for start in range(0, len(wanted), IDS_PER_STATEMENT):
-                some = wanted[start : start + IDS_PER_STATEMENT]
-                statement = f"SELECT id, value FROM metadata WHERE id IN ({','.join('?' * len(some))})"
-                found.update(self._db.execute(statement, some))
-        return [json.loads(found[id]) if id in found else None for id in wanted]
+        """What is noted about each of `ids`, None where nothing is. The first call verifies all notes."""
+        with Explained(self._path, "read"):
+            if not self._notes_verified:
+                self._check_notes()
+                self._notes_verified = True
+            return notes.read_notes(self._db, ids)
+
+    def begin_file(self, generation: int) -> None:
+        """Note, before it is written, that the index file of that number is this collection's."""
+        self._write(lambda state: replace(state, pending=generation, last=generation))
 
     def begin_generation(self, generation: int) -> None:
         """Let the index file of that number count, and drop the changes that it has folded in."""
-        with self._transaction() as db:
-            db.execute("UPDATE facts SET value = ? WHERE name = 'generation'", (generation,))
-            db.execute("DELETE FROM changes")
+
+        def write(state: State) -> State:
+            self._db.execute("DELETE FROM changes")
+            return replace(state, generation=generation, former=state.generation, pending=0, changes=0)
+
+        self._write(write)
+
+    def forget_files(self) -> None:
+        """Note that no index file but the one that counts is there any more."""
+        self._write(lambda state: replace(state, former=0, pending=0))
 
     def position(self) -> tuple[int, int]:
         """The generation, and the number of the last change since: differs after every change that was written."""
-        with self._explained("read"):
-            statement = "SELECT value, (SELECT max(number) FROM changes) FROM facts WHERE name = 'generation'"
-            generation, number = self._db.execute(statement).fetchone()
-        return int(generation), int(number or 0)
+        with Explained(self._path, "read"):
+            number = self._db.execute("SELECT max(number) FROM changes").fetchone()[0]
+            return self._state().generation, int(number or 0)
 
     def end_transaction(self) -> None:
         """Undo what an exception has left half done."""
-        with self._explained("write"):
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        with Explained(self._path, "write"):
+            roll_back(self._db)
 
     def flush(self) -> None:
         """Bring to disk what ``sync="batch"`` has not yet."""
-        with self._explained("write"):
+        with Explained(self._path, "write"):
             self._db.execute("PRAGMA wal_checkpoint(FULL)")
+        log = f"{self._path}-wal"
+        if os.path.exists(log):  # a reader can keep SQLite from doing all of it, without an error
+            descriptor = os.open(log, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def check(self) -> None:
-        """Let SQLite look for damage.
-
-        Raises
-        ------
-        FormatError
-            If it finds any.
-        """
-        with self._explained("read"):
+        """Look for damage in all that is there but the changes, which :meth:`changes` checks."""
+        with Explained(self._path, "read"):
             (answer,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
-        if answer != "ok":
-            raise FormatError(f"{self._path!r} is damaged: {answer}")
+            if answer != b"ok":
+                raise FormatError(answer.decode(errors="backslashreplace"))
+            self._check_notes()
 
     def close(self) -> None:
+        """Close the database. In a child of the process that opened it, the copy of its connection is left alone."""
+        if self._process == os.getpid():
+            self._db.close()
+
+    def close_copy(self) -> None:
+        """Close, in a child, the copy of the connection, once this process holds the lock on the collection.
+
+        Closing the last connection deletes the database's log. That is right of the log that the copy goes with, but
+        not of one that another process left there when it was killed.
+        """
+        log = identity(f"{self._path}-wal")
+        if log not in (None, self._log_identity):
+            raise OSError(
+                f"cannot open {self._path!r} in a process forked from one that had it open: a third process has "
+                "changed it since and did not close it; open it in another process first"
+            )
         self._db.close()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """What is read inside is of one moment, whatever is written meanwhile."""
-        with self._explained("read"):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
+    def _begin_writing(self, sync: str) -> None:
+        """Make this connection the writer, and the format the newest."""
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # who writes means nothing any more after a crash
+        with Transaction(self._db):
+            if self.version == 1:
+                self._upgrade()
+            self._writer = secrets.randbits(62)
+            self._update(replace(self._state(), writer=self._writer))
+        self._log_identity = identity(f"{self._path}-wal")
+        self._db.execute(f"PRAGMA synchronous = {SYNCS[sync]}")
 
-    def _create(self, n_bits: int, generation: int) -> None:
-        facts = [("version", VERSION), ("n_bits", n_bits), ("generation", generation)]
-        with self._transaction() as db:
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
-            db.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+    def _upgrade(self) -> None:
+        """Turn version 1 into version 2, inside a transaction."""
+        state = self._state()
+        for _ in self.changes():  # verifies them
+            pass
+        for statement in (STATE, notes.SCHEMA):
+            self._db.execute(statement)
+        n_notes, total = notes.copy_unchecked(self._db, "metadata")
+        chain = 0
+        for number, kind, _, _, checksum in self._rows():
+            chain = _chained(chain, number, kind, checksum)
+        self._db.execute("DROP TABLE metadata")
+        self._db.execute("DELETE FROM facts WHERE name <> 'version'")
+        self._db.execute("UPDATE facts SET value = ? WHERE name = 'version'", (VERSION,))
+        _insert(self._db, replace(state, changes=chain, n_notes=n_notes, notes=total))
+        check_schema(self._db, SCHEMAS[VERSION])
+        self.version = VERSION
 
-    def _count(self, table: str) -> int:
-        with self._explained("read"):
-            return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    def _write(self, change: Callable[[State], State]) -> None:
+        """Write what `change` writes, and the state that it returns, in one transaction of the writer's."""
+        if identity(self._path) != self._identity:
+            raise OSError(f"cannot write {self._path!r}: it was deleted, moved or replaced while it was open")
+        with Explained(self._path, "write"), Transaction(self._db):
+            state = self._state()
+            if state.writer != self._writer:
+                raise BlockingIOError(f"{self._path!r} has been opened by another process since: open it again")
+            self._update(change(state))
 
-    def _fact(self, name: str) -> int:
-        with self._explained("read"):
-            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        if row is None:
-            raise FormatError(f"{self._path!r} is no journal of a collection: it does not tell its {name}")
-        return int(row[0])
+    def _noted(self, state: State, ids: Ids, metadata: Sequence[str | None]) -> State:
+        n_rows, checksums = notes.write_notes(self._db, ids, metadata)
+        return replace(state, n_notes=state.n_notes + n_rows, notes=state.notes + checksums)
 
-    def _parse(self, kind: str, ids: bytes, codes: bytes, checksum: int) -> tuple[Ids, Codes]:
+    def _check_notes(self) -> None:
+        if self.version > 1:
+            state = self._state()
+            notes.check_notes(self._db, (state.n_notes, state.notes))
+        else:
+            for (value,) in self._db.execute("SELECT value FROM metadata"):
+                notes.require_json(value)
+
+    def _state(self) -> State:
+        if self.version == 1:
+            return _state_of_version_1(self._db)
+        rows = self._db.execute("SELECT * FROM state").fetchmany(2)
+        if len(rows) != 1 or not all(isinstance(value, int) for value in rows[0]):
+            raise FormatError("its state is not one row")
+        state = State(*rows[0][1:-1])
+        if state.checksum() != rows[0][-1]:
+            raise FormatError("its state does not fit its checksum")
+        return state
+
+    def _update(self, state: State) -> None:
+        columns = ", ".join(f"{name} = ?" for name in (*State.__dataclass_fields__, "checksum"))
+        done = self._db.execute(f"UPDATE state SET {columns}", (*state.values(), state.checksum()))
+        if done.rowcount != 1:
+            raise FormatError("its state is not one row")
+
+    def _parse(self, kind: bytes, ids: object, codes: object, checksum: object) -> tuple[Ids, Codes]:
         n_bytes = (self.n_bits + 7) // 8
-        expected = 0 if kind == REMOVE else len(ids) // 8 * n_bytes
+        if not isinstance(kind, bytes) or not isinstance(ids, bytes) or not isinstance(codes, bytes):
+            raise FormatError("a change is no change")
+        expected = 0 if kind == REMOVE.encode() else len(ids) // 8 * n_bytes
         if _checksum(ids, codes) != checksum or len(ids) % 8 or len(codes) != expected:
-            raise FormatError(f"{self._path!r} is damaged: a change does not fit its checksum")
+            raise FormatError("a change does not fit its checksum")
         return np.frombuffer(ids, "<i8").astype(np.int64), np.frombuffer(codes, np.uint8).reshape(-1, n_bytes)
 
-    @staticmethod
-    def _write_metadata(db: sqlite3.Connection, ids: Ids, metadata: Sequence[str | None]) -> None:
-        pairs = list(zip(ids.tolist(), metadata, strict=True))
-        db.executemany("DELETE FROM metadata WHERE id = ?", ((id,) for id, value in pairs if value is None))
-        noted = (pair for pair in pairs if pair[1] is not None)
-        db.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?)", noted)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """What is executed inside is written whole, or not at all if an exception leaves it."""
-        with self._explained("write"), transaction(self._db):
-            yield self._db
-
-    @contextmanager
-    def _explained(self, action: str) -> Iterator[None]:
-        """Turn SQLite's errors into those of files."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise OSError(f"cannot {action} {self._path!r}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise FormatError(f"{self._path!r} is damaged or no journal of a collection: {error}") from error
+def _check(db: sqlite3.Connection, path: str) -> int:
+    """The version of the format, after checking the schema and the structure of the pages."""
+    schema = read_schema(db)
+    if not schema:
+        raise EmptyJournalError(f"{path!r} is empty")
+    if schema.get("facts") != FACTS:
+        raise FormatError(f"{path!r} is damaged or no journal of a collection: it has no facts")
+    row = db.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
+    if row is None or not isinstance(row[0], int) or row[0] < 1:
+        raise FormatError(f"{path!r} is damaged or no journal of a collection: it does not say its version")
+    version = int(row[0])
+    if version > VERSION:
+        raise FormatError(
+            f"{path!r} was made by a newer hashkit: it has format version {version}, this one reads {VERSION}"
+        )
+    check_schema(db, SCHEMAS[version])
+    check_pages(db)
+    return version
 
 
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """What is executed inside is written whole, or not at all if an exception leaves it.
-
-    For a connection with ``isolation_level=None``: nobody else begins a transaction.
-    """
-    if db.in_transaction:  # left by an exception that arrived between two steps of this function
-        db.execute("ROLLBACK")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def _state_of_version_1(db: sqlite3.Connection) -> State:
+    facts = dict(db.execute("SELECT name, value FROM facts").fetchmany(4))
+    n_bits, generation = facts.get(b"n_bits"), facts.get(b"generation")
+    if len(facts) != 3 or not isinstance(n_bits, int) or not isinstance(generation, int):
+        raise FormatError("it does not say its n_bits and generation")
+    if not 1 <= n_bits <= MAX_BITS or not 0 <= generation < 2**60:
+        raise FormatError(f"it has n_bits {n_bits} and generation {generation}")
+    n_notes = db.execute("SELECT count(*) FROM metadata").fetchone()[0]
+    return State(n_bits, generation, 0, 0, generation, n_notes=n_notes)
 
 
-def to_json(metadata: Iterable[Any]) -> list[str | None]:
-    """Each value as JSON; None stays None.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value has no JSON.
-    """
-    return [None if value is None else json.dumps(value, allow_nan=False) for value in metadata]
+def _insert(db: sqlite3.Connection, state: State) -> None:
+    db.execute(f"INSERT INTO state VALUES (1{', ?' * 10})", (*state.values(), state.checksum()))
 
 
-class WriterLock:
-    """Holds the file at `path` for this process, until it is released or the process ends.
-
-    An SQLite database of which nothing is used but its lock: that is the same on every system, holds between threads
-    and processes alike, and is not inherited by a fork.
-
-    Raises
-    ------
-    BlockingIOError
-        If somebody else holds it.
-    """
-
-    def __init__(self, path: str) -> None:
-        try:
-            self._db = self._held(path)
-        except BlockingIOError:
-            gc.collect()  # an opening that an interrupt broke off may be held by nothing but a cycle of its traceback
-            self._db = self._held(path)
-
-    @staticmethod
-    def _held(path: str) -> sqlite3.Connection:
-        folder = os.path.dirname(path)
-        try:
-            db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
-            db.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise BlockingIOError(f"{folder!r} is open already, here or in another process") from None
-            raise OSError(f"cannot open {folder!r}: {error}") from error
-        return db
-
-    def release(self) -> None:
-        self._db.close()
+def _chained(chain: int, number: int, kind: bytes, checksum: int) -> int:
+    """The running CRC-32 `chain` with one more change."""
+    return zlib.crc32(b"%d %b %d" % (number, kind, checksum), chain)
 
 
 def _checksum(ids: bytes, codes: bytes) -> int:
     return zlib.crc32(codes, zlib.crc32(ids))
-
-
-def _quoted(path: str) -> str:
-    """`path` as part of a URI, where ``?``, ``#`` and ``%`` mean something."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

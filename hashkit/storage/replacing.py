@@ -1,7 +1,7 @@
 """Replacing a file in one step, by a temporary file beside it of which nothing stays, whatever becomes of the process.
 
-Whoever writes a temporary file holds a lock on it (flock), which dies with the process. So one that nobody holds was
-left by a process that was killed: the next that writes in that folder deletes it.
+A :class:`Replacement` holds a lock on its temporary file (flock), which dies with the process. So a temporary file that
+nobody holds was left by a process that was killed: the next replacement in that folder deletes it.
 """
 
 from __future__ import annotations
@@ -9,46 +9,95 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterable
+from types import TracebackType
 
 PREFIX, SUFFIX = ".hashkit-", ".tmp"
 NAME = re.compile(r"\.hashkit-[0-9a-f]{16}\.tmp")  # what `_create` makes
 
 
-def replace_file(target: str, parts: Iterable[bytes | memoryview]) -> None:
-    """Let `target` hold `parts`, its access rights unchanged: at every instant it is the whole old or new file.
+class Replacement:
+    """A temporary file that becomes the file at `target` when the ``with`` statement ends without an exception.
+
+    At every instant `target` is the whole old or the whole new file. It keeps the access rights that it had; a new file
+    has those that the umask leaves.
+
+    Parameters
+    ----------
+    target : str
+        The file, or a link to it.
+    durable : bool
+        Bring it to disk before it replaces the old one, so that it outlives a crash of the machine, too.
+
+    Attributes
+    ----------
+    path : str
+        The temporary file, for who writes by name.
+    file : binary file
+        The same, open for reading and writing.
 
     Raises
     ------
     OSError
-        If the file cannot be written; what was there before is still there.
+        If the file cannot be written, or `target` is a pipe, a device or a folder; what was there is still there.
     """
-    folder = os.path.dirname(target)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise OSError(errno.EINVAL, "it is not a regular file", target)
-    remove_abandoned(folder)
-    temporary, descriptor = _create(folder)
-    try:
-        _write_and_flush(descriptor, target, parts)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    finally:
-        os.close(descriptor)
-    _flush_folder(folder)
+
+    def __init__(self, target: str, *, durable: bool = True) -> None:
+        self._target, self._durable = os.path.realpath(target), durable
+        require_regular(self._target)
+        self._folder = os.path.dirname(self._target)
+
+    def __enter__(self) -> Replacement:
+        remove_abandoned(self._folder)
+        self.path, self.file = _create(self._folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # gone, if all went well
+                os.unlink(self.path)
+            with contextlib.suppress(OSError):  # what could not be written has raised an error before
+                self.file.close()
+        if self._durable and error is None:
+            _flush_folder(self._folder)
+
+    def _finish(self) -> None:
+        self.file.flush()
+        if os.path.exists(self._target):
+            os.chmod(self.file.fileno(), stat.S_IMODE(os.stat(self._target).st_mode))
+        if self._durable:
+            os.fsync(self.file.fileno())
+        os.replace(self.path, self._target)
+
+
+def replace_file(target: str, parts: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
+    """Let `target` hold `parts`: see :class:`Replacement`."""
+    with Replacement(target, durable=durable) as new:
+        for part in parts:
+            new.file.write(part)
+
+
+def require_regular(path: str) -> None:
+    """Raise an OSError if something is at `path` that is no regular file."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory", path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def remove_abandoned(folder: str) -> None:
     """Delete the temporary files in `folder` that dead processes left, as far as the access rights allow it."""
-    with os.scandir(folder) as entries:
-        names = [entry.path for entry in entries if NAME.fullmatch(entry.name)]
-    for path in names:
+    for path in [os.path.join(folder, name) for name in os.listdir(folder) if NAME.fullmatch(name)]:
         with contextlib.suppress(OSError):  # gone meanwhile, another user's, no regular file, or locked
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
@@ -59,27 +108,16 @@ def remove_abandoned(folder: str) -> None:
                 os.close(descriptor)
 
 
-def _create(folder: str) -> tuple[str, int]:
-    """A new temporary file, locked for as long as its descriptor is open."""
+def _create(folder: str) -> tuple[str, io.BufferedRandom]:
+    """A new temporary file, locked for as long as it is open."""
     while True:
         path = os.path.join(folder, f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        file = io.BufferedRandom(io.FileIO(path, "x+"))
         with contextlib.suppress(OSError):  # where a file system knows no locks nobody can take it either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            return path, descriptor
-        os.close(descriptor)  # another process came before the lock, and took it for abandoned
-
-
-def _write_and_flush(descriptor: int, target: str, parts: Iterable[bytes | memoryview]) -> None:
-    """Write `parts` to a file, which gets the access rights of `target` if that exists, and flush it to disk."""
-    with open(descriptor, "wb", closefd=False) as file:
-        if os.path.exists(target):
-            os.chmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(descriptor)
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # another process came before the lock, and took it for abandoned
 
 
 def _flush_folder(folder: str) -> None:

@@ -26,7 +26,7 @@ from hashkit.storage.header import (
 )
 from hashkit.storage.replacing import replace_file
 
-__all__ = ["FormatError", "TensorFile", "open_tensors", "read_tensors", "write_tensors"]
+__all__ = ["FormatError", "TensorFile", "check_path", "open_tensors", "read_tensors", "write_tensors"]
 
 Path = str | os.PathLike[str]
 
@@ -68,6 +68,13 @@ class TensorFile:
                 raise FormatError(f"{self.path!r} is damaged: the checksum of {name!r} does not fit its contents")
 
 
+def check_path(path: Path, name: str) -> str:
+    """`path` as a str; a TypeError that names the argument if it is no path, or one of bytes."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"{name} must be a str or a path of str, got {type(path).__name__}")
+    return os.fspath(path)
+
+
 def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> None:
     """Write arrays and settings to one file, replacing what was there in one step.
 
@@ -86,16 +93,14 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     OSError
         If the file cannot be written, saying why; what was at `path` before is still there.
     """
-    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes):
-        raise TypeError(f"path must be a str or a path of str, got {type(path).__name__}")
-    target = os.path.realpath(os.fspath(path))
+    target = check_path(path, "path")
     parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()})
     header = render_header(kind, parts, settings)
     try:
         _check_target(target)
         replace_file(target, [header, *(_bytes(array) for array in parts.values())])
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+        raise OSError(error.errno, f"cannot write {target!r}: {error.strerror or error}") from error
 
 
 def read_tensors(path: Path, kind: str, *, mmap: bool = False) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -142,7 +147,7 @@ def open_tensors(path: Path, kind: str | None = None, *, mmap: bool = True) -> T
     FormatError, OSError
         As :func:`read_tensors`.
     """
-    path = os.fspath(path)
+    path = check_path(path, "path")
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise FormatError(f"{path!r} cannot be read: it is not a regular file")
     with open(path, "rb") as file:
@@ -174,11 +179,9 @@ def _bytes(array: Array) -> memoryview:
 
 
 def _check_target(target: str) -> None:
-    folder = os.path.dirname(target)
+    folder = os.path.dirname(os.path.realpath(target))
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}")
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, "it is a directory")
 
 
 def _map_arrays(file: BufferedReader, entries: dict[str, Entry]) -> dict[str, Array]:

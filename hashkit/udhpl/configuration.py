@@ -49,13 +49,14 @@ class Configuration:
     """
     Every constant of UDHPL.
 
-    "Measured" means: chosen by mAP@1000 on CIFAR-10, Caltech-101, Fashion-MNIST and digits, with
-    ``benchmarks/quality.py``; "bound" means: it follows from what is written beside it.
+    "Measured" means: the best of several by mAP@1000 on CIFAR-10, Caltech-101, Fashion-MNIST or digits, with
+    ``benchmarks/quality.py``. "Bound" means: it follows from what is written beside it. "Usual" means: a common value
+    that was not varied.
 
     Attributes
     ----------
     n_components : int
-        Reduce. Principal components that are kept, or as many as bits if those are more. Measured: 512 gain nothing.
+        Reduce. Principal components that are kept, or as many as bits if those are more. Usual.
     max_rows : int
         Reduce. Everything but mean and principal components is learnt on so many rows, drawn uniformly. Bound: the
         graph takes all pairs of them, 4 * 10^8 cosines.
@@ -65,8 +66,8 @@ class Configuration:
     least_distinct_rows : int
         Reduce. Copies are kept if no more rows, or no more than bits, would be left to cluster.
     ridge : float
-        Reduce. Added to the variances when components are whitened, times their mean. Measured: without it the last
-        components are noise at full size.
+        Reduce. Added to the variances when components are whitened, times their mean. Measured; without it the last
+        components, mostly noise, would have the size of the first.
     n_neighbors : int
         Graph. Edges of each row. Measured.
     rows_per_neighbor, least_neighbors : int
@@ -76,7 +77,7 @@ class Configuration:
         Graph. Weight of each row's edge to itself, so that a row that shares no neighbor stays in the graph. Bound: far
         below the smallest weight of an edge, 1 / (n_neighbors + 1)^2.
     shared_power : int
-        Graph. An edge weighs the share of common neighbors to this power. Measured: 1 is worse.
+        Graph. An edge weighs the share of common neighbors to this power. Usual.
     n_smoothing : int
         Graph. Steps of averaging along the graph before rows are clustered. Measured.
     fewer_neighbors : float
@@ -91,7 +92,7 @@ class Configuration:
         Labels. The search for the number of clusters ends after so many doublings without a larger modularity. Bound:
         modularity has one peak but for noise.
     n_lloyd_iterations : int
-        Labels. Iterations of k-means at most. Measured: later ones move few rows.
+        Labels. Iterations of k-means at most. Usual.
     max_half : int
         Labels. Rows of each half whose clusters are compared. Bound: more would only cost time.
     n_splits : int
@@ -100,12 +101,12 @@ class Configuration:
         Labels. Clusters whose modularity exceeds that of one Gaussian's by less are none. Measured: noise and single
         clouds of any shape had at most .01, features of pictures and texts .1 and more.
     max_rounds : int
-        Projection. Labels, projection and rotation are found in turn so many times at most. Measured: few data gain
-        after the third.
+        Projection. Labels, projection and rotation are found in turn so many times at most. Usual: `tolerance` ends
+        most searches before.
     term_weights : tuple of three floats
         Projection. Weights of likelihood, mutual information and quantization error in the objective. Paper: a sum.
     tolerance : float
-        Projection. A round that improves the objective by less, in nats, is the last one. Bound: below its noise.
+        Projection. A round that improves the objective by less, in nats, is the last one. Usual.
     n_rotations_in_round, n_rotations : int
         Rotation. Iterations of the alternating minimization within a round and at the end. Paper of ITQ: 50.
     component_shares : tuple of float
@@ -117,9 +118,9 @@ class Configuration:
     emphasis : float
         Targets. Projections are multiplied by their standard deviation to this power. Measured: with 0 texts lose .04.
     n_eigenvectors : int
-        Targets. Leading eigenvectors of each graph. Measured.
+        Targets. Leading eigenvectors of each graph. Usual.
     eigenvector_tolerance : float
-        Targets. Relative accuracy of their eigenvalues. Measured: 1e-4 gives the same and takes longer.
+        Targets. Relative accuracy of their eigenvalues. Usual.
     most_steps, few_clusters, least_steps : int
         Targets. Half a walk has so many steps at most, up to so many clusters; fewer for more clusters, but so many at
         least. Measured on CIFAR-10 (few clusters) and Caltech-101 (many).
@@ -135,12 +136,12 @@ class Configuration:
         Network. Passes by default, and batches at least. Measured: 24 passes over 1,500 rows are 144 batches, too few;
         1,000 give .003 more than 500, in twice the time.
     held_out : float
-        Network. Share of a trial's rows that only choose the best epoch.
+        Network. Share of a trial's rows that only choose the best epoch. Usual.
     least_patience, patience : int, float
         Network. Training stops after so many epochs without a better held-out loss, or this share of all epochs if that
         is more. Measured: the held-out loss varies while the rate is high; with 4 one training of four ended too soon.
     weight_decay : float
-        Network. Of AdamW.
+        Network. Of AdamW. Usual.
     batch_size : int
         Network. Rows a step; all pairs of them are compared. Measured.
     learning_rate : float
@@ -156,28 +157,28 @@ class Configuration:
     fine_batches : int
         Network. Its batches are so many times larger. Bound: they hold so many times more near rows.
     fine_pull : float
-        Network. Weight of its quantization error. Measured.
+        Network. Weight of its quantization error. Usual.
     least_network_rows : int
         Selection. With fewer rows the linear map encodes. Bound: a tenth of them, held out, is too few to choose by.
     unseen_share, max_unseen : float, int
         Selection. Share of the rows that take no part in a trial and decide it, and how many they are at most. Bound:
         the comparison takes all pairs of them.
     max_trial_rows : int
-        Selection. Rows that maps learn from in a trial at most. Bound: a trial of 20,000 rows takes a quarter of the
-        time that the fit takes.
+        Selection. Rows that maps learn from in a trial at most. Bound: that of the trial's time, which grows with them.
     trial_handicap : float
         Selection. In a trial a network learns from fewer rows for fewer epochs than it will: the linear map must be
         better by more than this share of the criterion. Measured: on 3,000 rows of Caltech-101 at 64 bits the network
         lost by .01 of it.
     trial_share : float
         Selection. Epochs of a trial, as a share of those of the final training. Bound: a network that wins after half
-        of the training wins after all of it.
+        of the training is better still after all of it.
     criterion_code_temperatures : tuple of float
         Selection. Of the codes' cosines; the best one counts. Bound: they reach from the nearest code to all of them.
     n_recalled : int
-        Selection. Nearest rows by cosine that codes shall find, if neighbors are preserved.
+        Selection. Nearest rows by cosine that codes shall find, if neighbors are preserved. Bound: those of the metric
+        recall@10.
     recalled_share : float
-        Selection. They shall be among this share of all rows by Hamming distance.
+        Selection. They shall be among this share of all rows by Hamming distance. Bound: the first 100 of 10,000.
     """
 
     n_components: int = 256

@@ -17,8 +17,8 @@ from hashkit.hashers.base import check_device, check_fits
 from hashkit.hashers.features import Float64
 from hashkit.hashers.network import NetworkHasher
 from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.findings import Task, Training
 from hashkit.udhpl.method import learn
-from hashkit.udhpl.network import Training
 
 # The order of `criterion_` in files.
 _CANDIDATES = ("linear", "refined", "network")
@@ -65,7 +65,7 @@ class UDHPL(NetworkHasher):
         The same for the network: units, passes over the rows at most, rows a step, largest rate.
     device : str
         Where the network is trained: ``"auto"``, or a device that torch knows.
-    random_state : int, RandomState or None
+    random_state : int, Generator, RandomState or None
         Seed of everything drawn.
     progress : bool
         Show a progress bar while the network learns.
@@ -175,16 +175,9 @@ class UDHPL(NetworkHasher):
         return replace(self.config or Configuration(), **{name: own[name] for name in own if own[name] is not None})
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
-        learnt = learn(
-            X,
-            self.n_bits,
-            self._configuration(),
-            Training(self.device, self.callbacks, self.progress, self.checkpoint),
-            self._rng(),
-            normalize=self.normalize,
-            preserve=self.preserve,
-            network=self.network,
-        )
+        training = Training(self.device, self.callbacks, self.progress, self.checkpoint)
+        config = self._configuration()
+        learnt = learn(X, Task(self.n_bits, self.normalize, self.preserve, self.network, config, training), self._rng())
         rows, clusters, best = learnt.rows, learnt.clusters, learnt.best
         self.sample_rows_, self.pseudo_labels_ = rows.row_numbers, clusters.labels
         self.objective_, self.preserved_ = clusters.objective, clusters.preserved

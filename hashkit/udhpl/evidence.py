@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashkit.cosines import Float32, nearest_neighbors, scale_rows
+from hashkit.cosines import Float32, nearest_neighbors, unit_rows
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.graph import Graph, shared_neighbor_graph, smooth_rows
 from hashkit.udhpl.labels import cluster_means, count_clusters, kmeans, modularity, nearest_centers
@@ -57,7 +57,7 @@ def cluster_stability(
     """
     from sklearn.metrics import adjusted_rand_score
 
-    unit = scale_rows(white)
+    unit = unit_rows(white)
     agreements = []
     for _ in range(config.n_splits):
         order = rng.permutation(len(white))

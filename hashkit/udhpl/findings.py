@@ -1,17 +1,43 @@
-"""What the stages hand on: clusters with what was made of them, maps, and all that was learnt."""
+"""What the stages pass on: the task, clusters with what was made of them, maps, and all that was learnt."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
 from hashkit.cosines import Float32, Int32
 from hashkit.hashers.features import Float64
 from hashkit.hashers.pca import PrincipalRows
+from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.evidence import Evidence
 
 Layers = list[tuple[Float32, Float32]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training is followed: where it runs, what is called after an epoch, and the file that it continues from."""
+
+    device: str = "auto"
+    callbacks: Sequence[Callable[[Any], None]] = ()
+    progress: bool = False
+    checkpoint: str | PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What shall be learnt: the parameters of `UDHPL`, which describes them."""
+
+    n_bits: int
+    normalize: bool = True
+    preserve: str = "clusters"
+    network: str = "auto"
+    config: Configuration = field(default_factory=Configuration)
+    training: Training = field(default_factory=Training)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from hashkit.cosines import Float32, Int32, nearest_neighbors, scale_rows
+from hashkit.cosines import Float32, Int32, nearest_neighbors, unit_rows
 from hashkit.hashers.pca import principal_rows
 from hashkit.udhpl.configuration import Configuration
 
@@ -94,7 +94,7 @@ def smooth_rows(rows: Float32, graph: Graph, n_steps: int) -> Float32:
     """Rows averaged along the graph several times, then scaled to length 1."""
     for _ in range(n_steps):
         rows = graph.weights @ rows
-    return scale_rows(rows)
+    return unit_rows(rows)
 
 
 def more_graphs(features: Float32, graph: Graph, config: Configuration, rng: np.random.Generator) -> list[Graph]:

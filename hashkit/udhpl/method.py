@@ -13,82 +13,53 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32
 from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.alternation import alternate
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.evidence import Evidence, reliability, weigh_clusters
-from hashkit.udhpl.findings import Clusters, Learnt, Map, Trial, every_row_its_own
+from hashkit.udhpl.findings import Clusters, Learnt, Map, Task, Trial, every_row_its_own
 from hashkit.udhpl.graph import build_graph, more_graphs, smooth_rows
 from hashkit.udhpl.labels import count_clusters
-from hashkit.udhpl.network import Training, train_candidates, train_map
+from hashkit.udhpl.network import train_candidates, train_map
 from hashkit.udhpl.projection import lean_on_variance
 from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
-from hashkit.udhpl.rotation import rotate, rotate_for_neighbors
+from hashkit.udhpl.rotation import linear_map
 from hashkit.udhpl.selection import judge, split_rows, winner
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
 
-def learn(
-    X: npt.NDArray[Any],
-    n_bits: int,
-    config: Configuration,
-    training: Training,
-    rng: np.random.Generator,
-    *,
-    normalize: bool,
-    preserve: str,
-    network: str,
-) -> Learnt:
-    """Learn a map from features (n_rows, n_features); see `UDHPL` for the options."""
-    rows = reduce_features(X, n_bits, config, rng, normalize=normalize)
-    if preserve == "clusters":
-        rows = without_copies(rows, n_bits, config, rng)
-    is_taught = network == "always" or (network == "auto" and len(rows.values) >= config.least_network_rows)
+def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
+    """Learn a map from features (n_rows, n_features)."""
+    config = task.config
+    rows = reduce_features(X, task.n_bits, config, rng, normalize=task.normalize)
+    if task.preserve == "clusters":
+        rows = without_copies(rows, task.n_bits, config, rng)
+    is_taught = task.network == "always" or (task.network == "auto" and len(rows.values) >= config.least_network_rows)
     clusters = every_row_its_own(rows, Evidence())
-    if preserve == "clusters":
-        clusters = find_clusters(rows, n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-    linear = linear_map(rows.values, clusters, n_bits, config, rng)
+    if task.preserve == "clusters":
+        clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
+    linear = linear_map(rows.values, clusters, task.n_bits, config, rng)
     if not is_taught:
         return Learnt(rows, clusters, Map(linear))
     lesson = make_lesson(clusters, rows.values, config)
-    trial = Trial("network")
-    if network == "auto":
-        trial = try_maps(rows, clusters, lesson, n_bits, config, training, rng)
-    best = train_map(trial, rows.values, lesson, linear, config, training, rng)
+    trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
+    best = train_map(trial, rows.values, lesson, linear, config, task.training, rng)
     return Learnt(rows, clusters, best, trial.criterion, lesson.targets)
 
 
-def try_maps(
-    rows: PrincipalRows,
-    clusters: Clusters,
-    lesson: Lesson,
-    n_bits: int,
-    config: Configuration,
-    training: Training,
-    rng: np.random.Generator,
-) -> Trial:
+def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task, rng: np.random.Generator) -> Trial:
     """Learn each map from a part of the rows; the best on the rest, of which all rows say what is similar, wins."""
+    config = task.config
     part, unseen = split_rows(len(rows.values), config, rng)
     some = replace(rows, row_numbers=rows.row_numbers[part], rows=rows.rows[part], values=rows.values[part])
     found = every_row_its_own(some, clusters.evidence)
     if clusters.preserved == "clusters":
-        found = find_clusters(some, n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
-    linear = linear_map(some.values, found, n_bits, config, rng)
-    tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, training, rng)
-    outputs = {name: candidate.outputs(rows.values) for name, (candidate, _) in tried.items()}
-    criterion = judge(outputs, lesson, unseen, config)
+        found = find_clusters(some, task.n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
+    linear = linear_map(some.values, found, task.n_bits, config, rng)
+    tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, task.training, rng)
+    criterion = judge({name: tried[name][0].outputs(rows.values) for name in tried}, lesson, unseen, config)
     best = winner(criterion, clusters.preserved, config)
     return Trial(best, criterion, tried[best][1])
-
-
-def linear_map(
-    values: Float32, clusters: Clusters, n_bits: int, config: Configuration, rng: np.random.Generator
-) -> Float32:
-    """The linear map of principal components (n_rows, n_components): the best directions, rotated towards the signs."""
-    if clusters.preserved == "neighbors":
-        return rotate_for_neighbors(values, n_bits, config, rng)
-    return rotate(values, clusters.directions, n_bits, config, rng)
 
 
 def find_clusters(

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hashkit.cosines import Float32
 from hashkit.udhpl.configuration import Configuration
-from hashkit.udhpl.findings import Map, Trial
+from hashkit.udhpl.findings import Map, Training, Trial
 from hashkit.udhpl.reduce import mean_square_scale
 from hashkit.udhpl.targets import Lesson
 
 if TYPE_CHECKING:
     from hashkit.networks.configuration import TrainingConfig
     from hashkit.networks.losses import Loss
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a training is followed: where it runs, what is called after an epoch, and the file that it continues from."""
-
-    device: str = "auto"
-    callbacks: Sequence[Callable[[Any], None]] = ()
-    progress: bool = False
-    checkpoint: str | PathLike[str] | None = None
 
 
 def train_candidates(

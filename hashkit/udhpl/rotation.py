@@ -8,8 +8,18 @@ from hashkit.cosines import Float32
 from hashkit.hashers.features import Float64
 from hashkit.hashers.itq import itq_rotation
 from hashkit.udhpl.configuration import Configuration
+from hashkit.udhpl.findings import Clusters
 from hashkit.udhpl.selection import float_neighbor_recall
 from hashkit.udhpl.targets import Lesson
+
+
+def linear_map(
+    values: Float32, clusters: Clusters, n_bits: int, config: Configuration, rng: np.random.Generator
+) -> Float32:
+    """The linear map of principal components (n_rows, n_components): the best directions, rotated towards the signs."""
+    if clusters.preserved == "neighbors":
+        return rotate_for_neighbors(values, n_bits, config, rng)
+    return rotate(values, clusters.directions, n_bits, config, rng)
 
 
 def rotate(

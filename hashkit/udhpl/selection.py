@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32, scale_rows
+from hashkit.cosines import Float32, unit_rows
 from hashkit.hashers.ranks import neighbor_ranks
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.targets import Lesson
@@ -53,7 +53,7 @@ def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, co
     """
     codes = np.where(projections[rows] > 0, np.float32(1), np.float32(-1))
     similar = codes @ codes.T / codes.shape[1]
-    unit = scale_rows(lesson.targets[rows])
+    unit = unit_rows(lesson.targets[rows])
     wanted = np.exp(_log_shares(unit @ unit.T / np.float32(lesson.temperature)))
     heats = config.criterion_code_temperatures
     losses = [-float((wanted * _log_shares(similar / np.float32(heat))).sum(axis=1).mean()) for heat in heats]
@@ -70,7 +70,7 @@ def float_neighbor_recall(projections: Float32, lesson: Lesson, rows: Int64, con
     n_neighbors = min(config.n_recalled, n_rows - 1)
     n_first = max(n_neighbors, round(config.recalled_share * n_rows))
     codes = np.packbits(projections > 0, axis=1)
-    return float((neighbor_ranks(scale_rows(lesson.targets), codes, rows, n_neighbors) < n_first).mean())
+    return float((neighbor_ranks(unit_rows(lesson.targets), codes, rows, n_neighbors) < n_first).mean())
 
 
 def _log_shares(logits: Float32) -> Float32:

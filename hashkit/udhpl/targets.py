@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from hashkit.cosines import Float32, scale_rows
+from hashkit.cosines import Float32, unit_rows
 from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Clusters
@@ -62,11 +62,11 @@ def similarity_targets(
     float32 array of shape (n_rows, n_directions + n_graphs * n_vectors)
     """
     n_steps = walk_length(n_clusters, config)
-    walks = [scale_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
+    walks = [unit_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
     share = np.float32(np.sqrt(min(1.0, config.walk_trust * reliability) / len(walks)))
     centered = projections - projections.mean(axis=0)
-    views = [scale_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
-    views += [share * scale_rows(walk - walk.mean(axis=0)) for walk in walks]
+    views = [unit_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
+    views += [share * unit_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
 
 

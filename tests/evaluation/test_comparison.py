@@ -44,7 +44,7 @@ def test_split_takes_a_sixth_by_default(split):
 
 @pytest.mark.parametrize("n_queries", [0, 240, -1])
 def test_split_needs_queries_and_items(dataset, n_queries):
-    with pytest.raises(ValueError, match="n_queries must be between 1 and 239"):
+    with pytest.raises(ValueError, match=r"n_queries must be (between 1 and 239|at least 1)"):
         comparison.split_dataset(dataset, n_queries)
 
 

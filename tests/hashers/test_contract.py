@@ -214,8 +214,39 @@ def test_wrong_width_is_refused(method):
 
 def test_wrong_tensor_is_refused(method):
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"float16, float32 or float64, got torch\.bfloat16"):
-        make(method).fit(torch.zeros((40, 24), dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match=r"X must be bfloat16 or what numpy can hold, got Tensor .*float8_e5m2"):
+        make(method).fit(torch.zeros((40, 24)).to(torch.float8_e5m2))
+    with pytest.raises(TypeError, match=r"X must not be a masked array"):
+        make(method).fit(np.ma.masked_array(np.eye(40, 24), mask=True))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int32", "int8"])
+@pytest.mark.parametrize("method", ["pca_sign", "random_hyperplanes"])
+def test_tensors_that_numpy_lacks_or_that_hold_integers(method, dtype):
+    torch = pytest.importorskip("torch")
+    values = 50 * torch.from_numpy(np.random.default_rng(0).normal(size=(60, 24)).astype(np.float32))
+    tensor = values.to(getattr(torch, dtype))
+    X = tensor.float().numpy()
+    hasher = make(method).fit(tensor)
+    assert np.array_equal(hasher.encode(tensor), make(method).fit(X).encode(X))
+    assert np.array_equal(hasher.encode(tensor.requires_grad_() if dtype == "bfloat16" else tensor), hasher.encode(X))
+
+
+def test_random_states(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(60, 24)).astype(np.float32)
+
+    def codes(random_state):
+        return hashkit.RandomHyperplanes(16, random_state=random_state).fit(X).encode(X).tobytes()
+
+    assert codes(3) == codes(np.int64(3)) == codes(np.random.RandomState(3))
+    generator = np.random.default_rng(3)
+    first, second = codes(generator), codes(generator)
+    assert first == codes(np.random.default_rng(3)) != second
+    monkeypatch.setattr("numpy.random.mtrand._rand", np.random.RandomState(3))  # as np.random.seed(3) leaves it
+    assert codes(None) == codes(3)
+    for wrong, error in (("3", TypeError), (3.0, TypeError), (True, TypeError), (-1, ValueError), (2**32, ValueError)):
+        with pytest.raises(error, match="random_state must be"):
+            codes(wrong)
 
 
 @pytest.mark.parametrize(

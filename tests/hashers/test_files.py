@@ -96,7 +96,7 @@ COMMON = [
     *values("weights_", np.nan, np.inf),
     *values("offsets_", np.nan, -np.inf),
 ]
-SEEDED = [parameter("random_state", value, "random_state|seed|Seed|RandomState") for value in (-1, "seed", [1], 1.5)]
+SEEDED = [parameter("random_state", value) for value in (-1, "seed", [1], 1.5, True)]
 LEARNT = [
     *(parameter("max_rows", value) for value in (-1, 0, "all", 2.5)),
     *(parameter("n_hidden", value) for value in (0, -8, 2.5)),

@@ -199,7 +199,7 @@ def test_other_integers_are_taken_where_they_fit(dtype):
     ("ids", "error", "message"),
     [
         (np.array([1, 2**63], np.uint64), ValueError, "ids must fit int64, got 9223372036854775808"),
-        ([1, 2**64], TypeError, "ids must be an int64 array, got list"),
+        ([1, 2**64], TypeError, "ids must be an int64 array, got an array .* object"),
         (np.array([1.0, 2.0]), TypeError, "ids must be an int64 array, got an array .* float64"),
         (np.array([True, False]), TypeError, "ids must be an int64 array, got an array .* bool"),
         (np.array([[1, 2]]), ValueError, r"ids must have shape \(2,\), one for each code"),
@@ -231,7 +231,7 @@ def test_unknown_ids_are_named():
             call(list(range(10, 20)))
     index.remove([1, 7, -1], missing="ignore")
     assert list(index) == [0, 2]
-    with pytest.raises(ValueError, match="missing must be 'raise' or 'ignore'"):
+    with pytest.raises(ValueError, match="missing must be one of raise, ignore"):
         index.remove([0], missing="maybe")
 
 
@@ -262,8 +262,16 @@ def test_padding_of_added_codes_must_be_zero():
     [
         (np.ones(2, bool), ValueError, r"filter must have shape \(3,\)"),
         (np.ones((3, 1), bool), ValueError, r"filter must have shape \(3,\)"),
-        (np.ones(3), TypeError, "filter must be an int64 array"),
-        ("all", TypeError, "filter must be an int64 array"),
+        (np.ones(2, bool).tolist(), ValueError, r"filter must have shape \(3,\)"),
+        (np.ones(3), TypeError, "filter must be a mask of bool, or ids, got an array of .* float64"),
+        (np.ones(3, object), TypeError, "filter must be a mask of bool, or ids, got an array of .* object"),
+        ("all", TypeError, "filter must be a mask of bool, or ids, got str 'all'"),
+        ({1, 2}, TypeError, "filter must be a mask of bool, or ids, got set"),
+        ([True, 2, 1], TypeError, "filter must be all bool or all int, got a list with both"),
+        ([[1, 2], [3]], TypeError, "filter must have rows of one length"),
+        (np.ma.masked_array([True] * 3, mask=True), TypeError, "filter must not be a masked array"),
+        (np.ma.masked_array([1, 2], mask=[True, False]), TypeError, "filter must not be a masked array"),
+        (np.array([[1, 2]]), ValueError, "filter must have one dimension"),
         (np.array([2**63], np.uint64), ValueError, "filter must fit int64"),
     ],
 )
@@ -300,3 +308,115 @@ def test_the_widest_codes():
     distances, ids = index.query(codes, 1)
     assert not distances.any()
     np.testing.assert_array_equal(ids[:, 0], np.arange(50))
+
+
+STRIDED = {
+    "every second": lambda ids: np.repeat(ids, 2)[::2],
+    "backwards": lambda ids: ids[::-1].copy()[::-1],
+    "a column": lambda ids: np.stack([ids, ids + 9], axis=1)[:, 0],
+    "a field": lambda ids: np.array([(1, id) for id in ids.tolist()], [("a", np.int8), ("id", np.int64)])["id"],
+    "other bytes": lambda ids: ids.astype(">i8"),
+    "unaligned": lambda ids: np.frombuffer(b"x" + ids.tobytes(), np.int64, offset=1),
+    "read-only": lambda ids: np.frombuffer(ids.tobytes(), np.int64),
+    "a list": lambda ids: ids.tolist(),
+    "a tuple of numpy's": lambda ids: tuple(ids),
+    "uint8": lambda ids: ids.astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("layout", STRIDED)
+def test_ids_of_any_layout(layout):
+    ids, codes = np.array([0, 2, 4, 60, 7, 200]), random_codes(6)
+    given = STRIDED[layout](ids)
+    live = dict(zip(ids.tolist(), codes, strict=True))
+    for index in (hashkit.Index(codes, ids=given), hashkit.Index(codes[:0])):
+        if not len(index):
+            assert index.add(codes, given).tolist() == ids.tolist()
+        assert 60 in index
+        np.testing.assert_array_equal(index.get(given), codes)
+        assert_answers(index, live)
+        assert_answers(index, live, STRIDED[layout](ids[1:4]), ids[1:4].tolist())
+        assert index.subset(STRIDED[layout](ids[:2])).ids.tolist() == [0, 2]
+        index.replace(codes[::-1].copy(), given)
+        np.testing.assert_array_equal(index.get(ids), codes[::-1])
+        index.remove(STRIDED[layout](ids[2:]))
+        assert index.ids.tolist() == [0, 2]
+
+
+def test_ids_may_be_a_column():
+    pandas = pytest.importorskip("pandas")
+    codes = random_codes(3)
+    for dtype in ("int64", "Int64", "uint8"):
+        column = pandas.Series([5, 1, 9], index=[2, 0, 1], dtype=dtype)
+        index = hashkit.Index(codes, ids=column)
+        np.testing.assert_array_equal(index.get(column), codes)
+        index.remove(column[:1])
+        assert index.ids.tolist() == [1, 9]
+        index.add(codes[:1], pandas.Index([5]))
+    for values, dtype in (([5, None, 9], "Int64"), ([5.0, 1.0, 9.0], None), (["a", "b", "c"], None)):
+        with pytest.raises(TypeError, match="ids must be an int64 array, got an array of"):
+            hashkit.Index(codes, ids=pandas.Series(values, dtype=dtype))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])
+def test_an_index_does_not_share_the_ids_of_others(order):
+    ids, codes = np.array(order), random_codes(4)
+    index = hashkit.Index(codes, ids=ids)
+    added = index.add(codes, ids + 10)
+    own = index.add(codes)
+    index.replace(codes, ids)
+    known = index.ids.copy()
+    for array in (ids, added, own):
+        array[:] = -1
+    np.testing.assert_array_equal(index.ids, known)
+    with pytest.raises(ValueError, match="read-only"):
+        index.ids[0] = 3
+
+
+def test_codes_in_the_order_of_their_ids_are_not_copied():
+    codes = random_codes(4)
+    assert np.shares_memory(hashkit.Index(codes)._state.parts[0].codes, codes)
+    assert np.shares_memory(hashkit.Index(codes, ids=[1, 3, 5, 7])._state.parts[0].codes, codes)
+    index = hashkit.Index(codes[:0])
+    for n_times in range(3):  # what is added is copied
+        index.add(codes[n_times : n_times + 1])
+        assert not any(np.shares_memory(part.codes, codes) for part in index._state.parts)
+
+
+def test_a_mask_may_come_in_any_shape():
+    codes = random_codes(6)
+    index, live = hashkit.Index(codes), dict(enumerate(codes))
+    mask = np.array([True, False, True, True, False, False])
+    pandas = pytest.importorskip("pandas")
+    columns = [pandas.Series(mask, index=range(6, 0, -1), dtype=dtype) for dtype in ("bool", "boolean")]
+    for same in (mask.tolist(), tuple(mask), list(mask), *columns):
+        assert_answers(index, live, same, [0, 2, 3])
+        assert index.subset(same).ids.tolist() == [0, 2, 3]
+    for same in ([0, 2, 3], (0, 2, 3), range(0, 4, 1), pandas.Series([3, 2, 0], index=[1, 1, 1])):
+        assert_answers(index, live, same, list(same))
+
+
+@pytest.mark.parametrize("empty", [[], (), np.array([]), np.array([], np.int64), np.array([], np.uint8)])
+def test_no_ids_allow_nothing(empty):
+    index = hashkit.Index(random_codes(6))
+    assert_answers(index, dict(enumerate(random_codes(6))), empty, [])
+    assert len(index.subset(empty)) == 0
+    assert index.get(empty).shape == (0, N_BYTES)
+    index.remove(empty)
+    assert len(index) == 6
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_integers_that_look_like_a_mask_are_refused(dtype):
+    index = hashkit.Index(random_codes(6))
+    for mask in (np.ones(6, dtype), np.zeros(6, dtype), np.array([0, 1, 0, 1, 1, 0], dtype)):
+        for filter in (mask, mask.tolist()):
+            with pytest.raises(ValueError, match=r"could mean two things.*filter\.astype\(bool\).*numpy\.unique"):
+                index.query(QUERIES, filter=filter)
+    # Not as many as there are codes, or others than 0 and 1: ids.
+    for ids in ([0, 1], [1] * 5, [0, 1, 1, 1, 1, 2], [1, 0, 0, 0, 0, -1]):
+        assert index.subset(np.array(ids).astype(dtype)).ids.tolist() == sorted(set(ids) - {-1})
+    two = hashkit.Index(random_codes(2))
+    assert two.subset(np.array([1, 0], np.int64)).ids.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="could mean two things"):
+        two.subset(np.array([1, 0], np.uint8))

@@ -1,5 +1,7 @@
 """Pairs and groups against comparing every code with every other."""
 
+import time
+
 import numpy as np
 import pytest
 import reference
@@ -208,11 +210,55 @@ def test_the_border_refuses_rows_that_are_not_there():
     for first, last in ((0, 4), (2, 1)):
         with pytest.raises(ValueError, match="rows must be in the codes"):
             _native.scan_pairs(codes, first, last, None, 1, 9, 1)
+    forest = _native.Forest(3)
     for bad in (np.array([3]), np.array([-1])):
-        with pytest.raises(ValueError, match="rows must be in the sets"):
-            _native.unite(rows, bad, np.array([0]))
-        with pytest.raises(ValueError, match="rows must be in the sets"):
-            _native.flatten(bad)
+        with pytest.raises(ValueError, match="rows must be in the forest"):
+            forest.unite(bad, np.array([0]))
+        with pytest.raises(ValueError, match="rows must be in the forest"):
+            forest.unite(np.array([0]), bad)
+    with pytest.raises(ValueError, match="one length"):
+        forest.unite(rows, rows[:2])
+    assert forest.firsts().tolist() == [0, 1, 2]
+
+
+def test_uniting_takes_a_time_that_grows_with_the_pairs_alone():
+    """Blocks of one pair: in a forest a thousand times as large they took hundreds of times as long."""
+    pair = np.array([0]), np.array([1])
+
+    def seconds(n_rows):
+        forest, times = _native.Forest(n_rows), []
+        for _ in range(5):
+            begin = time.perf_counter()
+            for _ in range(300):
+                forest.unite(*pair)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    assert seconds(1_000_000) < 30 * seconds(1000)
+
+
+@pytest.mark.parametrize("n_bytes", [1, 3, 8, 9, 128])
+def test_distinct_codes_are_those_of_numpy(n_bytes):
+    codes = np.random.default_rng(0).integers(0, 3, (2000, n_bytes), np.uint8)
+    codes[:, n_bytes // 2 + 1 :] = 7
+    _, firsts, inverse = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    found, places = _native.distinct_codes(codes)
+    np.testing.assert_array_equal(found, np.sort(firsts))
+    np.testing.assert_array_equal(found[places], firsts[inverse.ravel()])
+    assert [len(array) for array in _native.distinct_codes(codes[:0])] == [0, 0]
+
+
+def test_no_thread_is_started_unless_progress_is_asked_for(run_python):
+    program = """
+import threading, numpy as np, hashkit
+index = hashkit.Index(np.zeros((5, 8), np.uint8))
+index.groups(1, n_threads=1), list(index.pairs(1, n_threads=1))
+print(threading.active_count())
+index.groups(1, n_threads=1, progress=True)
+"""
+    done = run_python(program)
+    assert done.stdout == "1\n"
+    assert "codes" in done.stderr
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -225,3 +271,15 @@ def test_ctrl_c_stops_a_join(n_threads):
         list(pairs)
     """
     assert seconds_to_stop(work, 0.5) < 5  # on a busy machine; 0.1 s on an idle one
+
+
+@pytest.mark.parametrize(("progress", "n_threads"), [(False, 1), (True, 2)])
+def test_only_a_bar_that_is_shown_starts_a_thread(run_python, progress, n_threads):
+    done = run_python(
+        f"""import threading, numpy as np, hashkit
+index = hashkit.Index(np.random.default_rng(0).integers(0, 256, (500, 2), np.uint8))
+assert sum(len(block) for block in index.pairs(2, progress={progress})) and len(index.groups(1, progress={progress}))
+print(threading.active_count())"""
+    )
+    assert done.stdout.strip() == str(n_threads), done.stderr
+    assert ("500/500" in done.stderr) == progress

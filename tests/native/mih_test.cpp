@@ -68,7 +68,7 @@ TEST(mih_finds_what_a_scan_finds) {
         const RowSet all{}, some{bits.data()}, masked{nullptr, mask.data()},
             fewer{bits.data(), mask.data(), ranks.data()};
         for (bool compact : {false, true}) {
-          const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2, [] {});
+          const Tables tables = build_tables(c.stored, 8 * n_bytes, compact, 2);
           for (Isa isa : reference::tested_isas()) {
             for (RowSet allowed : {all, some, masked, fewer}) {
               size_t n_allowed = 0;
@@ -86,7 +86,7 @@ TEST(mih_finds_what_a_scan_finds) {
 
 TEST(mih_tables_hold_every_row_once_under_its_key) {
   const Sets c(5000, 1, 8, Data::kRandom);
-  const Tables tables = build_tables(c.stored, 64, false, 3, [] {});
+  const Tables tables = build_tables(c.stored, 64, false, 3);
   std::vector<uint64_t> words(tables.substrings.n_words());
   for (size_t j = 0; j < tables.tables.size(); ++j) {
     const Table& table = tables.tables[j];
@@ -106,19 +106,4 @@ TEST(mih_tables_hold_every_row_once_under_its_key) {
       }
     }
   }
-}
-
-TEST(mih_build_stops_when_interrupted) {
-  struct Stop {};
-  const Sets c(200'000, 1, 8, Data::kRandom);
-  int n_calls = 0;
-  bool stopped = false;
-  try {
-    build_tables(c.stored, 64, false, 1, [&] {
-      if (++n_calls == 3) throw Stop();
-    });
-  } catch (const Stop&) {
-    stopped = true;
-  }
-  CHECK(stopped && n_calls == 3);
 }

@@ -41,14 +41,6 @@ def test_float_neighbor_recall_is_its_definition():
     assert np.isclose(found, np.mean(shares))
 
 
-def test_neighbors_come_nearest_first():
-    X = classes()[0]
-    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    similarities = unit @ unit.T
-    np.fill_diagonal(similarities, -np.inf)
-    assert np.array_equal(nearest_neighbors(X, 9), np.argsort(-similarities, axis=1)[:, :9])
-
-
 @pytest.mark.parametrize(("reliability", "weight"), [(0.0, 0.0), (0.18, 0.36), (0.5, 1.0), (0.9, 1.0)])
 def test_walks_count_as_far_as_clusters_are_reliable(reliability, weight):
     X, _ = classes()

@@ -1,0 +1,74 @@
+"""What an index holds at this moment, and how it goes over to the next: the only thing about it that changes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from hashkit.checks import check_n_threads
+from hashkit.index import growth
+from hashkit.index.ids import Ids
+from hashkit.index.snapshot import Snapshot
+from hashkit.index.tables import TablePolicy, make_tables
+
+
+class Living:
+    """A snapshot, replaced by every change. Readers take it as it is and need no lock; changes wait for each other.
+
+    Parameters
+    ----------
+    state : Snapshot
+        The first.
+    policy : TablePolicy
+        Which parts get tables.
+    verify : callable, optional
+        To be called before what `state` contains is used for the first time.
+
+    Attributes
+    ----------
+    state : Snapshot
+        The current one; what it contains may not be verified yet.
+    policy : TablePolicy
+    """
+
+    def __init__(self, state: Snapshot, policy: TablePolicy, verify: Callable[[], None] | None = None) -> None:
+        self.state, self.policy = state, policy
+        self._verify = verify
+        # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
+        self._locks: dict[int, threading.Lock] = {}
+
+    def current(self) -> Snapshot:
+        """The current snapshot, its contents verified."""
+        verify = self._verify
+        if verify is not None:
+            verify()
+            if self._verify is verify:
+                self._verify = None
+        return self.state
+
+    def prepare(self, state: Snapshot) -> Snapshot:
+        """`state` with the tables that it is to have."""
+        return make_tables(state, self.policy, check_n_threads(None))
+
+    def show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
+        """Let readers see `state` from now on; for who holds the lock."""
+        self._verify = verify
+        self.state = state
+
+    def change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]]) -> Ids:
+        """Go over to the state that `change` makes."""
+        with self.lock():
+            state, ids = change(self.current())
+            self.show(self.prepare(state))
+        return ids
+
+    def compact(self) -> Snapshot:
+        """Go over to the same codes in one part, and return that state."""
+        with self.lock():
+            self.show(self.prepare(growth.compact(self.current())))
+            return self.state
+
+    def lock(self) -> threading.Lock:
+        """What a change holds."""
+        return self._locks.setdefault(os.getpid(), threading.Lock())
