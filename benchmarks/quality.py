@@ -1,25 +1,28 @@
 """What codes keep of real features: every method at every code length, by label and by float neighbors.
 
-    python benchmarks/quality.py FEATURES.npz OTHER.npz digits fashion-mnist --queries 1000 --results results.jsonl
+    python benchmarks/quality.py FEATURES.npz OTHER.npz digits kernel_docs --cache sets --results results.jsonl
 
-A FILE.npz holds `features` of shape (n, n_dims) and `labels` of shape (n,). `digits` are those of scikit-learn,
-`fashion-mnist` is in Debian's package dataset-fashion-mnist. The first rows are the queries, the others are the
-database and what hashers learn from, without labels.
+A FILE.npz holds `features` of shape (n, n_dims) and `labels` of shape (n,); without labels only recall is measured. The
+other names are those of benchmarks/sets.py, which also says which are development sets: constants were chosen on them.
+The first rows are the queries, the others are the database and what hashers learn from, without labels.
 
 Every measurement is a line of the file given by --results and is not repeated while it stands there: a long run can be
 stopped and continued. Delete the lines of a method that has changed.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from scipy.stats import rankdata
+from sets import is_development, load_set
 from tqdm import tqdm
 
 from hashkit import evaluation
-from hashkit.datasets import Dataset, digits, fashion_mnist, read_dataset
+from hashkit.datasets import Dataset
 from hashkit.evaluation.comparison import (
     N_NEIGHBORS,
     NEIGHBOR_CUT,
@@ -53,7 +56,7 @@ Row = dict[str, Any]
 
 
 def main(
-    data: Annotated[list[str], typer.Argument(help=".npz files with features and labels, digits, fashion-mnist.")],
+    data: Annotated[list[str], typer.Argument(help=".npz files with features and labels, or names of sets.")],
     queries: Annotated[
         list[int] | None, typer.Option(help="The first rows are queries; one for all data or one each [default: 1000]")
     ] = None,
@@ -63,6 +66,7 @@ def main(
     bits: Annotated[list[int] | None, typer.Option(help="Code length, may be repeated [default: 16 32 64 128]")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, may be repeated [default: all]")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Hashers are learnt with the seeds 0, 1, ...")] = 3,
+    cache: Annotated[Path | None, typer.Option(help="Folder of the sets that are made from packages.")] = None,
     results: Annotated[Path | None, typer.Option(help="JSON lines to continue and to add to.")] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown file to write instead of standard output.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Picture to draw; needs the extra plots.")] = None,
@@ -76,11 +80,11 @@ def main(
     for name, n_queries, n_rows in zip(
         data, one_each(queries or [1000], data), one_each(rows or [0], data), strict=True
     ):
-        dataset = load(name, n_rows)
+        dataset = load(name, n_rows, cache)
         split = split_dataset(dataset, n_queries)
         jobs = list_jobs(dataset.name, split, method or sorted(SETTINGS), bits or [16, 32, 64, 128], seeds)
         shown += run_jobs(split, jobs, done, results)
-    text = "\n\n".join([*(describe_data(part) for part in by_data(shown)), DEFINITIONS])
+    text = "\n\n".join([*describe_roles(shown), DEFINITIONS])
     if out is None:
         typer.echo(text)
     else:
@@ -95,13 +99,11 @@ def one_each(values: list[int], data: list[str]) -> list[int]:
     return values * len(data) if len(values) == 1 else values
 
 
-def load(name: str, n_rows: int) -> Dataset:
-    known = {"digits": digits, "fashion-mnist": fashion_mnist}
-    dataset = known[name]() if name in known else read_dataset(name)
-    if dataset.labels is None:
-        raise typer.BadParameter(f"{name} holds no labels")
+def load(name: str, n_rows: int, cache: Path | None = None) -> Dataset:
+    dataset = load_set(name, cache)
     stop = n_rows or len(dataset.features)
-    return Dataset(dataset.name, dataset.features[:stop], dataset.labels[:stop])
+    labels = None if dataset.labels is None else dataset.labels[:stop]
+    return Dataset(dataset.name, dataset.features[:stop], labels)
 
 
 def list_jobs(data: str, split: Split, methods: list[str], bits: list[int], seeds: int) -> list[Row]:
@@ -132,34 +134,36 @@ def run_jobs(split: Split, jobs: list[Row], done: dict[tuple[Any, ...], Row], re
 def measure(split: Split, job: Row, neighbors: Any) -> Row:
     method, options = SETTINGS[job["method"]]
     trial = run_trial(split, method, job["n_bits"], random_state=job["seed"], **options)
-    scores = (
-        score_labels(split, trial, k=CUT, ties="id"),
-        score_labels(split, trial, ties="id"),
-        evaluation.precision_within_radius(trial.query_codes, trial.codes, split.query_labels, split.labels, radius=2),
-        evaluation.neighbor_recall(trial.query_codes, trial.codes, neighbors, k=NEIGHBOR_CUT),
-    )
-    values = dict(zip(SCORES, (score.value for score in scores), strict=True))
+    codes = trial.query_codes, trial.codes
+    by_label: tuple[float | None, ...] = (None, None, None)
+    if split.labels is not None:
+        near = evaluation.precision_within_radius(*codes, split.query_labels, split.labels, radius=2)
+        scores = score_labels(split, trial, k=CUT, ties="id"), score_labels(split, trial, ties="id"), near
+        by_label = tuple(score.value for score in scores)
+    recall = evaluation.neighbor_recall(*codes, neighbors, k=NEIGHBOR_CUT).value
+    values = dict(zip(SCORES, (*by_label, recall), strict=True))
     return {**values, "fit_seconds": trial.fit_seconds, "encode_seconds": trial.encode_seconds}
 
 
 def measure_floats(split: Split) -> Row:
-    scores = score_float_features(split, k=CUT), score_float_features(split)
+    known = split.labels is not None
+    scores = (score_float_features(split, k=CUT), score_float_features(split)) if known else (None, None)
     return dict(zip(SCORES, (*(score.value if score else None for score in scores), None, 1.0), strict=True))
 
 
-def read_rows(results: Path | None) -> dict[tuple[Any, ...], Row]:
-    """Rows measured before; a last line that was cut off is measured again."""
+def identity(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in IDENTITY)
+
+
+def read_rows(results: Path | None, key: Callable[[Row], tuple[Any, ...]] = identity) -> dict[tuple[Any, ...], Row]:
+    """Rows measured before, by what they measure; a last line that was cut off is measured again."""
     if results is None or not results.exists():
         return {}
     text = results.read_text()
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         results.write_text(whole)
-    return {identity(row): row for row in map(json.loads, whole.splitlines())}
-
-
-def identity(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in IDENTITY)
+    return {key(row): row for row in map(json.loads, whole.splitlines())}
 
 
 def by_data(rows: list[Row]) -> list[list[Row]]:
@@ -177,6 +181,32 @@ def mean_and_spread(values: list[float]) -> str:
         return ""
     spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{spread}"
+
+
+def describe_roles(rows: list[Row]) -> list[str]:
+    """Development and test sets apart: how often each method comes where, then every set."""
+    parts = []
+    for title, is_wanted in (("Development sets", True), ("Test sets", False)):
+        chosen = [row for row in rows if is_development(row["data"]) == is_wanted]
+        if chosen:
+            parts += [f"## {title}", "Mean rank by mAP@1000 over sets, 1 is best:", mean_ranks(chosen)]
+            parts += [describe_data(part) for part in by_data(chosen)]
+    return parts
+
+
+def mean_ranks(rows: list[Row]) -> str:
+    """The mean place of each method among all by mAP@1000, a column for each length; equal means share a place."""
+    methods, lengths = contestants(rows)
+    ranks: dict[tuple[str, int], list[float]] = {}
+    for part in by_data(rows):
+        for n_bits in lengths:
+            values = {method: values_of(part, method, n_bits, SCORES[0]) for method in methods}
+            found = {method: float(np.mean(seeds)) for method, seeds in values.items() if seeds}
+            for method, place in zip(found, rankdata([-mean for mean in found.values()]), strict=True):
+                ranks.setdefault((method, n_bits), []).append(float(place))
+    cells = {key: f"{np.mean(places):.1f}" for key, places in ranks.items()}
+    lines = [[method, *(cells.get((method, n_bits), "") for n_bits in lengths)] for method in methods]
+    return markdown_table(["method", *(f"{n_bits} bits" for n_bits in lengths)], lines)
 
 
 def describe_data(rows: list[Row]) -> str:
@@ -219,7 +249,8 @@ def verdicts(rows: list[Row]) -> list[str]:
     for score, own in zip(SCORES, ("udhpl", "udhpl", "udhpl", "udhpl_neighbors"), strict=True):
         parts = []
         for n_bits in lengths:
-            means = {method: float(np.mean(values_of(rows, method, n_bits, score))) for method in methods}
+            found = {method: values_of(rows, method, n_bits, score) for method in methods}
+            means = {method: float(np.mean(values)) for method, values in found.items() if values}
             others = {method: mean for method, mean in means.items() if not method.startswith("udhpl")}
             if own in means and others:
                 rival = max(others, key=others.__getitem__)

@@ -50,9 +50,9 @@ def test_every_method_is_measured_by_default(quality, run, blobs, tmp_path, monk
     monkeypatch.setattr(quality, "measure", lambda split, job, neighbors: scores)
     assert run(blobs, "--queries", 40, "--out", tmp_path / "table.md")[0] == 0
     lines = (tmp_path / "table.md").read_text().splitlines()
-    assert lines[0] == "### blobs: 40 queries, 120 items, 3 seeds"
-    assert lines[4].split("|")[2:-1] == ["       16 bits "]  # 24 dimensions have no longer codes
-    measured = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+    start = lines.index("### blobs: 40 queries, 120 items, 3 seeds")
+    assert lines[start + 4].split("|")[2:-1] == ["       16 bits "]  # 24 dimensions have no longer codes
+    measured = [line.split("|")[1].strip() for line in lines[start:] if line.startswith("|")]
     assert measured == 2 * ["method", measured[1], "float features", *sorted(quality.SETTINGS)]
 
 
@@ -109,6 +109,38 @@ def test_mean_spread_and_distance_to_the_best_other_method(quality):
     assert quality.verdicts(rows)[0] == "mAP@1000, udhpl minus the best other method: 8 bits +0.150 (bi_half)"
 
 
+def test_development_and_test_sets_stand_apart_with_mean_ranks(quality):
+    def row(data, method, value, seed=0):
+        named = {
+            "data": data,
+            "n_queries": 2,
+            "n_items": 8,
+            "method": method,
+            "n_bits": 8 if value else 0,
+            "seed": seed,
+        }
+        return {**named, **dict.fromkeys(quality.SCORES, value), "fit_seconds": 1.0, "encode_seconds": 1.0}
+
+    rows = [row("digits", "itq", 0.5), row("digits", "udhpl", 0.7), row("letters", "itq", 0.6)]
+    rows += [row("letters", "udhpl", 0.3), row("words", "itq", 0.5), row("words", "udhpl", 0.5)]
+    text = "\n".join(quality.describe_roles(rows))
+    development, test = text.split("## Test sets")
+    assert "### digits" in development
+    assert "### letters" not in development
+    assert [line.split("|")[2].strip() for line in development.splitlines()[2:6]] == ["8 bits", "-----:", "2.0", "1.0"]
+    assert [line.split("|")[2].strip() for line in test.splitlines()[2:6]] == ["8 bits", "-----:", "1.2", "1.8"]
+
+
+def test_recall_alone_is_measured_without_labels(run, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(160, 16)).astype(np.float16)
+    np.savez(tmp_path / "bare.npz", vectors=vectors)
+    options = ("--queries", 40, "--bits", 8, "--seeds", 1, "--method", "itq", "--results", tmp_path / "r.jsonl")
+    assert run(tmp_path / "bare.npz", *options)[0] == 0
+    (_, row) = map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines())
+    assert row["mAP@1000"] is None
+    assert 0 < row["recall@10"] <= 1
+
+
 def test_picture_has_a_panel_for_each_data_set(run, blobs, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ("--rows", 160, "--queries", 40, "--queries", 60, "--bits", 8, "--bits", 16, "--seeds", 2)
@@ -123,12 +155,11 @@ def test_picture_has_a_panel_for_each_data_set(run, blobs, tmp_path):
     [
         (("digits", "--method", "lsh"), "unknown method lsh"),
         (("digits", "--queries", 10, "--queries", 20), "one number for all 1 data sets"),
-        (("bare.npz",), "holds no labels"),
+        (("letters",), "letters is made from packages: give --cache"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_work(run, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    np.savez("bare.npz", features=np.zeros((20, 4), np.float32))
     code, output = run(*arguments)
     assert code == 2
     assert message in " ".join(output.replace("│", " ").split())

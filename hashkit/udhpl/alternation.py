@@ -34,7 +34,7 @@ class Round:
 
 
 def alternate(
-    white: Float32, graph: Graph, n_clusters: int, n_bits: int, config: Configuration, rng: np.random.Generator
+    white: Float32, graph: Graph, n_bits: int, config: Configuration, rng: np.random.Generator
 ) -> tuple[Round, Float64]:
     """
     Repeat the three steps until their joint objective stops improving.
@@ -47,8 +47,6 @@ def alternate(
         Whitened principal components.
     graph : Graph
         To smooth rows along before they are clustered.
-    n_clusters : int
-        How many clusters the graph shows.
 
     Returns
     -------
@@ -61,7 +59,7 @@ def alternate(
     space = white
     rounds: list[Round] = []
     for _ in range(config.max_rounds):
-        labels = cluster_scales(smooth_rows(space, graph, config.n_smoothing), n_clusters, config, rng)
+        labels = cluster_scales(smooth_rows(space, graph, config.n_smoothing), config, rng)
         correlations, directions = correlated_directions(white, labels)
         scaled = directions * correlations
         space = white @ scaled.astype(np.float32)

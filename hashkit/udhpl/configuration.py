@@ -41,7 +41,7 @@ _COUNTS = {
     "max_trial_rows": 4,
     "n_recalled": 1,
 }
-_TUPLES = ("granularities", "term_weights", "criterion_code_temperatures")
+_TUPLES = ("component_shares", "granularities", "term_weights", "criterion_code_temperatures")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Configuration:
     fewer_neighbors : float
         Graph. Edges of the second graph that targets are made of, as a share of `n_neighbors`. Measured: the errors of
         graphs of different sizes differ, so averaging reduces them.
-    granularities : tuple of float
-        Labels. Numbers of clusters, times the number of clusters that the graph shows. Measured: a cluster split in two
-        costs little, two classes in one cluster cannot be told apart.
+    granularities : tuple of int
+        Labels. Numbers of clusters. Measured on texts and pictures: those around the number of largest modularity alone
+        lose up to .05 on texts.
     rows_per_cluster : int
         Labels. So many rows make a cluster at least. Bound: the mean of fewer is mostly noise.
     doublings_beyond_best : int
@@ -109,6 +109,14 @@ class Configuration:
         Projection. A round that improves the objective by less, in nats, is the last one. Usual.
     n_rotations_in_round, n_rotations : int
         Rotation. Iterations of the alternating minimization within a round and at the end. Paper of ITQ: 50.
+    component_shares : tuple of float
+        Rotation. Components that have bits, as a share of the bits, if neighbors are preserved; that of the largest
+        recall counts. Measured on 20,000 sentence embeddings at 256 bits: .908 with .75, .894 with 1, .900 with .5.
+    walk_trust : float
+        Targets. The weight of walks is this times the reliability of clusters, 1 at most. Measured: texts, of a
+        reliability below .2, lose .02 with full weight.
+    emphasis : float
+        Targets. Projections are multiplied by their standard deviation to this power. Measured: with 0 texts lose .04.
     n_eigenvectors : int
         Targets. Leading eigenvectors of each graph. Usual.
     eigenvector_tolerance : float
@@ -157,6 +165,10 @@ class Configuration:
         the comparison takes all pairs of them.
     max_trial_rows : int
         Selection. Rows that maps learn from in a trial at most. Bound: that of the trial's time, which grows with them.
+    trial_handicap : float
+        Selection. In a trial a network learns from fewer rows for fewer epochs than it will: the linear map must be
+        better by more than this share of the criterion. Measured: on 3,000 rows of Caltech-101 at 64 bits the network
+        lost by .01 of it.
     trial_share : float
         Selection. Epochs of a trial, as a share of those of the final training. Bound: a network that wins after half
         of the training is better still after all of it.
@@ -183,7 +195,7 @@ class Configuration:
     n_smoothing: int = 8
     fewer_neighbors: float = 0.5
 
-    granularities: tuple[float, ...] = (2, 4, 8)
+    granularities: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256, 512)
     rows_per_cluster: int = 8
     doublings_beyond_best: int = 2
     n_lloyd_iterations: int = 25
@@ -198,6 +210,10 @@ class Configuration:
     n_rotations_in_round: int = 20
     n_rotations: int = 50
 
+    component_shares: tuple[float, ...] = (1.0, 0.75)
+
+    walk_trust: float = 2.0
+    emphasis: float = 0.5
     n_eigenvectors: int = 128
     eigenvector_tolerance: float = 1e-2
     most_steps: int = 32
@@ -228,6 +244,7 @@ class Configuration:
     unseen_share: float = 0.2
     max_unseen: int = 2000
     max_trial_rows: int = 4000
+    trial_handicap: float = 0.02
     trial_share: float = 0.5
     criterion_code_temperatures: tuple[float, ...] = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5)
     n_recalled: int = 10

@@ -54,8 +54,6 @@ class Clusters:
     objective : float64 array of shape (n_rounds, 3)
         Likelihood, mutual information and quantization error after each round.
     evidence : Evidence
-    reliability : float
-        How far the clusters are to be trusted, in [0, 1].
     directions : float64 array of shape (n_components, n_components)
         For principal components, the best first.
     targets : float32 array of shape (n_rows, n_targets)
@@ -66,7 +64,6 @@ class Clusters:
     labels: Int32
     objective: Float64
     evidence: Evidence
-    reliability: float
     directions: Float64
     targets: Float32
 
@@ -75,7 +72,7 @@ def every_row_its_own(rows: PrincipalRows, evidence: Evidence) -> Clusters:
     """Float neighbors are preserved: rows as they are, principal components as they are."""
     labels = np.arange(len(rows.values), dtype=np.int32)[:, None]
     directions = np.eye(rows.values.shape[1])
-    return Clusters("neighbors", labels, np.zeros((0, 3)), evidence, 1.0, directions, rows.values)
+    return Clusters("neighbors", labels, np.zeros((0, 3)), evidence, directions, rows.values)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,11 @@
 """
-Stage 3: pseudo labels, clusters of smoothed rows at several granularities that the graph chooses.
+Stage 3: pseudo labels, clusters of smoothed rows at many granularities at once.
 
-How many clusters there are is read from the graph: the number that maximizes modularity, the share of edges inside
-clusters beyond that of chance.
+No single number of clusters suits pictures of a hundred classes and texts of few topics, and no measure without labels
+was found that tells them apart; a row's clusters at all granularities together say how near its class is.
+
+How many clusters the graph shows decides how long walks along it may be: the number that maximizes modularity, the
+share of edges inside clusters beyond that of chance.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from hashkit.udhpl.configuration import Configuration
 _PRODUCT_VALUES = 2**24
 
 
-def cluster_scales(smooth: Float32, n_clusters: int, config: Configuration, rng: np.random.Generator) -> Int32:
+def cluster_scales(smooth: Float32, config: Configuration, rng: np.random.Generator) -> Int32:
     """
-    Pseudo labels with several multiples of the number of clusters that the graph shows.
+    Pseudo labels at the configuration's granularities.
 
     Returns
     -------
@@ -27,7 +30,7 @@ def cluster_scales(smooth: Float32, n_clusters: int, config: Configuration, rng:
         Cluster numbers, coarsest first; fewer columns where clusters would have too few rows.
     """
     most = max(2, len(smooth) // config.rows_per_cluster)
-    sizes = sorted({min(most, max(2, round(factor * n_clusters))) for factor in config.granularities})
+    sizes = sorted({min(most, max(2, round(n_clusters))) for n_clusters in config.granularities})
     return np.stack([kmeans(smooth, size, config, rng) for size in sizes], axis=1)
 
 

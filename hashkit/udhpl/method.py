@@ -23,8 +23,8 @@ from hashkit.udhpl.labels import count_clusters
 from hashkit.udhpl.network import train_candidates, train_map
 from hashkit.udhpl.projection import lean_on_variance
 from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
-from hashkit.udhpl.rotation import rotate
-from hashkit.udhpl.selection import judge, split_rows
+from hashkit.udhpl.rotation import linear_map
+from hashkit.udhpl.selection import judge, split_rows, winner
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
 
@@ -38,7 +38,7 @@ def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
     clusters = every_row_its_own(rows, Evidence())
     if task.preserve == "clusters":
         clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-    linear = rotate(rows.values, clusters.directions, task.n_bits, config, rng)
+    linear = linear_map(rows.values, clusters, task.n_bits, config, rng)
     if not is_taught:
         return Learnt(rows, clusters, Map(linear))
     lesson = make_lesson(clusters, rows.values, config)
@@ -55,10 +55,10 @@ def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task
     found = every_row_its_own(some, clusters.evidence)
     if clusters.preserved == "clusters":
         found = find_clusters(some, task.n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
-    linear = rotate(some.values, found.directions, task.n_bits, config, rng)
+    linear = linear_map(some.values, found, task.n_bits, config, rng)
     tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, task.training, rng)
     criterion = judge({name: tried[name][0].outputs(rows.values) for name in tried}, lesson, unseen, config)
-    best = min(criterion, key=criterion.__getitem__)
+    best = winner(criterion, clusters.preserved, config)
     return Trial(best, criterion, tried[best][1])
 
 
@@ -79,11 +79,11 @@ def find_clusters(
     evidence = evidence or weigh_clusters(rows.values, white, graph, n_clusters, config, rng.spawn(1)[0])
     if evidence.excess_modularity < config.min_excess_modularity:
         return every_row_its_own(rows, evidence)
-    best, objective = alternate(white, graph, n_clusters, n_bits, config, rng)
+    best, objective = alternate(white, graph, n_bits, config, rng)
+    trust = reliability(evidence.stability, len(white), config)
+    directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
     targets = rows.values
     if with_targets:
         graphs = [graph, *more_graphs(rows.rows, graph, config, rng)]
-        targets = similarity_targets(white @ best.directions.astype(np.float32), graphs, n_clusters, config)
-    trust = reliability(evidence.stability, len(white), config)
-    directions = lean_on_variance(factors[:, None] * best.directions, rows.variances + 1e-12, trust)
-    return Clusters("clusters", best.labels, objective, evidence, trust, directions, targets)
+        targets = similarity_targets(rows.values @ directions.astype(np.float32), graphs, n_clusters, trust, config)
+    return Clusters("clusters", best.labels, objective, evidence, directions, targets)

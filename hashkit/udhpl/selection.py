@@ -37,6 +37,12 @@ def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Conf
     return {name: 1 - float_neighbor_recall(found, lesson, rows, config) for name, found in outputs.items()}
 
 
+def winner(criterion: dict[str, float], preserved: str, config: Configuration) -> str:
+    """The map of the lowest criterion, where that of a network for clusters counts as a little lower than it is."""
+    weights = {"network": 1 - config.trial_handicap} if preserved == "clusters" else {}
+    return min(criterion, key=lambda name: criterion[name] * weights.get(name, 1.0))
+
+
 def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
     """
     Cross-entropy, in nats a row, of the neighbors that the codes suggest against those that the targets do.

@@ -1,7 +1,7 @@
 """
 Stage 6: what the network learns to reproduce, for every row a vector whose cosines say how similar rows are.
 
-Two views side by side. Projections on all canonical directions of the pseudo labels order the clusters and keep the
+Two views side by side. Projections on the directions of the linear map, all of them, order the clusters and keep the
 geometry between them, but are linear. The leading eigenvectors of neighbor graphs follow clusters of any shape; their
 eigenvalues, taken to a power, count walks of that many steps: how likely one row is reached from another.
 """
@@ -41,19 +41,21 @@ class Lesson:
 
 
 def similarity_targets(
-    projections: Float32, graphs: Sequence[Graph], n_clusters: int, config: Configuration
+    projections: Float32, graphs: Sequence[Graph], n_clusters: int, reliability: float, config: Configuration
 ) -> Float32:
     """
-    Vectors whose cosines are the mean of the projections' cosines and those of walks, the mean over the graphs.
+    Vectors whose cosines are those of the projections plus, times the reliability, the mean of the graphs' walks'.
 
     Parameters
     ----------
     projections : float32 array of shape (n_rows, n_directions)
-        Of the rows on all canonical directions.
+        Of the rows on all directions of the linear map. Those of small spread, mostly noise, are made smaller still.
     graphs : sequence of Graph
         Their errors differ, so averaging reduces them.
     n_clusters : int
         How many clusters the first graph shows.
+    reliability : float
+        How far two halves of the rows agree on clusters, in [0, 1]: where they do not, walks lead astray.
 
     Returns
     -------
@@ -61,22 +63,18 @@ def similarity_targets(
     """
     n_steps = walk_length(n_clusters, config)
     walks = [unit_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
-    share = np.float32(1 / np.sqrt(len(walks)))
-    views = [unit_rows(projections - projections.mean(axis=0))]
+    share = np.float32(np.sqrt(min(1.0, config.walk_trust * reliability) / len(walks)))
+    centered = projections - projections.mean(axis=0)
+    views = [unit_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
     views += [share * unit_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
 
 
 def make_lesson(clusters: Clusters, values: Float32, config: Configuration) -> Lesson:
-    """
-    The targets of clusters and, with weight 1 - reliability, the plain cosines of the values (n_rows, n_components).
-
-    Where neighbors are preserved the targets are the values already.
-    """
+    """The targets of clusters, or where neighbors are preserved the values (n_rows, n_components) themselves."""
     if clusters.preserved == "neighbors":
         return Lesson(clusters.preserved, values, config.neighbor_temperature)
-    doubt = np.float32(np.sqrt(1 - clusters.reliability))
-    targets = np.concatenate([clusters.targets, doubt * unit_rows(values)], axis=1)
+    targets = clusters.targets
     return Lesson(clusters.preserved, targets, temperature_of_perplexity(targets, config.perplexity))
 
 

@@ -150,5 +150,5 @@ def test_roots_of_features_without_a_sign_give_the_teacher_one_more_graph(shift,
     X = 2 * rng.normal(size=(6, 16))[rng.integers(6, size=600)] + rng.normal(size=(600, 16)) + shift
     hasher = hashkit.UDHPL(8, network="always", n_epochs=1, n_hidden=8, random_state=0).fit(X)
     assert hasher.preserved_ == "clusters"
-    # Canonical directions, 128 eigenvectors of each graph, principal components.
-    assert hasher.targets_.shape == (600, 16 + n_graphs * 128 + 16)
+    # Directions of the linear map, 128 eigenvectors of each graph.
+    assert hasher.targets_.shape == (600, 16 + n_graphs * 128)

@@ -1,15 +1,19 @@
 """The stages, one by one: what decides between maps, and what networks are taught."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hashkit.cosines import nearest_neighbors
+from hashkit.hashers.itq import itq_rotation
 from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl import Configuration
 from hashkit.udhpl.evidence import excess_modularity, reliability
 from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
-from hashkit.udhpl.selection import float_neighbor_recall, judge
+from hashkit.udhpl.rotation import rotate_for_neighbors, tight_frame
+from hashkit.udhpl.selection import float_neighbor_recall, judge, winner
 from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
 
 CONFIG = Configuration()
@@ -37,11 +41,50 @@ def test_float_neighbor_recall_is_its_definition():
     assert np.isclose(found, np.mean(shares))
 
 
+@pytest.mark.parametrize(("reliability", "weight"), [(0.0, 0.0), (0.18, 0.36), (0.5, 1.0), (0.9, 1.0)])
+def test_walks_count_as_far_as_clusters_are_reliable(reliability, weight):
+    X, _ = classes()
+    graphs = [shared_neighbor_graph(nearest_neighbors(X, k), CONFIG) for k in (10, 20)]
+    targets = similarity_targets(X, graphs, 4, reliability, CONFIG)
+    assert np.allclose(np.square(targets[:, 12:]).sum(axis=1), weight, atol=1e-5)
+
+
+def test_directions_of_small_spread_count_less():
+    X, _ = classes()
+    spread = (X - X.mean(axis=0)) * np.linspace(1, 0.1, 12, dtype=np.float32)
+    graphs = [shared_neighbor_graph(nearest_neighbors(X, 10), CONFIG)]
+    found, plain = (
+        similarity_targets(spread, graphs, 4, 0.0, replace(CONFIG, emphasis=power))[:, :12] for power in (0.5, 0.0)
+    )
+    weights = spread.std(axis=0) ** 0.5
+    expected = plain * weights / np.linalg.norm(plain * weights, axis=1, keepdims=True)
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_frames_of_as_many_bits_as_components_are_rotations_of_itq():
+    X, _ = classes()
+    found = tight_frame(X, 12, CONFIG, np.random.default_rng(3))
+    assert np.array_equal(found, itq_rotation(X, n_iterations=CONFIG.n_rotations, rng=np.random.default_rng(3)))
+    frame = tight_frame(X[:, :8], 12, CONFIG, np.random.default_rng(3))
+    assert np.allclose(frame @ frame.T, np.eye(8), atol=1e-5)
+
+
+def test_long_codes_spend_several_bits_on_the_components_that_matter():
+    rng = np.random.default_rng(0)
+    spread = np.r_[np.ones(12), np.full(20, 0.01)]
+    values = (rng.normal(size=(600, 32)) * spread).astype(np.float32)
+    linear = rotate_for_neighbors(values, 16, CONFIG, rng)
+    assert linear.shape == (32, 16)
+    assert not linear[12:].any()
+    even = rng.normal(size=(600, 32)).astype(np.float32)
+    assert rotate_for_neighbors(even, 32, CONFIG, rng)[31].any()
+
+
 def test_targets_are_alike_within_a_class():
     X, labels = classes()
     nearest = nearest_neighbors(X, 20)
     graphs = [shared_neighbor_graph(nearest[:, :k], CONFIG) for k in (10, 20)]
-    targets = similarity_targets(X, graphs, 4, CONFIG)
+    targets = similarity_targets(X, graphs, 4, 1.0, CONFIG)
     assert targets.shape == (240, 12 + 2 * 128)
     # Projections and walks count alike, however many graphs there are.
     assert np.allclose(np.linalg.norm(targets[:, :12], axis=1), 1, atol=1e-5)
@@ -131,3 +174,11 @@ def test_shared_neighbors_are_counted_edge_by_edge():
     own = [{row, *near} for row, near in enumerate(nearest.tolist())]
     expected = [[len(own[row] & own[other]) for other in near] for row, near in enumerate(nearest.tolist())]
     assert np.array_equal(shared_neighbors(nearest), expected)
+
+
+@pytest.mark.parametrize(
+    ("preserved", "network", "expected"),
+    [("clusters", 4.04, "network"), ("clusters", 4.09, "linear"), ("neighbors", 4.04, "linear")],
+)
+def test_a_network_for_clusters_may_lose_a_trial_by_a_little(preserved, network, expected):
+    assert winner({"linear": 4.0, "network": network}, preserved, CONFIG) == expected
