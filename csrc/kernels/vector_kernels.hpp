@@ -20,10 +20,11 @@ enum class VectorType { kFloat32, kFloat16, kBfloat16, kInt8 };
 constexpr size_t kVectorTypes = 4;
 
 // How the bytes of an int8 row become values: (byte * column scale) * row scale, each product rounded to float32.
-// Rows of other types have no scales.
+// Rows of other types have no scales. `next` is a row of the same type to fetch meanwhile, a line at a time, or null.
 struct RowScales {
   float row;
   const float* columns;
+  const uint8_t* next = nullptr;
 };
 
 // Sums over one row x with a query q.

@@ -55,6 +55,9 @@ HASHKIT_ALWAYS_INLINE VectorSums totals(Difference& sums) noexcept {
 template <class Sums, class Value>
 HASHKIT_ALWAYS_INLINE void add_lanes(Sums& sums, const float* query, const Value* values, RowScales scales,
                                      size_t column) noexcept {
+  for (size_t byte = 0; byte < kLanes * sizeof(Value); byte += 64) {
+    __builtin_prefetch(scales.next + column * sizeof(Value) + byte);
+  }
   for (size_t part = 0; part < kParts; ++part) {
     Floats x = load(values + part * kWidth);
     if constexpr (sizeof(Value) == 1) x = x * load(scales.columns + column + part * kWidth) * scales.row;
@@ -65,6 +68,7 @@ HASHKIT_ALWAYS_INLINE void add_lanes(Sums& sums, const float* query, const Value
 template <class Sums, class Value>
 VectorSums sum_row(const float* query, const void* row, size_t n_dims, RowScales scales) noexcept {
   const auto* values = static_cast<const Value*>(row);
+  if (scales.next == nullptr) scales.next = static_cast<const uint8_t*>(row);
   Sums sums;
   size_t i = 0;
   for (; i + kLanes <= n_dims; i += kLanes) add_lanes(sums, query, values + i, scales, i);

@@ -123,7 +123,7 @@ void project_rows(const VectorKernels& kernels, const PaddedQueries& queries, co
       const size_t last = std::min(first + block, n_weights);
       for (size_t q = task * per_task; q < end; ++q) {
         for (size_t w = first; w < last; ++w) {
-          products[q * n_weights + w] = product(queries.row(q), weights.row(w), width, {1, nullptr}).product;
+          products[q * n_weights + w] = product(queries.row(q), weights.row(w), width, {1, nullptr, nullptr}).product;
         }
       }
     }

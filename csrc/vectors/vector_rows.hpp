@@ -23,7 +23,9 @@ struct VectorRows {
 
   size_t row_bytes() const noexcept { return n_dims * value_bytes(type); }
   const uint8_t* row(size_t i) const noexcept { return data + i * row_bytes(); }
-  RowScales scales(size_t i) const noexcept { return {row_scales == nullptr ? 1.0f : row_scales[i], column_scales}; }
+  RowScales scales(size_t i) const noexcept {
+    return {row_scales == nullptr ? 1.0f : row_scales[i], column_scales, nullptr};
+  }
 };
 
 // Queries of n_dims values, each row padded with zeros to a multiple of kLanes.

@@ -62,7 +62,7 @@ struct Values {
       difference += (q - x) * (q - x);
     }
   }
-  RowScales scales() const { return {0.5f, columns.data()}; }
+  RowScales scales() const { return {0.5f, columns.data(), nullptr}; }
 };
 
 }  // namespace
