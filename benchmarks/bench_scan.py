@@ -34,6 +34,7 @@ K = 10
 N_SINGLE = 20
 SHARE_OF_BANDWIDTH = 0.85
 NUMPY_QUERIES = 10
+RANKED, RANKED_WITHIN = 32, 6  # from these shares of the codes on all are ranked: csrc/scan/linear_scan.cpp
 
 
 def pytest_generate_tests(metafunc):
@@ -229,6 +230,44 @@ def test_radius_takes_as_long_as_nearest(full, note):
     note("radius, of the time for as many neighbors: " + ", ".join(f"{t:.2f} ({r})" for r, t in shares.items()))
     if full:
         assert max(shares.values()) <= 1.1
+
+
+def radius_of_share(distances, share):
+    """The largest radius that fewer than this share of the codes are within."""
+    return int(np.sort(distances)[int(share * len(distances))]) - 1
+
+
+@pytest.mark.parametrize("n_bits", [64, 1024])
+def test_ranking_most_codes(n_bits, full, note):
+    """Beside numpy's sort of distances that it is given, and around the shares from which on all codes are ranked."""
+    n_codes = 1_000_000 if full else 50_000
+    codes = np.random.default_rng(7).integers(0, 256, (n_codes, n_bits // 8), np.uint8)
+    index, query = hashkit.Index(codes, method="scan"), codes[0]
+    distances = hashkit.hamming_distances(query[None], codes)[0]
+    expected, wide = np.argsort(distances, kind="stable"), distances.astype(np.int32)
+    narrow = radius_of_share(distances, 1 / RANKED_WITHIN)
+    for found in (index.query(query, k=n_codes), index.radius(query, n_bits)[0]):
+        np.testing.assert_array_equal(found[0], distances[expected])
+        np.testing.assert_array_equal(found[1], expected)
+    works = {
+        "numpy.argsort of uint16": lambda: np.argsort(distances, kind="stable"),
+        "numpy.argsort of int32": lambda: np.argsort(wide, kind="stable"),
+        "k = n": lambda: index.query(query, k=n_codes, n_threads=1),
+        "radius of all": lambda: index.radius(query, n_bits, n_threads=1),
+        "k just below a 32nd": lambda: index.query(query, k=n_codes // RANKED - 1, n_threads=1),
+        "k a 32nd": lambda: index.query(query, k=n_codes // RANKED, n_threads=1),
+        "radius of a 6th or less": lambda: index.radius(query, narrow, n_threads=1),
+        "radius one wider": lambda: index.radius(query, narrow + 1, n_threads=1),
+    }
+    times = dict(zip(works, medians_in_turn(works.values(), 7), strict=True))
+    shares = [(distances <= r).mean() for r in (narrow, narrow + 1)]
+    note(
+        f"{n_codes:,} x {n_bits}, ms for one query: "
+        + ", ".join(f"{1e3 * t:.1f} ({name})" for name, t in times.items())
+        + f"; within the two radii {shares[0]:.3f} and {shares[1]:.3f} of the codes"
+    )
+    if full:
+        assert max(times["k = n"], times["radius of all"]) <= times["numpy.argsort of int32"]
 
 
 def test_instruction_sets(full, note, monkeypatch):
