@@ -15,9 +15,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from isas import forced_isa
 from timing import median_seconds, medians_in_turn
 
 import hashkit
+from hashkit import _native
 from hashkit.datasets import synthetic_codes
 
 # n_bits, n_codes, and how many times faster than faiss a batch and one query must be
@@ -270,16 +272,14 @@ def test_ranking_most_codes(n_bits, full, note):
         assert max(times["k = n"], times["radius of all"]) <= times["numpy.argsort of int32"]
 
 
-def test_instruction_sets(full, note, monkeypatch):
-    from hashkit import _native
-
+def test_instruction_sets(full, note):
     codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
     index, times = hashkit.Index(codes, method="scan"), {}
     expected = index.query(queries, k=K)
     for isa in _native.supported_isas():
-        monkeypatch.setenv("HASHKIT_ISA", isa)
-        np.testing.assert_array_equal(index.query(queries, k=K), expected)
-        times[isa] = median_seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
+        with forced_isa(isa):
+            np.testing.assert_array_equal(index.query(queries, k=K), expected)
+            times[isa] = median_seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
     best = min(times.values())
     note("instruction sets, times the fastest: " + ", ".join(f"{isa} {t / best:.1f}" for isa, t in times.items()))
     if full:
