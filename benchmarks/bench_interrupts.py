@@ -3,8 +3,8 @@
 The time from SIGINT, sent by another process at a random moment of the call, to KeyboardInterrupt: for each of the
 calls of tests/stoppable.py, by one thread and by two. With ``--full``, on 1,000,000 x 1,024 bits, the longest of a
 call's is held to 100 ms (4 GB, a quarter of an hour; `-k one` or `-k two` runs half); without, small sizes show that
-all of it runs. The time that the main thread waited for a CPU meanwhile is subtracted, where the system tells it: it
-says how many other processes there were.
+all of it runs. Beside the longest stands how much of it the main thread may have waited for a CPU that other processes
+had, where the system counts that.
 """
 
 import os
@@ -57,7 +57,7 @@ def sender():
 
 
 def seconds_to_end(sender, work, delay):
-    """From SIGINT after so many seconds to the end of `work()`, and how long without a CPU; None if it ended before."""
+    """From SIGINT after so many seconds to the end of `work()`, and waiting for a CPU; None if it ended before."""
     ended = False
     try:
         print(time.monotonic() + delay, file=sender.stdin, flush=True)
