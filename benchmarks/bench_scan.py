@@ -36,7 +36,6 @@ K = 10
 N_SINGLE = 20
 SHARE_OF_BANDWIDTH = 0.85
 NUMPY_QUERIES = 10
-RANKED, RANKED_WITHIN = 32, 6  # from these shares of the codes on all are ranked: csrc/scan/linear_scan.cpp
 
 
 def pytest_generate_tests(metafunc):
@@ -232,6 +231,9 @@ def test_radius_takes_as_long_as_nearest(full, note):
     note("radius, of the time for as many neighbors: " + ", ".join(f"{t:.2f} ({r})" for r, t in shares.items()))
     if full:
         assert max(shares.values()) <= 1.1
+
+
+RANKED, RANKED_WITHIN = 32, 6  # from these shares of the codes on all are ranked: csrc/scan/linear_scan.cpp
 
 
 def radius_of_share(distances, share):
