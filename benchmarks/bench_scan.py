@@ -16,9 +16,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from isas import forced_isa
 from timing import median_seconds, medians_in_turn
 
 import hashkit
+from hashkit import _native
 from hashkit.datasets import synthetic_codes
 
 # n_bits, n_codes, and how many times faster than faiss a batch and one query must be
@@ -254,16 +256,55 @@ def test_radius_takes_as_long_as_nearest(full, note):
         assert max(shares.values()) <= 1.1
 
 
-def test_instruction_sets(full, note, monkeypatch):
-    from hashkit import _native
+RANKED, RANKED_WITHIN = 32, 6  # from these shares of the codes on all are ranked: csrc/scan/linear_scan.cpp
 
+
+def radius_of_share(distances, share):
+    """The largest radius that fewer than this share of the codes are within."""
+    return int(np.sort(distances)[int(share * len(distances))]) - 1
+
+
+@pytest.mark.parametrize("n_bits", [64, 1024])
+def test_ranking_most_codes(n_bits, full, note):
+    """Beside numpy's sort of distances that it is given, and around the shares from which on all codes are ranked."""
+    n_codes = 1_000_000 if full else 50_000
+    codes = np.random.default_rng(7).integers(0, 256, (n_codes, n_bits // 8), np.uint8)
+    index, query = hashkit.Index(codes, method="scan"), codes[0]
+    distances = hashkit.hamming_distances(query[None], codes)[0]
+    expected, wide = np.argsort(distances, kind="stable"), distances.astype(np.int32)
+    narrow = radius_of_share(distances, 1 / RANKED_WITHIN)
+    for found in (index.query(query, k=n_codes), index.radius(query, n_bits)[0]):
+        np.testing.assert_array_equal(found[0], distances[expected])
+        np.testing.assert_array_equal(found[1], expected)
+    works = {
+        "numpy.argsort of uint16": lambda: np.argsort(distances, kind="stable"),
+        "numpy.argsort of int32": lambda: np.argsort(wide, kind="stable"),
+        "k = n": lambda: index.query(query, k=n_codes, n_threads=1),
+        "radius of all": lambda: index.radius(query, n_bits, n_threads=1),
+        "k just below a 32nd": lambda: index.query(query, k=n_codes // RANKED - 1, n_threads=1),
+        "k a 32nd": lambda: index.query(query, k=n_codes // RANKED, n_threads=1),
+        "radius of a 6th or less": lambda: index.radius(query, narrow, n_threads=1),
+        "radius one wider": lambda: index.radius(query, narrow + 1, n_threads=1),
+    }
+    times = dict(zip(works, medians_in_turn(works.values(), 7), strict=True))
+    shares = [(distances <= r).mean() for r in (narrow, narrow + 1)]
+    note(
+        f"{n_codes:,} x {n_bits}, ms for one query: "
+        + ", ".join(f"{1e3 * t:.1f} ({name})" for name, t in times.items())
+        + f"; within the two radii {shares[0]:.3f} and {shares[1]:.3f} of the codes"
+    )
+    if full:
+        assert max(times["k = n"], times["radius of all"]) <= times["numpy.argsort of int32"]
+
+
+def test_instruction_sets(full, note):
     codes, queries = workload(64, 1_000_000 if full else 100_000, 1000 if full else 100)
     index, times = hashkit.Index(codes, method="scan"), {}
     expected = index.query(queries, k=K)
     for isa in _native.supported_isas():
-        monkeypatch.setenv("HASHKIT_ISA", isa)
-        np.testing.assert_array_equal(index.query(queries, k=K), expected)
-        times[isa] = median_seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
+        with forced_isa(isa):
+            np.testing.assert_array_equal(index.query(queries, k=K), expected)
+            times[isa] = median_seconds(lambda: index.query(queries, k=K, n_threads=1), 3)
     best = min(times.values())
     note("instruction sets, times the fastest: " + ", ".join(f"{isa} {t / best:.1f}" for isa, t in times.items()))
     if full:

@@ -62,9 +62,9 @@ def long_run(request):
 @pytest.fixture
 def run_python(tmp_path):
     """Run source code in a process of its own that imports the same hashkit as the tests."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parents[1])}
 
     def run(source, *arguments):
+        environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parents[1])}
         command = [sys.executable, "-c", source, *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from hashkit.checks import Codes, check_choice, check_codes
 from hashkit.index.ids import MAX_ID, Ids, check_different, check_ids, is_ascending, name_some
-from hashkit.index.snapshot import Part, Selection, Snapshot
+from hashkit.index.snapshot import Part, Selection, Snapshot, take_codes
 
 FOLD_RATIO = 8
 SMALL_PART = 4096
@@ -161,5 +161,5 @@ def _sorted_part(codes: Codes, ids: Ids) -> Part:
     """A part of `codes` with different `ids` in any order."""
     if not is_ascending(ids):
         order = np.argsort(ids, kind="stable")
-        ids, codes = ids[order], codes.take(order, axis=0)
+        ids, codes = ids[order], take_codes(codes, order)
     return Part(codes, ids, None, len(codes))

@@ -21,7 +21,7 @@ from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.growth import compact
 from hashkit.index.ids import Ids
-from hashkit.index.snapshot import Part, Rows, Snapshot
+from hashkit.index.snapshot import Part, Rows, Snapshot, take_codes
 
 Distances = NDArray[np.int32]
 RowPairs = tuple[Rows, Rows, Distances]
@@ -72,7 +72,7 @@ def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Id
     # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
     firsts, distinct = _native.distinct_codes(part.codes)
     forest = _native.Forest(len(firsts))
-    different = part.codes.take(firsts, axis=0)
+    different = take_codes(part.codes, firsts)
     for left, right, _ in _row_pairs(different, None, snapshot.n_bits, radius, n_threads, progress):
         forest.unite(left, right)
     return part.ids_of(firsts[forest.firsts()[distinct]])

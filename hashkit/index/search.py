@@ -14,7 +14,7 @@ from hashkit.index.cells import search_rule
 from hashkit.index.ids import Ids
 from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
-from hashkit.index.snapshot import Bitmap, Rows, Selection
+from hashkit.index.snapshot import Bitmap, Rows, Selection, take_codes
 
 Distances = NDArray[np.int32]
 Counts = NDArray[np.int64]
@@ -211,7 +211,7 @@ def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes
     """
     codes, bitmap, listed = selection.part.codes, selection.bitmap, selection.listed
     if listed is not None:
-        return codes.take(listed, axis=0), None, listed
+        return take_codes(codes, listed), None, listed
     if bitmap is None or selection.mask is not None:
         return codes, bitmap, None
     fraction = selection.n_rows / len(codes)

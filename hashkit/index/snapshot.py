@@ -22,6 +22,8 @@ from hashkit.checks import Codes
 from hashkit.index.ids import Ids, is_ascending
 
 METRICS = ("hamming", "jaccard")
+BYTES_PER_PIECE = 2**20
+"""Of codes copied between two looks at signals: a millisecond at most where each row is read from another page."""
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -132,7 +134,7 @@ class Selection:
     def codes_and_ids(self) -> tuple[Codes, Ids]:
         """The selected codes, and their ids, ascending; there must be no mask."""
         if self.listed is not None:
-            return self.part.codes.take(self.listed, axis=0), self.part.ids_of(self.listed)
+            return take_codes(self.part.codes, self.listed), self.part.ids_of(self.listed)
         if self.bitmap is None:
             return self.part.codes, self.part.live_ids()
         codes, rows = _native.gather_rows(self.part.codes, self.bitmap, 1)
@@ -186,7 +188,9 @@ class Snapshot:
         """The codes of `ids`, all of them live."""
         codes = np.empty((len(ids), self.parts[0].codes.shape[1]), np.uint8)
         for part, rows in self.locate(ids):
-            codes[rows >= 0] = part.codes[rows[rows >= 0]]
+            for piece in _pieces(len(ids), codes.shape[1]):
+                found = rows[piece] >= 0
+                codes[piece][found] = part.codes[rows[piece][found]]
         return codes
 
     def live_ids(self) -> Ids:
@@ -194,6 +198,19 @@ class Snapshot:
         lists = [part.live_ids() for part in self.parts]
         ids = lists[0] if len(lists) == 1 else np.concatenate(lists)
         return ids if is_ascending(ids) else np.sort(ids, kind="stable")
+
+
+def take_codes(codes: Codes, rows: Rows) -> Codes:
+    """``codes[rows]``, which an interrupt ends in the middle: numpy looks at signals only after a whole copy."""
+    taken = np.empty((len(rows), codes.shape[1]), np.uint8)
+    for piece in _pieces(len(rows), codes.shape[1]):
+        taken[piece] = codes.take(rows[piece], axis=0)
+    return taken
+
+
+def _pieces(n_rows: int, n_bytes: int) -> Iterator[slice]:
+    step = max(1, BYTES_PER_PIECE // n_bytes)
+    return (slice(first, first + step) for first in range(0, n_rows, step))
 
 
 def pack_bitmap(mask: Mask) -> Bitmap:

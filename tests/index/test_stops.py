@@ -12,6 +12,7 @@ from stoppable import interrupt, seconds_to_interrupt, stoppable_calls
 import hashkit
 from hashkit import _native
 from hashkit.checks import MAX_THREADS
+from hashkit.index.snapshot import take_codes
 
 N_CODES, N_BYTES, N_QUERIES = 60_000, 128, 2000
 SECONDS = 0.5  # on a machine that does other things; benchmarks/bench_interrupts.py has the figure
@@ -26,6 +27,25 @@ def calls(request):
 def test_an_interrupt_ends_the_call(calls, name, rng, long_run):
     for _ in range(20 if long_run else 1):
         assert interrupt(calls[name], rng, 0.2) < SECONDS
+
+
+def test_signals_are_seen_while_rows_are_copied(rng):
+    """Not only after the last one, as numpy would by itself."""
+    codes, seen = rng.integers(0, 256, (60_000, 128), np.uint8), []
+    rows, index = rng.integers(0, len(codes), 1_000_000), hashkit.Index(codes, method="scan")
+    before = signal.signal(signal.SIGALRM, lambda *_: seen.append(True))
+    try:
+        for copy in (lambda: take_codes(codes, rows), lambda: index.get(rows)):
+            seen.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+            copied = copy()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert len(seen) > 20
+            np.testing.assert_array_equal(copied, codes[rows])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert take_codes(codes, rows[:0]).shape == (0, 128)
 
 
 @pytest.fixture(scope="module")
