@@ -46,17 +46,17 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, c
                     const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
                     const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
-  const CodesView asked = view_queries(queries, order);
+  const CodesView query_view = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
   require(k <= (allowed ? count_rows(set, order.codes.n_codes) : order.codes.n_codes),
           "k must not exceed the number of allowed codes");
   const KernelTable& kernels = kernels_named(isa);
-  py::array_t<double> distances({asked.n_codes, k});
-  py::array_t<int64_t> found({asked.n_codes, k});
+  py::array_t<double> distances({query_view.n_codes, k});
+  py::array_t<int64_t> found({query_view.n_codes, k});
   double* to_distances = distances.mutable_data();
   int64_t* to_rows = found.mutable_data();
-  const auto n_compared =
-      without_gil([&] { return jaccard_k_nearest(kernels, order, set, asked, k, n_threads, to_distances, to_rows); });
+  const auto n_compared = without_gil(
+      [&] { return jaccard_k_nearest(kernels, order, set, query_view, k, n_threads, to_distances, to_rows); });
   return py::make_tuple(std::move(distances), std::move(found), n_compared);
 }
 
@@ -64,11 +64,11 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<int64_t>& start
                         const Array<uint8_t>& queries, double radius, ThreadCount n_threads, const MaybeRows& allowed,
                         const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
-  const CodesView asked = view_queries(queries, order);
+  const CodesView query_view = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
   require(radius >= 0, "radius must be at least 0");
   const KernelTable& kernels = kernels_named(isa);
-  auto found = without_gil([&] { return jaccard_within_radius(kernels, order, set, asked, radius, n_threads); });
+  auto found = without_gil([&] { return jaccard_within_radius(kernels, order, set, query_view, radius, n_threads); });
   return py::make_tuple(to_array(std::move(found.offsets)), to_array(std::move(found.distances)),
                         to_array(std::move(found.rows)), found.n_compared);
 }

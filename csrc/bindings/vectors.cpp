@@ -68,7 +68,7 @@ py::tuple rescore_best(const Array<float>& queries, const Array<uint8_t>& vector
   require(queries.ndim() == 2 && static_cast<size_t>(queries.shape(1)) == padded(stored.n_dims),
           "queries must have the dimensions of the vectors, padded");
   const auto n_queries = static_cast<size_t>(queries.shape(0));
-  const PaddedQueries asked{queries.data(), n_queries, static_cast<size_t>(queries.shape(1))};
+  const PaddedQueries query_view{queries.data(), n_queries, static_cast<size_t>(queries.shape(1))};
   const size_t n_candidates = check_candidates(rows, n_queries, stored.n_rows);
   require(!ids || (ids->ndim() == 2 && ids->shape(0) == rows.shape(0) && ids->shape(1) == rows.shape(1)),
           "ids must have the shape of rows");
@@ -80,8 +80,8 @@ py::tuple rescore_best(const Array<float>& queries, const Array<uint8_t>& vector
   py::array_t<int64_t> best({n_queries, k});
   float* to_scores = scores.mutable_data();
   int64_t* to_best = best.mutable_data();
-  const int64_t not_finite =
-      without_gil([&] { return rescore(kernels, stored, asked, candidates, by, k, n_threads, to_scores, to_best); });
+  const int64_t not_finite = without_gil(
+      [&] { return rescore(kernels, stored, query_view, candidates, by, k, n_threads, to_scores, to_best); });
   return py::make_tuple(std::move(scores), std::move(best), not_finite);
 }
 
@@ -143,12 +143,12 @@ py::array_t<float> project(const Array<float>& queries, const Array<float>& weig
               weights.shape(1) % static_cast<py::ssize_t>(kLanes) == 0 && weights.size() > 0,
           "queries and weights must have the same columns, padded");
   const auto width = static_cast<size_t>(weights.shape(1));
-  const PaddedQueries asked{queries.data(), static_cast<size_t>(queries.shape(0)), width};
+  const PaddedQueries query_view{queries.data(), static_cast<size_t>(queries.shape(0)), width};
   const PaddedQueries rows{weights.data(), static_cast<size_t>(weights.shape(0)), width};
   const VectorKernels& kernels = vector_kernels_named(isa);
   py::array_t<float> products({queries.shape(0), weights.shape(0)});
   float* to = products.mutable_data();
-  without_gil([&] { project_rows(kernels, asked, rows, n_threads, to); });
+  without_gil([&] { project_rows(kernels, query_view, rows, n_threads, to); });
   return products;
 }
 

@@ -9,7 +9,7 @@
 
 namespace hashkit {
 
-// Borrowed, never owned; asked row by row, so that a search pays only for what it meets. Without bits and mask every
+// Borrowed, never owned; read row by row, so that a search pays only for what it meets. Without bits and mask every
 // row is in the set.
 struct RowSet {
   static constexpr size_t kRankStep = 512;

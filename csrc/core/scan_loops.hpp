@@ -1,7 +1,7 @@
 // How queries pass over codes: the loops that every scan shares. What they look for is a visitor's matter:
 //   int limit(q)               the largest distance that matters to query q at this moment
 //   void push(q, row, distance)  takes a code within it; rows ascend for each query
-//   bool go_on()               asked before every block of codes; false ends the scan
+//   bool go_on()               called before every block of codes; false ends the scan
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ constexpr size_t kGroup = 32;             // queries between two looks at their 
 // Below so many queries, filling tiles costs more than passing over them saves. With AVX-512 rows are scanned so fast
 // that this is many: on Zen 4 filling takes about 0.26 ns a byte, and a query 43 (200, 650) us less in tiles than in
 // rows of 1,000,000 codes of 64 (128, 256) bits.
-inline size_t few_queries(Isa isa, size_t n_bytes) noexcept {
+inline size_t min_queries_for_tiles(Isa isa, size_t n_bytes) noexcept {
   const bool fast_rows = isa == Isa::kAvx512 || isa == Isa::kAvx512bw;
   return fast_rows ? std::clamp<size_t>(384 / n_bytes, 4, 48) : 4;
 }
@@ -101,7 +101,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
 template <class Visitor>
 void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first,
                   size_t last, Visitor& visitor) {
-  if (last - first >= few_queries(kernels.isa, codes.n_bytes))
+  if (last - first >= min_queries_for_tiles(kernels.isa, codes.n_bytes))
     return scan_tiles(kernels, codes, begin, queries, first, last, visitor);
   const HitRoom hits = room_for_hits(std::min(kRowBlock, codes.n_codes - begin));
   for (size_t q = first; q < last; ++q) {

@@ -40,13 +40,20 @@ bool operator<(const Found& a, const Found& b) noexcept {
 struct KNearestFinder {
   const PopcountOrder& order;
   RowSet allowed;
-  const AskedCode* asked;
+  const QueryPopcount* sorted_queries;
   size_t k;
   std::vector<std::vector<Found>> kept;
   std::vector<size_t> first_seen, last_seen;  // places that were pushed before the sweep
 
-  KNearestFinder(const PopcountOrder& order, RowSet allowed, const AskedCode* asked, size_t n_asked, size_t k)
-      : order(order), allowed(allowed), asked(asked), k(k), kept(n_asked), first_seen(n_asked), last_seen(n_asked) {
+  KNearestFinder(const PopcountOrder& order, RowSet allowed, const QueryPopcount* sorted_queries, size_t n_queries,
+                 size_t k)
+      : order(order),
+        allowed(allowed),
+        sorted_queries(sorted_queries),
+        k(k),
+        kept(n_queries),
+        first_seen(n_queries),
+        last_seen(n_queries) {
     for (auto& heap : kept) heap.reserve(std::min(k, order.codes.n_codes));
   }
 
@@ -58,16 +65,17 @@ struct KNearestFinder {
   void push(size_t q, size_t place, int popcount, int hamming) {
     if (place < last_seen[q] && place >= first_seen[q]) return;
     const int64_t row = order.rows[place];
-    if (allowed.has(static_cast<size_t>(row))) keep(kept[q], Found(hamming, asked[q].popcount + popcount, row));
+    if (allowed.has(static_cast<size_t>(row)))
+      keep(kept[q], Found(hamming, sorted_queries[q].popcount + popcount, row));
   }
 
   // Compares every query with codes of about its own popcount: a sweep that many queries share would come to some of
   // them late, and until then nearly everything would pass.
-  uint64_t look_near(const KernelTable& kernels, CodesView queries) {
+  uint64_t compare_similar_popcounts(const KernelTable& kernels, CodesView queries) {
     uint64_t n_compared = 0;
     for (size_t q = 0; q < kept.size(); ++q) {
       One one{*this, q};
-      JaccardSweep<One> sweep(kernels, order, queries, asked + q, 1, one);
+      JaccardSweep<One> sweep(kernels, order, queries, sorted_queries + q, 1, one);
       const size_t n_steps = std::max<size_t>(2, sweep.n_segments() / kNearShare);
       n_compared += sweep.run(0, 1, n_steps);
       std::tie(first_seen[q], last_seen[q]) = sweep.places_within(n_steps);
@@ -108,12 +116,14 @@ void write_row(std::vector<Found>& found, size_t k, double* distances, int64_t* 
 
 // One query by several threads, each over every n_threads-th segment.
 uint64_t split_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
-                         const AskedCode& asked, size_t k, size_t n_threads, double* distances, int64_t* rows) {
+                         const QueryPopcount& sorted_queries, size_t k, size_t n_threads, double* distances,
+                         int64_t* rows) {
   std::vector<std::vector<Found>> parts(n_threads);
   std::atomic<uint64_t> n_compared{0};
   parallel_for(n_threads, n_threads, [&](size_t part) {
-    KNearestFinder finder(order, allowed, &asked, 1, k);
-    n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, &asked, 1, finder).run(part, n_threads);
+    KNearestFinder finder(order, allowed, &sorted_queries, 1, k);
+    n_compared +=
+        JaccardSweep<KNearestFinder>(kernels, order, queries, &sorted_queries, 1, finder).run(part, n_threads);
     parts[part] = std::move(finder.kept[0]);
   });
   std::vector<Found> all;
@@ -138,15 +148,15 @@ std::vector<int> limits_within(double radius, int most) {
 struct RadiusFinder {
   const PopcountOrder& order;
   RowSet allowed;
-  const AskedCode* asked;
+  const QueryPopcount* sorted_queries;
   const std::vector<int>& limits;
   std::vector<std::vector<Found>>& found;  // by query, of the whole call
 
   int limit(size_t, int sum) const noexcept { return limits[static_cast<size_t>(sum)]; }
   void push(size_t q, size_t place, int popcount, int hamming) {
-    const int sum = asked[q].popcount + popcount;
+    const int sum = sorted_queries[q].popcount + popcount;
     if (hamming > limit(q, sum) || !allowed.has(static_cast<size_t>(order.rows[place]))) return;
-    found[asked[q].query].emplace_back(hamming, sum, order.rows[place]);
+    found[sorted_queries[q].query].emplace_back(hamming, sum, order.rows[place]);
   }
 };
 
@@ -177,25 +187,26 @@ void sort_by_popcount(const KernelTable& kernels, CodesView codes, size_t n_thre
 uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
                            size_t k, size_t n_threads, double* distances, int64_t* rows) {
   if (k == 0 || queries.n_codes == 0) return 0;
-  const std::vector<AskedCode> asked = sort_queries(kernels, queries);
+  const std::vector<QueryPopcount> sorted_queries = sort_queries(kernels, queries);
   const size_t worth = std::min(n_threads, order.codes.n_codes * queries.n_bytes / kSweptBytesPerThread);
   std::atomic<uint64_t> n_compared{0};
   if (queries.n_codes < n_threads && worth > 1) {
-    for (const AskedCode& one : asked) {
+    for (const QueryPopcount& one : sorted_queries) {
       n_compared += split_k_nearest(kernels, order, allowed, queries, one, k, worth, distances + one.query * k,
                                     rows + one.query * k);
     }
     return n_compared;
   }
-  const size_t share = queries_per_task(asked.size(), n_threads),
-               step = share < few_queries(kernels.isa, queries.n_bytes) ? 1 : share;
-  parallel_for((asked.size() + step - 1) / step, n_threads, [&](size_t task) {
-    const AskedCode* first = asked.data() + task * step;
-    const size_t n_asked = std::min(step, asked.size() - task * step);
-    KNearestFinder finder(order, allowed, first, n_asked, k);
-    if (n_asked >= few_queries(kernels.isa, queries.n_bytes)) n_compared += finder.look_near(kernels, queries);
-    n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
-    for (size_t i = 0; i < n_asked; ++i) {
+  const size_t share = queries_per_task(sorted_queries.size(), n_threads),
+               step = share < min_queries_for_tiles(kernels.isa, queries.n_bytes) ? 1 : share;
+  parallel_for((sorted_queries.size() + step - 1) / step, n_threads, [&](size_t task) {
+    const QueryPopcount* first = sorted_queries.data() + task * step;
+    const size_t n_queries = std::min(step, sorted_queries.size() - task * step);
+    KNearestFinder finder(order, allowed, first, n_queries, k);
+    if (n_queries >= min_queries_for_tiles(kernels.isa, queries.n_bytes))
+      n_compared += finder.compare_similar_popcounts(kernels, queries);
+    n_compared += JaccardSweep<KNearestFinder>(kernels, order, queries, first, n_queries, finder).run(0, 1);
+    for (size_t i = 0; i < n_queries; ++i) {
       write_row(finder.kept[i], k, distances + first[i].query * k, rows + first[i].query * k);
     }
   });
@@ -207,16 +218,16 @@ WithinJaccard jaccard_within_radius(const KernelTable& kernels, const PopcountOr
   std::vector<std::vector<Found>> found(queries.n_codes);
   WithinJaccard result;
   if (queries.n_codes > 0 && order.codes.n_codes > 0) {
-    const std::vector<AskedCode> asked = sort_queries(kernels, queries);
+    const std::vector<QueryPopcount> sorted_queries = sort_queries(kernels, queries);
     const std::vector<int> limits = limits_within(radius, static_cast<int>(16 * queries.n_bytes));
-    const size_t step = queries_per_task(asked.size(), n_threads);
+    const size_t step = queries_per_task(sorted_queries.size(), n_threads);
     std::atomic<uint64_t> n_compared{0};
-    parallel_for((asked.size() + step - 1) / step, n_threads, [&](size_t task) {
-      const AskedCode* first = asked.data() + task * step;
-      const size_t n_asked = std::min(step, asked.size() - task * step);
+    parallel_for((sorted_queries.size() + step - 1) / step, n_threads, [&](size_t task) {
+      const QueryPopcount* first = sorted_queries.data() + task * step;
+      const size_t n_queries = std::min(step, sorted_queries.size() - task * step);
       RadiusFinder finder{order, allowed, first, limits, found};
-      n_compared += JaccardSweep<RadiusFinder>(kernels, order, queries, first, n_asked, finder).run(0, 1);
-      for (size_t i = 0; i < n_asked; ++i) {
+      n_compared += JaccardSweep<RadiusFinder>(kernels, order, queries, first, n_queries, finder).run(0, 1);
+      for (size_t i = 0; i < n_queries; ++i) {
         poll_stop();
         stoppable_sort(found[first[i].query].begin(), found[first[i].query].end());
       }

@@ -20,44 +20,44 @@ namespace hashkit {
 constexpr size_t kHitsPerPoll = 1024;  // each may go into a heap of as many as there are codes
 
 // A query's own row and popcount.
-struct AskedCode {
+struct QueryPopcount {
   size_t query;
   int popcount;
 };
 
 // The rows of `queries` by popcount.
-inline std::vector<AskedCode> sort_queries(const KernelTable& kernels, CodesView queries) {
+inline std::vector<QueryPopcount> sort_queries(const KernelTable& kernels, CodesView queries) {
   const std::vector<uint8_t> zero(queries.n_bytes);
   std::vector<uint16_t> popcounts(queries.n_codes);
   kernels.distances(zero.data(), queries.data, queries.n_codes, queries.n_bytes, popcounts.data());
-  std::vector<AskedCode> asked;
-  asked.reserve(queries.n_codes);
-  for (size_t q = 0; q < queries.n_codes; ++q) asked.push_back({q, popcounts[q]});
-  std::sort(asked.begin(), asked.end(), [](const AskedCode& a, const AskedCode& b) {
+  std::vector<QueryPopcount> sorted_queries;
+  sorted_queries.reserve(queries.n_codes);
+  for (size_t q = 0; q < queries.n_codes; ++q) sorted_queries.push_back({q, popcounts[q]});
+  std::sort(sorted_queries.begin(), sorted_queries.end(), [](const QueryPopcount& a, const QueryPopcount& b) {
     return a.popcount != b.popcount ? a.popcount < b.popcount : a.query < b.query;
   });
-  return asked;
+  return sorted_queries;
 }
 
 // Some queries, by popcount, over the segments around their median.
 template <class Finder>
 class JaccardSweep {
  public:
-  JaccardSweep(const KernelTable& kernels, const PopcountOrder& order, CodesView queries, const AskedCode* asked,
-               size_t n_asked, Finder& finder)
+  JaccardSweep(const KernelTable& kernels, const PopcountOrder& order, CodesView queries,
+               const QueryPopcount* sorted_queries, size_t n_queries, Finder& finder)
       : kernels_(kernels),
         order_(order),
         queries_(queries),
-        asked_(asked),
-        n_asked_(n_asked),
+        sorted_(sorted_queries),
+        n_queries_(n_queries),
         finder_(finder),
         query_bytes_(kernels.query_bytes(queries.n_bytes)),
         n_segment_(kernels.tile_codes(queries.n_bytes)),
-        limits_(n_asked) {
-    if (n_asked < few_queries(kernels.isa, queries.n_bytes)) return;
-    prepared_ = aligned_bytes(n_asked * query_bytes_);
-    for (size_t i = 0; i < n_asked; ++i) {
-      kernels.fill_query(queries.row(asked[i].query), queries.n_bytes, prepared_.get() + i * query_bytes_);
+        limits_(n_queries) {
+    if (n_queries < min_queries_for_tiles(kernels.isa, queries.n_bytes)) return;
+    prepared_ = aligned_bytes(n_queries * query_bytes_);
+    for (size_t i = 0; i < n_queries; ++i) {
+      kernels.fill_query(queries.row(sorted_queries[i].query), queries.n_bytes, prepared_.get() + i * query_bytes_);
     }
     tile_ = aligned_bytes(kernels.tile_bytes(queries.n_bytes));
   }
@@ -74,7 +74,7 @@ class JaccardSweep {
   // Over the segments that are first, first + stride, ... and fewer than n_steps away. Returns how many codes were
   // compared with a query.
   uint64_t run(size_t first, size_t stride, size_t n_steps = SIZE_MAX) {
-    const int least = asked_[0].popcount, most = asked_[n_asked_ - 1].popcount;
+    const int least = sorted_[0].popcount, most = sorted_[n_queries_ - 1].popcount;
     const size_t middle = this->middle();
     bool up = true, down = true;
     for (size_t step = first; step < n_steps && (up || down); step += stride) {
@@ -89,7 +89,7 @@ class JaccardSweep {
  private:
   // The segment where codes of the queries' median popcount begin.
   size_t middle() const {
-    return std::min(order_.start(asked_[n_asked_ / 2].popcount), order_.codes.n_codes - 1) / n_segment_;
+    return std::min(order_.start(sorted_[n_queries_ / 2].popcount), order_.codes.n_codes - 1) / n_segment_;
   }
   size_t end_of(size_t segment) const noexcept { return std::min((segment + 1) * n_segment_, order_.codes.n_codes); }
   int first_popcount(size_t segment) const noexcept { return order_.popcount_at(segment * n_segment_); }
@@ -97,7 +97,7 @@ class JaccardSweep {
 
   // The largest distance that matters to a query in popcounts [low, high]; -1 if they are too far from its own.
   int limit_of(size_t i, int low, int high) const {
-    const int popcount = asked_[i].popcount, limit = finder_.limit(i, popcount + high);
+    const int popcount = sorted_[i].popcount, limit = finder_.limit(i, popcount + high);
     return limit < std::max(low - popcount, popcount - high) ? -1 : limit;
   }
 
@@ -105,8 +105,8 @@ class JaccardSweep {
   bool visit(size_t segment) {
     poll_stop();
     const int low = first_popcount(segment), high = last_popcount(segment);
-    size_t begin = n_asked_, end = 0, n_active = 0;
-    for (size_t i = 0; i < n_asked_; ++i) {
+    size_t begin = n_queries_, end = 0, n_active = 0;
+    for (size_t i = 0; i < n_queries_; ++i) {
       limits_[i] = limit_of(i, low, high);
       if (limits_[i] < 0) continue;
       begin = std::min(begin, i);
@@ -116,9 +116,9 @@ class JaccardSweep {
     if (n_active == 0) return false;
     const size_t place = segment * n_segment_, n_codes = end_of(segment) - place;
     n_compared_ += n_active * n_codes;
-    hits_.resize(
-        std::max(hits_.size(), (n_active < few_queries(kernels_.isa, queries_.n_bytes) ? 1 : kGroup) * n_segment_));
-    if (n_active < few_queries(kernels_.isa, queries_.n_bytes)) {
+    hits_.resize(std::max(
+        hits_.size(), (n_active < min_queries_for_tiles(kernels_.isa, queries_.n_bytes) ? 1 : kGroup) * n_segment_));
+    if (n_active < min_queries_for_tiles(kernels_.isa, queries_.n_bytes)) {
       scan_rows(begin, end, place, n_codes);
     } else {
       scan_tile(begin, end, place, n_codes);
@@ -129,7 +129,7 @@ class JaccardSweep {
   void scan_rows(size_t begin, size_t end, size_t place, size_t n_codes) {
     for (size_t i = begin; i < end; ++i) {
       if (limits_[i] < 0) continue;
-      const size_t n_hits = kernels_.scan(queries_.row(asked_[i].query), order_.codes.row(place), n_codes,
+      const size_t n_hits = kernels_.scan(queries_.row(sorted_[i].query), order_.codes.row(place), n_codes,
                                           queries_.n_bytes, limits_[i], hits_.data());
       push_hits(n_hits, i, place);
     }
@@ -159,8 +159,8 @@ class JaccardSweep {
   const KernelTable& kernels_;
   const PopcountOrder& order_;
   CodesView queries_;
-  const AskedCode* asked_;
-  size_t n_asked_;
+  const QueryPopcount* sorted_;
+  size_t n_queries_;
   Finder& finder_;
   size_t query_bytes_;
   size_t n_segment_;  // codes in a segment: a tile's

@@ -30,7 +30,7 @@ struct RowScales {
 // Sums over one row x with a query q.
 struct VectorSums {
   float product;  // q x
-  float square;   // x x, or (q - x)^2 where that was asked for
+  float square;   // x x, or (q - x)^2 where that is computed
 };
 
 using SumRow = VectorSums (*)(const float* query, const void* row, size_t n_dims, RowScales scales);

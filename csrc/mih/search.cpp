@@ -108,7 +108,7 @@ void probe_all(const IndexedCodes& in, CodesView queries, const Costs& costs, co
     finish(q, collector, stats);
   };
   probe_range<CollectorType>(in, queries, 0, n_first, costs, 1, max_candidates, make, count);
-  const bool few = n_scanned * queries.n_codes < 3 * few_queries(in.kernels.isa, in.codes.n_bytes) * n_first;
+  const bool few = n_scanned * queries.n_codes < 3 * min_queries_for_tiles(in.kernels.isa, in.codes.n_bytes) * n_first;
   probe_range<CollectorType>(in, queries, n_first, queries.n_codes, few ? alone_costs : costs, n_threads,
                              max_candidates, make, finish);
 }
@@ -146,7 +146,7 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
                    int64_t* rows, const int32_t* limits, int64_t max_candidates, QueryStats* stats) {
   if (k == 0 || queries.n_codes == 0) return;
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
-  const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
+  const bool tiled = queries.n_codes >= min_queries_for_tiles(in.kernels.isa, in.codes.n_bytes);
   Costs alone_costs = costs_of(in.kernels.isa, in.tables, false), costs = costs_of(in.kernels.isa, in.tables, tiled);
   if (max_candidates != kNoMaximum) {  // what is found then depends on the costs: they must be the same in every run
     alone_costs = costs = estimate_costs(in.kernels.isa, in.tables, tiled);
@@ -183,7 +183,7 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
 }
 
 WithinRadius mih_within_radius(const IndexedCodes& in, CodesView queries, int radius, size_t n_threads) {
-  const bool tiled = queries.n_codes >= few_queries(in.kernels.isa, in.codes.n_bytes);
+  const bool tiled = queries.n_codes >= min_queries_for_tiles(in.kernels.isa, in.codes.n_bytes);
   const double found_cost = kFoundCost * expected_within(in.tables, radius);
   Costs alone_costs = costs_of(in.kernels.isa, in.tables, false);
   Costs costs = costs_of(in.kernels.isa, in.tables, tiled);

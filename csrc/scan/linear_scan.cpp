@@ -92,7 +92,7 @@ size_t threads_sharing(CodesView codes, size_t n_queries, size_t n_threads) {
 // How many rows a thread takes at a time. A piece costs as much as a few hundred rows of it for queries in tiles; over
 // rows as they are, a piece stays in cache while several queries pass over it.
 size_t rows_per_piece(const KernelTable& kernels, CodesView codes, size_t n_queries, size_t n_threads) {
-  const bool tiled = n_queries >= few_queries(kernels.isa, codes.n_bytes);
+  const bool tiled = n_queries >= min_queries_for_tiles(kernels.isa, codes.n_bytes);
   if (n_threads == 1 && (tiled || n_queries == 1)) return codes.n_codes;
   const size_t least = std::max<size_t>(kRowBlock, kBytesPerPiece / codes.n_bytes);
   return tiled ? std::max(least, codes.n_codes / (kPiecesPerThread * n_threads)) : least;
@@ -170,10 +170,10 @@ void guess_limits(const Request& request, const std::vector<uint8_t>& sampled, s
 
 // Some queries without a guess.
 void scan_some(const Request& request, const std::vector<size_t>& some, size_t n_threads) {
-  const GatheredCodes asked(request.queries, some);
+  const GatheredCodes gathered(request.queries, some);
   std::vector<int> limits;
   for (size_t q : some) limits.push_back(request.limit(q));
-  const Lists nearest = find_nearest(request, asked.view(), 0, limits, n_threads);
+  const Lists nearest = find_nearest(request, gathered.view(), 0, limits, n_threads);
   for (size_t i = 0; i < some.size(); ++i) request.write(some[i], nearest[i]);
 }
 
