@@ -283,8 +283,8 @@ def test_unfit_arguments_are_refused():
     for radius, error, message in (
         (-0.1, ValueError, "r must be at least 0, got -0.1"),
         (float("nan"), ValueError, "r must be at least 0, got nan"),
-        ("0.5", TypeError, "r must be a float, got str '0.5'"),
-        (True, TypeError, "r must be a float, got bool True"),
+        ("0.5", TypeError, "r must be a number, got str '0.5'"),
+        (True, TypeError, "r must be a number, got bool True"),
     ):
         with pytest.raises(error, match=message):
             index.radius(codes, radius)
