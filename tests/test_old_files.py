@@ -14,8 +14,11 @@ FOLDER = Path(__file__).parent / "data" / "v1"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 
+NEWER = {"sign"}  # methods that version 0.1.0 did not have
+
+
 def test_every_method_has_a_file():
-    assert sorted(EXPECTED["hashers"]) == sorted(METHODS)
+    assert sorted(EXPECTED["hashers"]) == sorted(METHODS.keys() - NEWER)
 
 
 @pytest.mark.parametrize("method", EXPECTED["hashers"])

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.checks import check_choice, check_int
+from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.features import Float32, Float64, gather_rows, moments, sample_rows
 from hashkit.hashers.linear import LinearHasher
 
@@ -95,6 +96,15 @@ class Sign(LinearHasher):
                 f"n_bits must be at most the number of features without a rotation, got n_bits={self.n_bits} with "
                 f"n_features={shape[1]}"
             )
+
+    def _expected_arrays(self, arrays: Arrays) -> dict[str, Expected]:
+        return super()._expected_arrays(arrays) | {"choice_": Expected(np.uint8, (2,))}
+
+    def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
+        super()._set_state(arrays, n_features)
+        if not (self.choice_ < (len(THRESHOLDS), len(ROTATIONS))).all():
+            raise ValueError(f"choice_ must name a threshold and a rotation, got {self.choice_}")
+        self.recalls_ = {}
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
         rng = self._rng()

@@ -137,7 +137,7 @@ def encoder_of(tensors: dict[str, NDArray[Any]], settings: dict[str, Any]) -> En
         raise ValueError(f"what was learnt does not fit {n_bits} bits")
     # Any linear map of these weights encodes alike; this one needs nothing else.
     hasher: LinearHasher = RandomHyperplanes(n_bits, normalize=metric == "cosine")
-    hasher._set_state({"weights_": weights, "offsets_": offsets}, {"n_features": len(center)})
+    hasher._set_state({"weights_": weights, "offsets_": offsets}, len(center))
     return Encoder(hasher, center, metric)
 
 
