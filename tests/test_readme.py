@@ -51,7 +51,7 @@ assert [note["file"] for note in notes] == [f"{{number}}.jpg" for number in pict
 
 
 def test_no_block_of_the_readme_is_left_out():
-    assert len(blocks(README)) == 6
+    assert len(blocks(README)) == 7
     assert not any(MARK.match(block) for block in blocks(README))
 
 
