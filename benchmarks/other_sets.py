@@ -4,7 +4,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 EMOJI_LIST = Path("/usr/share/unicode/emoji/emoji-test.txt")
@@ -20,6 +19,8 @@ SPEEDS, PITCHES = (120, 150, 185), (30, 50, 70)
 
 def letters() -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the 26 capital letters in the installed fonts: 16 x 16, cut to the ink; the label is the letter."""
+    from PIL import Image, ImageDraw, ImageFont
+
     listing = subprocess.run(
         ["fc-list", ":lang=en", "file", "index"], check=True, capture_output=True, text=True
     ).stdout
@@ -43,6 +44,8 @@ def letters() -> tuple[np.ndarray, np.ndarray]:
 
 def emoji() -> tuple[np.ndarray, np.ndarray]:
     """EfficientNet-Lite0's features of single-character emoji; the label is Unicode's subgroup, of at least 20."""
+    from PIL import Image, ImageDraw, ImageFont
+
     from hashkit.images.models import make_model
 
     model = make_model("efficientnet-lite0")

@@ -213,7 +213,6 @@ constexpr KernelTable make_table() noexcept {
 
 extern const KernelTable kTable;
 constexpr KernelTable kTable = make_table();
-static_assert(is_complete(kTable));
 
 }  // namespace hashkit::avx2
 HASHKIT_TARGET_END

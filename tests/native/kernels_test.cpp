@@ -156,6 +156,10 @@ void check_nan_is_found(Pack<Value> pack, Value number, Value nan, const std::st
 
 }  // namespace
 
+TEST(kernel_tables_are_complete) {
+  for (Isa isa : reference::tested_isas()) CHECK(is_complete(kernel_table(isa)), isa_name(isa));
+}
+
 TEST(kernel_distances) {
   for_cases([](const KernelTable& kernels, const Case& c, Data data) {
     Guarded<uint16_t> found(c.view.n_codes, Place::end());
