@@ -165,9 +165,9 @@ def test_an_interrupt_at_every_place(memory_folder, change, long_run):
     assert len(kept) >= 10
     if life.collection is not None:
         life.collection.close()
-    kept.clear()
     with warnings.catch_warnings():  # files that the tracebacks kept open are closed here, not in another test
         warnings.simplefilter("ignore", ResourceWarning)
+        kept.clear()
         gc.collect()
 
 
