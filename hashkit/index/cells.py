@@ -93,7 +93,6 @@ class _Sample:
     Attributes
     ----------
     codes : uint8 array of shape (n_sample, n_bytes)
-    rows : int64 array of shape (n_sample,)
     neighbors : int64 array of shape (n_sample, k)
         Rows, the nearest first.
     distances : int64 array of shape (n_sample, k)
@@ -105,7 +104,6 @@ class _Sample:
     """
 
     codes: Codes
-    rows: NDArray[np.int64]
     neighbors: NDArray[np.int64]
     distances: NDArray[np.int64]
     reach: NDArray[np.int64]
@@ -259,7 +257,7 @@ def _draw_sample(cells: _native.Cells, codes: Codes, n_bits: int, k: int, n_thre
         sketches = _native.cell_sketches(cells, flat).reshape(*neighbors.shape, -1)
         expected, deviation = _sketch_distance(distances, n_bits, n_sketch_bits)
         excess = (_distances(_native.cell_sketches(cells, queries), sketches) - expected) / deviation
-    return _Sample(queries, rows, neighbors, distances, reach, excess)
+    return _Sample(queries, neighbors, distances, reach, excess)
 
 
 def _without(

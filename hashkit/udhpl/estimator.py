@@ -53,7 +53,8 @@ class UDHPL(NetworkHasher):
         ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ, or one refined from there.
         So it is, too, where the rows show no clusters: there is nothing else to keep.
     network : {"auto", "always", "never"}
-        Whether the network encodes: where it is better than the linear map on held-out rows, or without asking.
+        Whether the network encodes: unless it loses to the linear map on held-out rows by more than `trial_handicap` of
+        the configuration, in any case, or never.
         Without it nothing is learnt by gradient.
     config : Configuration, optional
         Every constant of the method.
