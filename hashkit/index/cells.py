@@ -152,7 +152,7 @@ class CodeCells:
             sample = self._sample = _draw_sample(self.native, self.codes, self.n_bits, max(k, CALIBRATED_K), n_threads)
         # The rule stops by the distance of the k-th code known so far, which is at least that of the k-th of all, so
         # that it finds more than the share it is made for: bisect for the smallest that is enough.
-        too_small, share, best = 1 - MOST_OVERSHOOT * (1 - recall), recall, None
+        too_small, share, best = max(0, 1 - MOST_OVERSHOOT * (1 - recall)), recall, None
         for _ in range(CALIBRATION_ROUNDS):
             rule, error = self._try(sample, k, share, n_threads)
             if rule.recall - STANDARD_ERRORS * error >= recall:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ MAX_GATHERED = 0.5
 """Beyond this fraction of a part its rows are never copied: it would take as much memory again."""
 
 
-@dataclass(frozen=True)
-class Approximation:
+class Approximation(NamedTuple):
     """A search at a recall below 1.
 
     Attributes
@@ -74,7 +73,7 @@ def k_nearest(
         k_here = min(k, selection.n_rows)
         by_cells = None
         if approximation is not None:
-            by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation)
+            by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation, counting)
         distances, ids, done = by_cells or _nearest_in(
             selection, queries, k_here, n_threads, limits, max_candidates, counting
         )
@@ -132,7 +131,8 @@ def _nearest_in_cells(
     n_threads: int,
     limits: Distances | None,
     approximation: Approximation,
-) -> tuple[Distances, Ids, Counts] | None:
+    counting: bool,
+) -> tuple[Distances, Ids, Counts | None] | None:
     """:func:`_nearest_in` at a recall below 1; None where an exact search is as fast."""
     part, recall = selection.part, approximation.recall
     if _is_narrow(selection, len(queries)):
@@ -141,7 +141,7 @@ def _nearest_in_cells(
     if chosen is None:
         return None
     cells, rule = chosen
-    read = np.empty((len(queries), 3), np.int64)
+    read = np.empty((len(queries), 3), np.int64) if counting else None
     distances, rows = _native.cells_k_nearest(
         cells.native,
         part.codes,
@@ -156,8 +156,10 @@ def _nearest_in_cells(
         selection.mask,
         read,
     )
-    counts = np.zeros((len(queries), 5), np.int64)
-    counts[:, 0], counts[:, 1], counts[:, 2] = read[:, 0], read[:, 2], -1
+    counts = None
+    if read is not None:
+        counts = np.zeros((len(queries), 5), np.int64)
+        counts[:, 0], counts[:, 1], counts[:, 2] = read[:, 0], read[:, 2], -1
     return distances, part.ids_of(rows), counts
 
 

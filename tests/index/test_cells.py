@@ -35,7 +35,7 @@ def recall_of(found, expected):
 
 
 @pytest.mark.parametrize("k", [1, 10, 100])
-@pytest.mark.parametrize("recall", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize("recall", [0.1, 0.5, 0.8, 0.95, 0.99])
 def test_the_recall_asked_for_is_met_with_less_work_than_a_scan(far, k, recall):
     _, queries, index = far
     _, expected = index.query(queries, k)
