@@ -20,8 +20,8 @@ inline bool operator<(const Neighbor& a, const Neighbor& b) noexcept {
 }
 
 // Counts by distance say at every moment how far the k-th neighbor is, without any order among those kept: a code is
-// kept if it is within limit(), and what has become too far is thrown out when twice k are kept. Nothing is sorted
-// but the last k.
+// kept if it is within limit(), and what has become too far is thrown out when twice k are kept. The last k are put in
+// order by the same counts; only rows that did not come in ascending order are sorted.
 //
 // Rows may come in any order; where they come in ascending order (a scan), limit() may be taken one lower, see
 // ascending_limit().
@@ -53,12 +53,9 @@ class TopK {
   // The k nearest, or all if fewer were pushed, in order. Leaves nothing behind.
   std::vector<Neighbor> take() {
     drop_beyond_limit();
-    if (kept_.size() > k_) keep_k();
-    stoppable_sort(kept_.begin(), kept_.end());
-    std::vector<Neighbor> nearest;
-    nearest.reserve(kept_.size());
-    for (uint64_t key : kept_) nearest.push_back({distance_of(key), static_cast<int64_t>(key & kRowMask)});
+    std::vector<Neighbor> nearest = kept_.size() < static_cast<size_t>(limit_) ? sorted() : placed_by_counts();
     std::vector<uint64_t>().swap(kept_);
+    if (nearest.size() > k_) nearest.resize(k_);
     return nearest;
   }
 
@@ -69,6 +66,32 @@ class TopK {
   static constexpr uint64_t kRowMask = (uint64_t{1} << kRowBits) - 1;
 
   static int32_t distance_of(uint64_t key) noexcept { return static_cast<int32_t>(key >> kRowBits); }
+
+  static Neighbor neighbor_of(uint64_t key) noexcept {
+    return {distance_of(key), static_cast<int64_t>(key & kRowMask)};
+  }
+
+  std::vector<Neighbor> sorted() {
+    stoppable_sort(kept_.begin(), kept_.end());
+    std::vector<Neighbor> nearest(kept_.size());
+    std::transform(kept_.begin(), kept_.end(), nearest.begin(), neighbor_of);
+    return nearest;
+  }
+
+  // In time that grows with what is kept and with the limit.
+  std::vector<Neighbor> placed_by_counts() const {
+    std::vector<size_t> ends(static_cast<size_t>(limit_) + 1);  // by distance: where its next neighbor goes
+    for (size_t distance = 0, n = 0; distance < ends.size(); n += counts_[distance++]) ends[distance] = n;
+    std::vector<Neighbor> nearest(kept_.size());
+    for (uint64_t key : kept_) nearest[ends[static_cast<size_t>(distance_of(key))]++] = neighbor_of(key);
+    auto begin = nearest.begin();
+    for (size_t end : ends) {
+      const auto last = nearest.begin() + static_cast<std::ptrdiff_t>(end);
+      if (!std::is_sorted(begin, last)) stoppable_sort(begin, last);  // rows came in another order than theirs
+      begin = last;
+    }
+    return nearest;
+  }
 
   void discard() {
     drop_beyond_limit();

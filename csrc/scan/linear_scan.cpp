@@ -24,9 +24,10 @@ constexpr size_t kMostShared = 1 << 20;
 
 // Limits are guessed from a sample where that saves more than it costs.
 constexpr size_t kSampleStep = 64;
-constexpr size_t kLeastSample = 4096;  // codes
-constexpr size_t kLeastGuessed = 16;   // neighbors
-constexpr size_t kLeastGuessing = 64;  // queries
+constexpr size_t kLeastGuessed = 16;      // neighbors
+constexpr size_t kFewQueries = 64;        // for fewer the sample is no larger than kSmallSample: fetching it costs more
+constexpr size_t kSmallSample = 1024;     // codes
+constexpr size_t kLeastGuessedFew = 100;  // neighbors
 
 // From these shares of the codes on, ranking all of them by counting is faster than keeping what is found: of 1,000,000
 // codes of 64 and 1,024 bits it took as long as the 31,000 nearest, and as long as those within a radius that a sixth
@@ -138,30 +139,37 @@ Lists find_nearest(const Request& request, CodesView queries, size_t first, cons
   return join_parts(parts, request.k, limits.size());
 }
 
-// Every kSampleStep-th of the codes, as far as allowed; none where there is nothing to guess.
-std::vector<uint8_t> sample_codes(const Request& request) {
+// Every step-th of the codes, as far as allowed; none where there is nothing to guess.
+struct Sample {
+  size_t step;
+  std::vector<uint8_t> codes;
+};
+
+Sample sample_codes(const Request& request) {
   const CodesView codes = request.codes;
-  std::vector<uint8_t> sample;
-  if (request.k < kLeastGuessed || request.queries.n_codes < kLeastGuessing) return sample;
-  sample.reserve(codes.n_codes / kSampleStep * codes.n_bytes);
-  for (size_t row = kSampleStep - 1; row < codes.n_codes; row += kSampleStep) {
-    if (row / kSampleStep % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
-    if (request.allowed.has(row)) sample.insert(sample.end(), codes.row(row), codes.row(row + 1));
+  const bool few = request.queries.n_codes < kFewQueries;
+  const size_t step = few ? std::max(kSampleStep, codes.n_codes / kSmallSample) : kSampleStep;
+  Sample sample{step, {}};
+  if (request.k < (few ? kLeastGuessedFew : kLeastGuessed)) return sample;
+  sample.codes.reserve(codes.n_codes / step * codes.n_bytes);
+  for (size_t row = step - 1; row < codes.n_codes; row += step) {
+    if (row / step % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
+    if (request.allowed.has(row)) sample.codes.insert(sample.codes.end(), codes.row(row), codes.row(row + 1));
   }
   return sample;
 }
 
 // Lowers limits to what very likely holds the k nearest: without that, until many codes have been seen, far more than
-// k pass. How many of the k are in the sample is Poisson distributed around k / kSampleStep; the limit is the distance
-// of one more than come up in a thousand queries.
-void guess_limits(const Request& request, const std::vector<uint8_t>& sampled, size_t first, std::vector<int>& limits) {
+// k pass. How many of the k are in the sample is Poisson distributed around k / step; the limit is the distance of one
+// more than come up in a thousand queries.
+void guess_limits(const Request& request, const Sample& sample, size_t first, std::vector<int>& limits) {
   const size_t n_bytes = request.codes.n_bytes;
-  const CodesView sample{sampled.data(), sampled.size() / n_bytes, n_bytes};
-  const double expected = static_cast<double>(request.k) / kSampleStep;
+  const CodesView sampled{sample.codes.data(), sample.codes.size() / n_bytes, n_bytes};
+  const double expected = static_cast<double>(request.k) / static_cast<double>(sample.step);
   const auto rank = static_cast<size_t>(expected + 4 * std::sqrt(expected) + 2.5);
-  if (sample.n_codes < std::max(kLeastSample, 8 * rank)) return;
+  if (sampled.n_codes < 8 * rank) return;
   KNearestVisitor visitor({}, first, rank, limits);
-  scan_queries(request.kernels, sample, 0, request.queries, first, first + limits.size(), visitor);
+  scan_queries(request.kernels, sampled, 0, request.queries, first, first + limits.size(), visitor);
   for (size_t i = 0; i < limits.size(); ++i) {
     const std::vector<Neighbor> nearest = visitor.top_ks[i].take();
     if (nearest.size() == rank) limits[i] = nearest.back().distance;
@@ -177,8 +185,7 @@ void scan_some(const Request& request, const std::vector<size_t>& some, size_t n
   for (size_t i = 0; i < some.size(); ++i) request.write(some[i], nearest[i]);
 }
 
-void scan_range(const Request& request, const std::vector<uint8_t>& sample, size_t first, size_t last,
-                size_t n_threads) {
+void scan_range(const Request& request, const Sample& sample, size_t first, size_t last, size_t n_threads) {
   std::vector<int> limits;
   for (size_t q = first; q < last; ++q) limits.push_back(request.limit(q));
   guess_limits(request, sample, first, limits);
@@ -286,7 +293,7 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
   if (k == 0) return;
   const Request request{kernels, codes, allowed, queries, k, limits, distances, rows};
   if (is_ranked(codes, k, kRankedShare)) return rank_k_nearest(request, n_threads);
-  const std::vector<uint8_t> sample = sample_codes(request);
+  const Sample sample = sample_codes(request);
   const bool fits = queries.n_codes * k <= kMostShared;
   const size_t n_sharing = fits ? threads_sharing(codes, queries.n_codes, n_threads) : 1;
   const size_t step = n_sharing > 1 ? kQueriesPerTask : queries_per_task(queries.n_codes, n_threads);
