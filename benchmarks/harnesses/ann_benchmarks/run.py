@@ -1,0 +1,64 @@
+"""Run ann-benchmarks over bits with hashkit's entry, without containers.
+
+    python run.py ANN_BENCHMARKS DATASET [--algorithms hashkit pynndescent ...] [-k 10] [--full]
+
+ANN_BENCHMARKS is a clone of github.com/erikbern/ann-benchmarks. DATASET is one that it generates itself, such as
+random-s-128-hamming, random-l-256-hamming or random-s-jaccard. Results are in ANN_BENCHMARKS/results; `../results.py`
+makes tables and pictures of them.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import hashkit
+
+HERE = Path(__file__).parent
+HAMMING = ["hashkit", "hashkit-recall", "pynndescent", "hnsw(nmslib)", "faiss-ivf"]
+JACCARD = ["hashkit", "pynndescent", "hnsw(nmslib)", "datasketch"]
+
+
+def install(harness: Path) -> None:
+    """Copy the entry to where ann-benchmarks looks for it."""
+    to = harness / "ann_benchmarks" / "algorithms" / "hashkit"
+    shutil.copytree(HERE / "algorithms" / "hashkit", to, dirs_exist_ok=True)
+
+
+def short_grids(harness: Path) -> Path:
+    """A folder of definitions: those of this folder, and fewer of ann-benchmarks' own than it has."""
+    folder = harness / "short_grids"
+    for source in (HERE / "algorithms", HERE / "short"):
+        for config in source.glob("*/config.yml"):
+            (folder / config.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(config, folder / config.parent.name)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("harness", type=Path)
+    parser.add_argument("dataset")
+    parser.add_argument("--algorithms", nargs="+", help="by default hashkit and what installs by pip")
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--full", action="store_true", help="every parameter that ann-benchmarks has: hours")
+    parser.add_argument("--runs", type=int, default=3, help="the best of so many counts (its own default: 5)")
+    args = parser.parse_args()
+    harness = args.harness.resolve()
+    install(harness)
+    (harness / "data").mkdir(exist_ok=True)
+    source = Path(hashkit.__file__).parents[1]
+    environment = dict(os.environ, PYTHONPATH=f"{source}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    environment.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
+    command = [sys.executable, "run.py", "--local", "--dataset", args.dataset, "--runs", str(args.runs)]
+    command += ["--count", str(args.k)]
+    if not args.full:
+        command += ["--definitions", str(short_grids(harness))]
+    for algorithm in args.algorithms or (JACCARD if args.dataset.endswith("-jaccard") else HAMMING):
+        subprocess.run([*command, "--algorithm", algorithm], cwd=harness, env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()
