@@ -77,13 +77,27 @@ def package_texts() -> Texts:
     """Descriptions of Debian's packages, of several lines; the label is the section."""
     sections = {name: section for name, section, _ in _packages()}
     texts: dict[str, list[str]] = {}
-    for stanza in _index("Translations"):
-        name, _, body = stanza.partition("\n")
-        section = sections.get(name.removeprefix("Package: "), "")
-        text = " ".join(body.partition("Description-en: ")[2].split())
+    for name, text in _descriptions():
+        section = sections.get(name, "")
         if section and section not in FORMS and len(text) > 200:
             texts.setdefault(section, []).append(text)
     return _flatten({section: sorted(set(found)) for section, found in _largest(texts, 20).items()})
+
+
+def summaries_and_descriptions(n_packages: int) -> list[tuple[str, str]]:
+    """One-line summary and description of several lines of some packages, in an order that is always the same.
+
+    No two packages have the same summary. A description does not begin with its summary, which it has in apt's lists.
+    """
+    summaries = {name: summary for name, _, summary in _packages()}
+    pairs = {}
+    for name, text in _descriptions():
+        summary = summaries.get(name, "")
+        body = text.removeprefix(summary).strip()
+        if len(summary) > 20 and len(body) > 200:
+            pairs.setdefault(summary, body)
+    found = sorted(pairs.items())
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))[:n_packages]]
 
 
 def summary_texts() -> Texts:
@@ -145,6 +159,13 @@ def _packages() -> Iterator[tuple[str, str, str]]:
         fields = dict(re.findall(r"^(Package|Section|Description): (.*)$", stanza, re.MULTILINE))
         if len(fields) == 3 and "/" not in fields["Section"]:
             yield fields["Package"], fields["Section"], fields["Description"]
+
+
+def _descriptions() -> Iterator[tuple[str, str]]:
+    """Name and description of every package in main, its lines joined."""
+    for stanza in _index("Translations"):
+        name, _, body = stanza.partition("\n")
+        yield name.removeprefix("Package: "), " ".join(body.partition("Description-en: ")[2].split())
 
 
 def _index(kind: str) -> Iterable[str]:

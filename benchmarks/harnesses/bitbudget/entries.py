@@ -3,6 +3,7 @@
 import entries  # registers them, beside BitBudget's own
 """
 
+# mypy: disallow-untyped-decorators=False
 import time
 
 import numpy as np
