@@ -14,14 +14,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import Codes, check_n_bits
+from hashkit.checks import Codes, check_choice, check_n_bits
 from hashkit.index import RadiusResult, growth
 from hashkit.index.durable import DurableState, make_anew, open_or_make
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.replay import read_state
 from hashkit.index.tables import TablePolicy
 from hashkit.storage import Path, check_path
-from hashkit.storage.journal import ADD, REMOVE, REPLACE, SYNCS, Journal
+from hashkit.storage.changes import ADD, REMOVE, REPLACE
+from hashkit.storage.journal import SYNCS, Journal
 from hashkit.storage.layout import JOURNAL, generations, has_content, refuse_orphans
 from hashkit.storage.notes import to_json
 
@@ -84,8 +85,7 @@ class Collection:
         sync: str = "always",
         method: Literal["auto", "scan", "mih"] = "auto",
     ) -> None:
-        if sync not in SYNCS:
-            raise ValueError(f"sync must be one of {sorted(SYNCS)}, got {sync!r}")
+        check_choice(sync, "sync", sorted(SYNCS))
         if n_bits is not None:
             check_n_bits(n_bits)
         policy = TablePolicy(method)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # lazy top level, which looks names up in their homes.
 FLOORS = [
     ["_native"],
-    ["checks", "extras"],
+    ["checks", "extras", "progress"],
     ["codes", "cosines", "storage"],
     ["index", "networks"],
     ["datasets", "hashers"],

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import hashkit
 from hashkit import collection as collections
 from hashkit.storage import FormatError
-from hashkit.storage.journal import SCHEMAS
+from hashkit.storage.state import SCHEMAS
 
 N_BITS = 20
 
@@ -173,7 +173,7 @@ def test_many_changes_are_read_back_in_one_go(collection):
 
 
 def test_large_changes_are_cut(collection, monkeypatch):
-    monkeypatch.setattr("hashkit.storage.journal.ROWS_PER_CHANGE", 7)
+    monkeypatch.setattr("hashkit.storage.changes.ROWS_PER_CHANGE", 7)
     codes = random_codes(50)
     collection.add(codes, metadata=list(range(50)))
     assert collection._durable.journal.n_changes == 8
@@ -263,7 +263,7 @@ def test_a_failed_write_changes_nothing(collection, monkeypatch):
     def fail(*args):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("hashkit.storage.journal._checksum", fail)
+    monkeypatch.setattr("hashkit.storage.changes._checksum", fail)
     with pytest.raises(OSError, match=r"cannot write.*disk is full"):
         collection.add(random_codes(1), metadata=["a"])
     monkeypatch.undo()

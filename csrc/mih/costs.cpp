@@ -44,6 +44,10 @@ ScanSpeed scan_speed(Isa isa) {
   return {0.04, 0.25, 2.0};
 }
 
+// Of the sampled codes, one in so many says something of a query; what is said of this share of those is expected.
+constexpr size_t kFewestAlike = 16;
+constexpr double kMostAlike = 0.8;
+
 // A word that one query reads from memory, not from a cache.
 constexpr double kMemoryWord = 0.25;
 
@@ -83,7 +87,7 @@ double Costs::of_shell(size_t n_keys, double n_codes) const noexcept {
 }
 
 double trial_of(double scan, bool tiled) noexcept {
-  return tiled ? 0.11 * scan + 15'000 : std::max(0.08 * scan, 5'000.0);
+  return tiled ? 0.11 * scan + 15'000 : std::max(0.065 * scan, 5'000.0);
 }
 
 Costs estimate_costs(Isa isa, const Tables& tables, bool tiled) {
@@ -153,6 +157,20 @@ size_t neighbor_distance(const Survey& survey, size_t query, size_t k) {
 }
 
 }  // namespace
+
+int expected_limit(const Survey& survey, size_t k, int visited, int limit) {
+  if (survey.n_neighbors < k) return limit;
+  const size_t n = survey.neighbors.size() / survey.n_neighbors;
+  std::vector<int> alike;
+  for (size_t q = 0; q < n; ++q) {
+    const auto distance = static_cast<int>(neighbor_distance(survey, q, k));
+    if (distance > visited && distance <= limit) alike.push_back(distance);
+  }
+  if (alike.size() * kFewestAlike < n) return limit;
+  const auto most = alike.begin() + static_cast<std::ptrdiff_t>(kMostAlike * static_cast<double>(alike.size() - 1));
+  std::nth_element(alike.begin(), most, alike.end());
+  return *most;
+}
 
 Outlook outlook_of(const Tables& tables, const Costs& costs, size_t k, int limit) {
   const Survey& survey = tables.survey;

@@ -107,7 +107,8 @@ double Probing::allowance(const Probe& probe) const {
   if (!probe.collector_.bounded()) return costs_.open_trial;
   std::vector<Probe::TableState> states = probe.states_;
   double sum = probe.spent_;
-  for (int step = probe.visited_radius(); step < probe.collector_.limit(); ++step) {
+  const int last = probe.collector_.expected_limit(probe.visited_radius());
+  for (int step = probe.visited_radius(); step < last; ++step) {
     const size_t j = cheapest(states);
     sum += states[j].next_cost;
     if (sum > costs_.most()) return costs_.trial;

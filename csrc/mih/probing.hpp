@@ -31,6 +31,8 @@ class Collector {
   virtual int limit() const noexcept = 0;     // the largest distance that matters at this moment
   virtual bool bounded() const noexcept = 0;  // whether that limit is final or can only shrink
   virtual void push(int64_t row, int distance) = 0;
+  // The limit that is expected in the end, when all codes within `visited` have been found.
+  virtual int expected_limit(int /*visited*/) const { return limit(); }
 };
 
 // What was done for a query.

@@ -20,16 +20,23 @@ constexpr size_t kQueriesPerProbeTask = 32;  // a thread does not pay for fewer
 
 class Nearest final : public Collector {
  public:
-  Nearest(size_t k, int limit, bool is_given) : top_k_(k, limit), is_given_(is_given) {}
+  // Among all codes, n_within are about as near as k allowed ones.
+  Nearest(size_t k, int limit, bool is_given, const Survey& survey, size_t n_within)
+      : top_k_(k, limit), is_given_(is_given), survey_(&survey), n_within_(n_within) {}
 
   int limit() const noexcept override { return top_k_.limit(); }
   bool bounded() const noexcept override { return is_given_ || top_k_.is_full(); }
   void push(int64_t row, int distance) override { top_k_.push(row, distance); }
+  int expected_limit(int visited) const override {
+    return top_k_.is_full() ? hashkit::expected_limit(*survey_, n_within_, visited, limit()) : limit();
+  }
   std::vector<Neighbor> take() { return top_k_.take(); }
 
  private:
   TopK top_k_;
   bool is_given_;
+  const Survey* survey_;
+  size_t n_within_;
 };
 
 // By digits of 11 bits, lowest first: several times as fast as sorting by comparison when hundreds were found.
@@ -170,7 +177,7 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
   std::vector<char> needs_scan(queries.n_codes);
   const auto make = [&](size_t q) {
     const int limit = limits == nullptr ? n_bits : std::clamp(limits[q], 0, n_bits);
-    return Nearest(k, limit, limits != nullptr);
+    return Nearest(k, limit, limits != nullptr, in.tables.survey, static_cast<size_t>(n_within));
   };
   probe_all<Nearest>(in, queries, costs, alone_costs, n_threads, max_candidates, make,
                      [&](size_t q, Nearest& nearest, const QueryStats& of) {

@@ -22,11 +22,8 @@ constexpr size_t kRowsScannedTiled = 1 << 16;  // the same: tiles are in the L1 
 constexpr size_t kNeighborsTimed = 10;
 // How far the timed queries probe: so far that this is estimated to cost these shares of a scan.
 constexpr double kShortShare = 0.1, kLongShare = 0.5;
-// Multiples of the estimates within which measurements are used. Of the later steps a cold measurement says too much
-// where a search stays in the tables: twice the estimate holds single queries of 300,000 real codes to 1.08 times the
-// scan; the estimate itself lets them take 1.36 times, and four times the estimate sends a tenth of the queries for 100
-// neighbors in clustered codes to a scan.
-constexpr double kLeastFactor = 0.5, kMostFactor = 16, kMostLaterFactor = 2;
+// Multiples of the estimates within which measurements are used.
+constexpr double kLeastFactor = 0.5, kMostFactor = 16;
 
 // Never full, so that a query goes on until it has spent what it may.
 class TimedCollector final : public Collector {
@@ -65,12 +62,13 @@ class Surveyor {
 
   size_t n_queries() const noexcept { return queries_.view().n_codes; }
 
-  // Probes up to a radius for some groups of queries: the time that their keys and buckets took, as a multiple of its
-  // estimate. The radius is that to which probing is estimated to cost `share` of a scan.
+  // Probes up to a radius for some groups of queries: the time that a group took as a multiple of its estimate, in the
+  // median, which a few interruptions by other processes do not move. The radius is that to which probing is estimated
+  // to cost `share` of a scan.
   double probe(size_t n_groups, size_t n_queries, const Costs& costs, double share) const {
     const size_t n_radii = costs_by_radius(tables_, costs, share * costs.scan).size();
     const int radius = static_cast<int>(std::max(n_radii, tables_.tables.size())) - 1;
-    double time = 0, estimate = 0;
+    std::vector<double> ratios;
     for (size_t first = 0; first < n_groups * n_queries; first += n_queries) {
       Probing probing(kernels_, tables_, codes_, {}, costs);
       std::vector<TimedCollector> collectors(n_queries, TimedCollector(radius));
@@ -79,14 +77,14 @@ class Surveyor {
       for (size_t q = 0; q < n_queries; ++q) {
         group.emplace_back(tables_, queries_.view().row((first + q) % this->n_queries()), collectors[q], INT64_MAX);
       }
-      time += nanoseconds([&] { probing.run(group); });
-      for (const Probe& probe : group) {
-        const double comparing = static_cast<double>(probe.stats.candidates) * costs.code;
-        time -= comparing;
-        estimate += probe.spent() - comparing;
-      }
+      const double time = nanoseconds([&] { probing.run(group); });
+      double estimate = 1;
+      for (const Probe& probe : group) estimate += probe.spent();
+      ratios.push_back(time / estimate);
     }
-    return std::clamp(time / std::max(estimate, 1.0), kLeastFactor, kMostFactor);
+    const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
+    std::nth_element(ratios.begin(), middle, ratios.end());
+    return std::clamp(*middle, kLeastFactor, kMostFactor);
   }
 
   // The time of a scan of all codes by the first n_queries, for each.
@@ -141,12 +139,12 @@ Costs measure(const Surveyor& surveyor, const Costs& estimate, bool tiled) {
   scan = std::max(scan, estimate.scan * kLeastFactor);
   const size_t n_groups = tiled ? 1 : kProbedAlone, n_queries = tiled ? kProbedTogether : 1;
   const double first_steps = surveyor.probe(n_groups, n_queries, estimate, kShortShare);
-  double later_steps = kMostLaterFactor;
+  double later_steps = kMostFactor;
   for (int pass = 0; pass < 2; ++pass) {
     later_steps = std::min(later_steps, surveyor.probe(n_groups, n_queries, estimate, kLongShare));
   }
   const double trial = trial_of(scan, tiled) * std::min(1.0, later_steps / first_steps);
-  return {estimate.key * later_steps, estimate.bucket * later_steps, estimate.code, scan, trial, trial};
+  return {estimate.key * later_steps, estimate.bucket * later_steps, estimate.code * later_steps, scan, trial, trial};
 }
 
 }  // namespace

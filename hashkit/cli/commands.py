@@ -18,6 +18,7 @@ from hashkit.datasets import Dataset, digits, read_array, read_dataset
 from hashkit.evaluation import comparison
 from hashkit.hashers import fit, load
 from hashkit.index import Index
+from hashkit.progress import progress_bar
 from hashkit.storage.replacing import Replacement
 from hashkit.vectors import VectorIndex
 
@@ -72,11 +73,12 @@ def fit_file(features: Path, hasher: Path, method: str, n_bits: int, seed: int, 
 
 def encode_file(hasher: Path, features: Path, codes: Path, *, progress: bool) -> str:
     """Encode features, block by block, and save the codes."""
-    from tqdm import tqdm
-
     learnt, rows = load(hasher), read_dataset(features).features
-    starts = tqdm(range(0, len(rows), ROWS_PER_BLOCK), "encode", disable=None if progress else True, leave=False)
-    blocks = [learnt.encode(rows[start : start + ROWS_PER_BLOCK]) for start in starts]
+    blocks = []
+    with progress_bar(progress, total=len(rows), desc="encode", disable=None, leave=False) as bar:
+        for start in range(0, len(rows), ROWS_PER_BLOCK):
+            blocks.append(learnt.encode(rows[start : start + ROWS_PER_BLOCK]))
+            bar.update(len(blocks[-1]))
     encoded = np.concatenate(blocks) if blocks else learnt.encode(rows)
     write_array(codes, encoded)
     return f"{codes}: {len(encoded):,} codes of {learnt.n_bits_} bits, {encoded.shape[1]} bytes each"

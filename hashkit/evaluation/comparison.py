@@ -16,6 +16,7 @@ from hashkit.datasets import Dataset
 from hashkit.evaluation.relevance import check_labels
 from hashkit.hashers import fit
 from hashkit.index import Index
+from hashkit.progress import progress_bar
 
 # Ranking every item by its float features is the yardstick for mAP; beyond this many pairs it would take too long.
 MAX_FLOAT_PAIRS = 100_000_000
@@ -113,19 +114,17 @@ def run_trials(
     progress: bool = False,
 ) -> list[Trial]:
     """Run every method at every code length; lengths beyond the number of dimensions are left out."""
-    from tqdm import tqdm
-
     n_dims = split.items.shape[1]
     lengths = [n_bits for n_bits in bits if n_bits <= n_dims]
     if not lengths:
         raise ValueError(f"features must have as many dimensions as the shortest code has bits, got {n_dims}")
-    pairs = tqdm(
-        [(method, n_bits) for n_bits in lengths for method in methods], disable=None if progress else True, leave=False
-    )
+    pairs = [(method, n_bits) for n_bits in lengths for method in methods]
     trials = []
-    for method, n_bits in pairs:
-        pairs.set_description(f"{method}, {n_bits} bits")
-        trials.append(run_trial(split, method, n_bits, random_state=random_state))
+    with progress_bar(progress, total=len(pairs), disable=None, leave=False) as bar:
+        for method, n_bits in pairs:
+            bar.set_description(f"{method}, {n_bits} bits")
+            trials.append(run_trial(split, method, n_bits, random_state=random_state))
+            bar.update()
     return trials
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from hashkit.checks import check_choice
+
 if TYPE_CHECKING:
     from hashkit.hashers.base import Hasher
 
@@ -37,8 +39,7 @@ def __getattr__(name: str) -> Any:
 
 def hasher_class(method: str) -> type[Hasher]:
     """The class of a method, by its name in `METHODS`."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(sorted(METHODS))}, got {method!r}")
+    check_choice(method, "method", sorted(METHODS))
     module, name = METHODS[method]
     found: type[Hasher] = getattr(importlib.import_module(module), name)
     return found

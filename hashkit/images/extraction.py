@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
-from hashkit.checks import check_n_threads
+from hashkit.checks import check_int, check_n_threads
 from hashkit.images.budget import PixelBudget
 from hashkit.images.decoding import MAX_PIXELS, ImageError, Source, Stamp, decoded, reason
 from hashkit.images.looks import Look, look_at
 from hashkit.images.models import DEFAULT_MODEL, Model, make_model
+from hashkit.progress import progress_bar
 
 __all__ = ["Batch", "Extraction", "extract", "extract_batches", "extract_one"]
 
@@ -117,12 +117,11 @@ def extract_batches(
     with_looks: bool = False,
 ) -> Iterator[Batch]:
     """Rows of files below `folder` in the order of `paths`, a batch at a time, a few batches ahead of the reader."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive int, got {batch_size!r}")
+    batch_size = check_int(batch_size, "batch_size", 1)
     threads = check_n_threads(n_threads)
     budget = PixelBudget(MAX_PIXELS)
     chunks = iter([paths[start : start + batch_size] for start in range(0, len(paths), batch_size)])
-    bar = tqdm(total=len(paths), unit=" images", disable=not progress, smoothing=0.05)
+    bar = progress_bar(progress, total=len(paths), unit=" images", smoothing=0.05)
     with bar, _workers(threads, model) as pool:
         waiting: deque[Future[Batch]] = deque()
         try:
@@ -189,7 +188,7 @@ def _extract_chunk(paths: Sequence[str], model: Model, folder: str, budget: Pixe
     return batch
 
 
-def _finished(future: Future[Batch], bar: tqdm[Any]) -> Batch:
+def _finished(future: Future[Batch], bar: Any) -> Batch:
     batch = future.result()
     bar.update(len(batch.paths) + len(batch.skipped))
     return batch

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hashkit
-from hashkit.checks import Codes
+from hashkit.checks import Codes, check_choice
 from hashkit.collection import Collection
 from hashkit.images.cache import Arrays, kept_arrays
 from hashkit.images.copies import Pairs
@@ -232,8 +232,7 @@ class Gallery:
             The tightest first. In each the first is the one that all others are similar to; these follow by their
             similarity, with their codes' distance to it.
         """
-        if way not in THRESHOLDS:
-            raise ValueError(f"way must be one of {', '.join(THRESHOLDS)}, got {way!r}")
+        check_choice(way, "way", tuple(THRESHOLDS))
         pairs = self.pairs(way).at_least(THRESHOLDS[way][0] if similarity is None else similarity)
         photos, codes = list(self.photos.values()), self.codes
         groups = []

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hashkit.checks import check_choice
 from hashkit.images.phash import PERCEPTUAL_HASHES
 
 __all__ = ["DEFAULT_MODEL", "Model", "make_model"]
@@ -100,9 +101,7 @@ def make_model(
 def _named(name: str, device: str) -> Model:
     if name in PERCEPTUAL_HASHES:
         return Model(name, PERCEPTUAL_HASHES[name], np.stack, gives_codes=True, alone=True)
-    if name != DEFAULT_MODEL:
-        known = ", ".join([DEFAULT_MODEL, *PERCEPTUAL_HASHES])
-        raise ValueError(f"model must be one of {known}, or a network or function, got {name!r}")
+    check_choice(name, "model", (DEFAULT_MODEL, *PERCEPTUAL_HASHES))
     from hashkit.images.networks import EfficientNetFeatures
 
     return _network(EfficientNetFeatures(), None, device, name)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hashkit.checks import check_choice
 from hashkit.images.gallery import Gallery
 from hashkit.images.names import one_line
 from hashkit.images.photos import Match, Photo
@@ -71,8 +72,7 @@ RULES: dict[str, Callable[[Facts], float]] = {
 
 def kept_of(gallery: Gallery, group: Sequence[Match], rule: str) -> Photo:
     """The picture of a group that a rule keeps."""
-    if rule not in RULES:
-        raise ValueError(f"keep must be one of {', '.join(RULES)}, got {rule!r}")
+    check_choice(rule, "keep", tuple(RULES))
     return _best([facts_of(gallery, match.photo) for match in group], rule)
 
 
@@ -89,8 +89,7 @@ def _best(facts: list[Facts], rule: str) -> Photo:
 
 def as_text(gallery: Gallery, photos: Sequence[Photo], form: str, groups: dict[int, int] | None = None) -> str:
     """A list of pictures as ``paths``, one a line, ``csv`` or ``json``, with their groups' numbers if given."""
-    if form not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+    check_choice(form, "format", tuple(FORMATS))
     facts = [facts_of(gallery, photo) for photo in photos]
     if form == "paths":
         return "".join(f"{one_line(one.path)}\n" for one in facts)

@@ -28,7 +28,7 @@ from hashkit.index.replay import read_state
 from hashkit.index.snapshot import Snapshot
 from hashkit.index.tables import TablePolicy
 from hashkit.storage import FormatError
-from hashkit.storage.journal import EmptyJournalError, Journal
+from hashkit.storage.journal import Journal
 from hashkit.storage.layout import (
     JOURNAL,
     LOCK,
@@ -40,6 +40,7 @@ from hashkit.storage.layout import (
     remove_leftovers,
 )
 from hashkit.storage.locks import WriterLock
+from hashkit.storage.state import EmptyJournalError
 
 Result = TypeVar("Result")
 

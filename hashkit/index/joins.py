@@ -8,20 +8,19 @@ are searched block by block. A block that has more pairs than fit is begun again
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.growth import compact
 from hashkit.index.ids import Ids
 from hashkit.index.snapshot import Part, Rows, Snapshot, take_codes
+from hashkit.progress import progress_bar
 
 Distances = NDArray[np.int32]
 RowPairs = tuple[Rows, Rows, Distances]
@@ -95,8 +94,7 @@ def _row_pairs(
     n_partners = len(codes if others is None else others)
     find, full = _finder(codes, others, n_bits, radius, n_threads)
     n_rows, first = full, 0
-    # A bar starts a thread, even if it shows nothing.
-    with tqdm(total=len(codes), unit=" codes") if progress else contextlib.nullcontext() as bar:
+    with progress_bar(progress, total=len(codes), unit=" codes") as bar:
         while first < len(codes):
             last = min(first + n_rows, len(codes))
             found = find(first, last, MAX_PAIRS if last - first > 1 else max(MAX_PAIRS, n_partners))
@@ -105,8 +103,7 @@ def _row_pairs(
                 continue
             if len(found[0]):
                 yield found
-            if bar is not None:
-                bar.update(last - first)
+            bar.update(last - first)
             first = last
             if len(found[0]) < MAX_PAIRS // 4:
                 n_rows = min(2 * n_rows, full)

@@ -12,7 +12,8 @@ from hashkit.index import files, growth
 from hashkit.index.ids import Ids
 from hashkit.index.snapshot import Snapshot
 from hashkit.storage import FormatError, open_tensors
-from hashkit.storage.journal import ADD, REMOVE, REPLACE, Journal
+from hashkit.storage.changes import ADD, REMOVE, REPLACE
+from hashkit.storage.journal import Journal
 from hashkit.storage.layout import index_path
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from hashkit.index import Index
+from hashkit.progress import progress_bar
 from hashkit.storage import Path, read_tensors, write_tensors
 from hashkit.storage.replacing import replace_file
 from hashkit.vectors import files, fitting
@@ -113,7 +113,7 @@ def spool(folder: Folder, blocks: Iterator[Vectors], progress: bool) -> Vectors:
     noted = folder.noted("spooled.json")
     path, n_done = folder.file("vectors"), int(noted.get("n_bytes", 0))
     kind, n_dims, at = noted.get("type"), noted.get("n_dims"), 0
-    with open(path, "ab") as file, tqdm(unit="row", desc="read", disable=not progress) as bar:
+    with open(path, "ab") as file, progress_bar(progress, unit="row", desc="read") as bar:
         file.truncate(n_done)
         written = n_done
         for number, block in enumerate(blocks):
@@ -193,7 +193,7 @@ def encode(folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wis
     noted = f"encoded-{encoder.n_bits}.json"
     done = int(folder.noted(noted).get("n_rows", 0))
     row_bytes, since = vectors.data.itemsize * vectors.n_dims, 0
-    with tqdm(total=n_rows, initial=done, unit="row", desc="encode", disable=not wish.progress) as bar:
+    with progress_bar(wish.progress, total=n_rows, initial=done, unit="row", desc="encode") as bar:
         for first, block in blocks_of(vectors, "vectors", done):
             chosen = slice(first, first + len(block))
             codes[chosen], factors[chosen] = encoder.encode(block)

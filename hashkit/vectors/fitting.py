@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from hashkit.checks import MAX_BITS, check_int, check_number, describe
 from hashkit.index import Index
+from hashkit.progress import progress_bar
 from hashkit.vectors.calibration import (
     CANDIDATE_COST,
     LEAST_ROWS,
@@ -170,7 +170,7 @@ def encoded(vectors: Vectors, encoder: Encoder, wish: Wish) -> State:
     codes = np.empty((len(vectors), -(-encoder.n_bits // 8)), np.uint8)
     factors = np.empty((len(vectors), 2), np.float32)
     parts: list[Vectors] = []
-    with tqdm(total=len(vectors), desc=f"encode {encoder.n_bits} bits", disable=not wish.progress) as bar:
+    with progress_bar(wish.progress, total=len(vectors), desc=f"encode {encoder.n_bits} bits") as bar:
         for first, block in blocks_of(vectors, "vectors"):
             chosen = slice(first, first + len(block))
             codes[chosen], factors[chosen] = encoder.encode(block)

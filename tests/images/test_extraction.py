@@ -129,7 +129,7 @@ def test_progress(folder, capsys):
 
 def test_bad_arguments(folder):
     paths = paths_in(folder)
-    with pytest.raises(ValueError, match="model must be one of efficientnet-lite0, dct, difference, or a network"):
+    with pytest.raises(ValueError, match="model must be one of efficientnet-lite0, dct, difference, got"):
         extract(paths, "resnet50")
     with pytest.raises(
         TypeError, match=r"model must be a name, a torch\.nn\.Module or a function of pictures, got int"
@@ -137,7 +137,7 @@ def test_bad_arguments(folder):
         extract(paths, 3)
     with pytest.raises(TypeError, match="paths must be several paths, got one"):
         extract(str(paths[0]))
-    with pytest.raises(ValueError, match="batch_size must be a positive int, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         extract(paths, "dct", batch_size=0)
     with pytest.raises(ValueError, match="must return 12 rows of numbers for as many pictures, got shape"):
         extract(paths, lambda pictures: np.zeros(3))

@@ -108,3 +108,22 @@ TEST(mih_tables_hold_every_row_once_under_its_key) {
     }
   }
 }
+
+TEST(mih_expects_the_limit_of_codes_alike) {
+  constexpr size_t kNeighbors = 2;
+  Survey survey;
+  survey.n_neighbors = kNeighbors;
+  for (int q = 0; q < 64; ++q) survey.neighbors.insert(survey.neighbors.end(), {q / 8, 10 + q / 4});  // 10 to 25
+  for (int visited : {-1, 9, 12, 20}) {
+    for (int limit : {13, 15, 25, 40}) {
+      std::vector<int> alike;
+      for (size_t i = 1; i < survey.neighbors.size(); i += kNeighbors) {
+        if (survey.neighbors[i] > visited && survey.neighbors[i] <= limit) alike.push_back(survey.neighbors[i]);
+      }
+      const int expected = alike.size() < 4 ? limit : alike[4 * (alike.size() - 1) / 5];
+      CHECK(expected_limit(survey, 2, visited, limit) == expected, visited, " to ", limit);
+    }
+  }
+  CHECK(expected_limit(survey, 3, -1, 30) == 30, "no sampled code says where the third neighbor is");
+  CHECK(expected_limit(Survey(), 1, -1, 30) == 30);
+}
