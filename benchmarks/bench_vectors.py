@@ -196,6 +196,31 @@ def test_the_predicted_recall_is_true(path, hold, note, target):
     hold("recall beyond the target", true - target, 0, "", at_least=True)
 
 
+def test_what_the_stages_cost(path, note):
+    """The ratios of `hashkit.vectors.calibration`: a candidate, a vector that is read, a bit of a scan of estimates."""
+    vectors, queries = read_set(path)
+    index = VectorIndex.fit(vectors, recall=None, n_bits=vectors.shape[1], n_threads=1)
+    state, asked = index._state, index._encoder.ask(queries, 1)
+    rows = state.index.query(asked.codes, 1600, n_threads=1)[1]
+    best = state.store.score(asked, rows, 100, 8, 1)[1]
+    works = {
+        "1 nearest code": lambda: state.index.query(asked.codes, 1, n_threads=1),
+        "800 nearest codes": lambda: state.index.query(asked.codes, 800, n_threads=1),
+        "800 estimates": lambda: state.store.score(asked, np.ascontiguousarray(rows[:, :800]), 100, 8, 1),
+        "all estimates": lambda: state.store.scan(asked, 200, 4, None, 1),
+        "100 vectors": lambda: state.store.rescore(queries, best, K, "cosine", 1),
+    }
+    found = dict(zip(works, minima_in_turn(list(works.values()), time.process_time, 5), strict=True))
+    for name, seconds in found.items():
+        assert seconds > 0
+        note(f"{name}: {seconds / len(queries) * 1e6:.0f} us")
+    least = found["1 nearest code"]
+    candidate = (found["800 nearest codes"] - least + found["800 estimates"]) / 800
+    bit = (found["all estimates"] - least) / len(vectors) / index.n_bits
+    row = found["100 vectors"] / 100 * 2048 / vectors[0].nbytes
+    note(f"a vector of 2 KiB costs {row / candidate:.1f} candidates, a bit of all estimates {bit / candidate:.1e}")
+
+
 def faiss_peers(faiss, floats):
     """Names and functions of (queries, vectors read) that return ids: a stage of codes, refined by the floats."""
     n, n_dims = floats.shape

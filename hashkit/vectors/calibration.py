@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hashkit.index import Index
 from hashkit.vectors.encoding import Asked, Encoder
-from hashkit.vectors.funnel import Plan, State, best_estimates
+from hashkit.vectors.funnel import READ_FIRST, Plan, State, best_estimates, read_best
 from hashkit.vectors.rescoring import rescore_rows
 from hashkit.vectors.rows import Float32, Vectors, blocks_of
 from hashkit.vectors.store import Slots
@@ -29,11 +29,13 @@ NEAR = 16
 """So many more than k are compared again in the order of `rescore`: a matrix product rounds differently."""
 CONFIDENCE = 1.64
 """Standard errors by which a plan must exceed the target: it is then met in 19 of 20 sets."""
-CANDIDATES = (50, 100, 200, 400, 800, 1600, 3200, 6400)
-CANDIDATE_COST, ROW_COST, ESTIMATE_COST = 0.15, 0.4, 5.5e-6
+SLACK_ROUNDS = 10
+"""Halvings of the range of estimates: a slack within a thousandth of it."""
+CANDIDATES = (50, 75, 100, 150, 200, 300, 400, 550, 800, 1100, 1600, 2200, 3200, 4500, 6400)
+CANDIDATE_COST, ROW_COST, ESTIMATE_COST = 0.1, 0.4, 1.1e-5
 """Microseconds for a candidate by Hamming distance with its estimate; for a vector of 2 KiB that is read; and for each
-bit of each code by which a scan of all estimates costs more than one by Hamming distance. With AVX-512, in batches:
-163 against 61 us for 800 and 100 candidates, 188 against 61 for 59,000 codes of 384 bits."""
+bit of each code by which a scan of all estimates costs more than one by Hamming distance. Only their ratios matter;
+``pytest benchmarks/bench_vectors.py -k stages`` measures them."""
 
 
 @dataclass(frozen=True)
@@ -126,30 +128,35 @@ class HeldOut:
     true: Slots
     own: Slots | None
 
-    def estimates(self, state: State, plan: Plan, k: int, n_threads: int) -> Slots:
-        """Slots of the k best by estimates, each query's own left out."""
+    def estimates(self, state: State, plan: Plan, k: int, n_threads: int) -> tuple[Float32, Slots]:
+        """Estimates and slots of the k best, each query's own left out."""
         extra = self.own is not None
-        wider = Plan(plan.first, plan.n_candidates + extra, plan.n_rescored)
-        slots = best_estimates(state, wider, self.asked, k + extra, None, n_threads)[1]
-        return slots if self.own is None else _without(slots, self.own)
+        wider = replace(plan, n_candidates=plan.n_candidates + extra)
+        estimates, slots = best_estimates(state, wider, self.asked, k + extra, None, n_threads)
+        return (estimates, slots) if self.own is None else _without(estimates, slots, self.own)
 
     def found(self, state: State, plan: Plan, n_threads: int) -> NDArray[np.bool_]:
         """Which of the true neighbors the whole funnel finds."""
         k = self.true.shape[1]
         if state.store.segments[0].vectors is None:
-            return _within(self.true, self.estimates(state, plan, k, n_threads), k)
-        slots = self.estimates(state, plan, max(plan.n_rescored, k), n_threads)
-        metric = self.asked.encoder.metric
-        ids = state.store.rescore(self.asked.queries, slots, min(k, slots.shape[1]), metric, n_threads)[1]
-        return _within(self.true, state.store.slots_of(ids), k)
+            return _within(self.true, self.estimates(state, plan, k, n_threads)[1], k)
+        return self.read(state, plan, *self.estimates(state, plan, max(plan.n_rescored, k), n_threads), n_threads)[0]
+
+    def read(
+        self, state: State, plan: Plan, estimates: Float32, slots: Slots, n_threads: int
+    ) -> tuple[NDArray[np.bool_], float]:
+        """Which of the true neighbors are found among candidates by their vectors, and how many of these are read."""
+        k = self.true.shape[1]
+        n_read = np.empty(len(slots), np.int64)
+        _, ids = read_best(state, plan, self.asked, estimates, slots, min(k, slots.shape[1]), n_threads, n_read)
+        return _within(self.true, state.store.slots_of(ids), k), float(n_read.mean())
 
 
-def _without(slots: Slots, own: Slots) -> Slots:
+def _without(estimates: Float32, slots: Slots, own: Slots) -> tuple[Float32, Slots]:
     """Lists without each query's own slot, or where it is not in it without the last."""
     kept = slots != own[:, None]
     kept[kept.all(axis=1), -1] = False
-    others: Slots = slots[kept].reshape(len(slots), -1)
-    return others
+    return estimates[kept].reshape(len(slots), -1), slots[kept].reshape(len(slots), -1)
 
 
 def _within(true: Slots, found: Slots, k: int) -> NDArray[np.bool_]:
@@ -173,14 +180,38 @@ def choose_plan(
         if n_candidates >= n_rows or (best is not None and cost_of_candidates > best[0]):
             continue
         plan = Plan(first, n_candidates, most)
-        ranks = ranks_of(held_out.true, held_out.estimates(state, plan, min(most, n_rows - 1), n_threads))
+        ranks = ranks_of(held_out.true, held_out.estimates(state, plan, min(most, n_rows - 1), n_threads)[1])
         n_rescored = _least(ranks, target, most, functools.partial(_reaches, state, held_out, plan, target, n_threads))
         if n_rescored is None:
             continue
         cost = cost_of_candidates + ROW_COST * max(row_bytes / 2048, 0.25) * n_rescored
         if best is None or cost < best[0]:
             best = cost, Plan(first, n_candidates, n_rescored)
-    return None if best is None else best[1]
+    if best is None or row_bytes == 0:
+        return None if best is None else best[1]
+    return with_slack(state, held_out, replace(best[1], n_rescored=most), best[1], target, n_threads)
+
+
+def with_slack(state: State, held_out: HeldOut, wide: Plan, narrow: Plan, target: float, n_threads: int) -> Plan:
+    """The wide plan with the least slack that reaches the target, if it reads fewer vectors than the narrow one."""
+    k = held_out.true.shape[1]
+    estimates, slots = held_out.estimates(state, wide, min(wide.n_rescored, len(state.index) - 1), n_threads)
+    if slots.shape[1] <= READ_FIRST * k:
+        return narrow
+    # The largest slack that could matter: with it every candidate is read.
+    scores = held_out.asked.to_scores(estimates)
+    low, high = 0.0, float(np.abs(scores[:, 0] - scores[:, -1]).max())
+    best, n_read = narrow, float(narrow.n_rescored)
+    for _ in range(SLACK_ROUNDS):
+        plan = replace(wide, slack=(low + high) / 2)
+        found, read = held_out.read(state, plan, estimates, slots, n_threads)
+        if _is_enough(found, target):
+            high = (low + high) / 2
+            if read < n_read:
+                best, n_read = replace(plan, mean_rescored=read), read
+        else:
+            low = (low + high) / 2
+    return best
 
 
 def _least(ranks: NDArray[np.int64], target: float, most: int, reaches: Callable[[int], bool]) -> int | None:

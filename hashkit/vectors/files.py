@@ -115,6 +115,9 @@ def from_file(file: TensorFile, guarded: bool) -> tuple[Encoder, Store, int, Pla
         numbers = (plan.n_candidates, plan.n_rescored)
         if plan.first not in FIRST_STAGES or not all(type(n) is int and 0 <= n < 2**31 for n in numbers):
             raise ValueError("its plan does not fit")
+        for number in (plan.slack, plan.mean_rescored):
+            if number is not None and not (type(number) is float and 0 <= number < np.inf):
+                raise ValueError("its plan does not fit")
         return encoder, Store((segment,), tensors.get("ids")), settings["next_id"], plan, recall, str(settings["keep"])
     except FormatError:
         raise

@@ -20,6 +20,10 @@ SCORE_PLANES = 8
 SCANNED_FOR_EACH = 2
 """So many are kept of a scan by few bits for each one that is wanted by more of them."""
 
+READ_FIRST = 2
+"""Vectors that are read before a search can end early, for each neighbor wanted: twice, so that the worst of the best
+so far is near what it will be."""
+
 FIRST_STAGES = ("codes", "estimates")
 
 
@@ -34,12 +38,19 @@ class Plan:
     n_candidates : int
         Candidates by Hamming distance whose estimates are computed; not used if `first` is "estimates".
     n_rescored : int
-        Vectors that are read for a query.
+        Vectors that are read for a query, at most.
+    slack : float or None
+        By how much an estimated score may fall short of the true one: a candidate is not read if its estimate is worse
+        than the k-th best score so far by more. None reads all `n_rescored`.
+    mean_rescored : float or None
+        How many vectors were read on average when the slack was chosen.
     """
 
     first: str
     n_candidates: int
     n_rescored: int
+    slack: float | None = None
+    mean_rescored: float | None = None
 
     def to_settings(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -64,11 +75,46 @@ def nearest(
     estimates, slots = best_estimates(state, plan, asked, n_rescored, filter, n_threads)
     k = min(k, slots.shape[1])
     if kept:
-        return state.store.rescore(asked.queries, slots, k, asked.encoder.metric, n_threads)
+        return read_best(state, plan, asked, estimates, slots, k, n_threads)
     scores = asked.to_scores(estimates)
     if asked.encoder.metric == "l2":
         scores[slots < 0] = np.inf
     return scores, state.store.ids_of(slots)
+
+
+def read_best(
+    state: State,
+    plan: Plan,
+    asked: Asked,
+    estimates: Float32,
+    slots: Slots,
+    k: int,
+    n_threads: int,
+    n_read: NDArray[np.int64] | None = None,
+) -> tuple[Float32, Ids]:
+    """Scores and ids of the k best by their vectors; fills in how many were read for each query, where there is room.
+
+    Candidates come in the order of their estimates. The first `READ_FIRST` times k are read always; of the others
+    those whose estimate, improved by the plan's slack, would be among the k best so far.
+    """
+    store, metric = state.store, asked.encoder.metric
+    n_first = READ_FIRST * k
+    if plan.slack is None or slots.shape[1] <= n_first:
+        if n_read is not None:
+            n_read[:] = np.count_nonzero(slots >= 0, axis=1)
+        return store.rescore(asked.queries, slots, k, metric, n_threads)
+    scores, ids = store.rescore(asked.queries, np.ascontiguousarray(slots[:, :n_first]), k, metric, n_threads)
+    hoped, worst = asked.to_scores(estimates)[:, n_first:], scores[:, -1:]
+    hopeful = hoped - plan.slack <= worst if metric == "l2" else hoped + plan.slack >= worst
+    rest = np.where(hopeful, slots[:, n_first:], -1)
+    rest = rest[:, : int(hopeful.sum(axis=1).max(initial=0))]  # estimates are in order: what is hopeful comes first
+    if n_read is not None:
+        n_read[:] = np.count_nonzero(slots[:, :n_first] >= 0, axis=1) + np.count_nonzero(rest >= 0, axis=1)
+    if not rest.shape[1]:
+        return scores, ids
+    # The best so far are read again: few, and in cache.
+    candidates = np.concatenate([store.slots_of(ids), rest], axis=1)
+    return store.rescore(asked.queries, candidates, k, metric, n_threads)
 
 
 def best_estimates(

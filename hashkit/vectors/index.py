@@ -377,7 +377,7 @@ class VectorIndex:
         row_bytes = 0 if kept is None else kept.data.itemsize * kept.n_dims + (4 if kept.row_scales is not None else 0)
         stages = [
             f"{plan.n_candidates} candidates by Hamming distance" if by_codes else "estimates of all codes",
-            "estimates" if kept is None else f"estimates choose {plan.n_rescored}",
+            "estimates" if kept is None else f"estimates choose {_in_words(plan)}",
         ]
         return {
             "n_vectors": len(self),
@@ -509,7 +509,7 @@ def _losses(state: State, plan: Plan, held_out: HeldOut, n_threads: int) -> dict
     """What each stage loses of the true nearest."""
     k, n_rows = held_out.true.shape[1], len(state.index)
     kept = state.store.segments[0].vectors is not None
-    read = held_out.estimates(state, plan, min(max(plan.n_rescored, k) if kept else k, n_rows), n_threads)
+    read = held_out.estimates(state, plan, min(max(plan.n_rescored, k) if kept else k, n_rows), n_threads)[1]
     in_read = ranks_of(held_out.true, read) < read.shape[1]
     if plan.first == "codes":
         n_candidates = max(plan.n_candidates, read.shape[1])
@@ -524,6 +524,13 @@ def _losses(state: State, plan: Plan, held_out: HeldOut, n_threads: int) -> dict
         "lost_to_bits": float((in_candidates & ~in_read).mean()),
         "lost_to_vectors": float((in_read & ~found).mean()),
     }
+
+
+def _in_words(plan: Plan) -> str:
+    """How many vectors are read for a query."""
+    if plan.slack is None or plan.mean_rescored is None:
+        return str(plan.n_rescored)
+    return f"at most {plan.n_rescored}, {plan.mean_rescored:.0f} on average,"
 
 
 def _is_mapped(data: NDArray[Any]) -> bool:

@@ -182,7 +182,9 @@ def refuse_non_finite(block: Float32, name: str, first: int) -> None:
 
 def padded(rows: Float32) -> Float32:
     """A copy of rows, each padded with zeros to a multiple of LANES values; the rows themselves if they fit."""
-    rows = np.atleast_2d(np.ascontiguousarray(rows, np.float32))
+    rows = np.ascontiguousarray(rows, np.float32)
+    if rows.ndim == 1:
+        rows = rows[np.newaxis]
     missing = -rows.shape[1] % LANES
     return rows if missing == 0 else np.pad(rows, ((0, 0), (0, missing)))
 

@@ -35,6 +35,10 @@ class Segment:
         rows = slots - self.start
         return np.where((rows >= 0) & (rows < len(self)), rows, -1)
 
+    def slots(self, rows: Slots) -> Slots:
+        """The slots of row numbers here; -1 for -1."""
+        return rows if self.start == 0 else np.where(rows < 0, -1, rows + self.start)
+
 
 @dataclass(frozen=True, eq=False)
 class Store:
@@ -78,6 +82,10 @@ class Store:
         found: tuple[Ids, Slots] = self._order["by_id"]
         return found
 
+    def _local(self, segment: Segment, slots: Slots) -> Slots:
+        """Row numbers in a segment; where there is but one they are the slots."""
+        return slots if len(self.segments) == 1 else segment.local(slots)
+
     def appended(self, codes: Codes, factors: Float32, vectors: Vectors | None, ids: Ids) -> Store:
         """With rows behind; the last segment takes them in while it is small beside the first."""
         segments, start = list(self.segments), self.n_slots
@@ -120,7 +128,7 @@ class Store:
                 n_threads,
                 within,
             )
-            answers.append((estimates, np.where(rows < 0, -1, rows + segment.start)))
+            answers.append((estimates, segment.slots(rows)))
         return _best(answers, k, falling=True)
 
     def score(self, asked: Asked, slots: Slots, k: int, n_planes: int, n_threads: int) -> tuple[Float32, Slots]:
@@ -132,11 +140,11 @@ class Store:
                 segment.factors,
                 *asked.planes(n_planes),
                 asked.encoder.n_bits,
-                segment.local(slots),
+                self._local(segment, slots),
                 min(k, slots.shape[1]),
                 n_threads,
             )
-            answers.append((estimates, np.where(rows < 0, -1, rows + segment.start)))
+            answers.append((estimates, segment.slots(rows)))
         return _best(answers, k, falling=True)
 
     def rescore(self, queries: Float32, slots: Slots, k: int, metric: str, n_threads: int) -> tuple[Float32, Ids]:
@@ -144,7 +152,7 @@ class Store:
         ids, answers = self.ids_of(slots), []
         for segment in self.segments:
             assert segment.vectors is not None
-            local = segment.local(slots)
+            local = self._local(segment, slots)
             segment.vectors.check(local[local >= 0])
             answers.append(
                 rescore_rows(queries, segment.vectors, local, min(k, slots.shape[1]), metric, n_threads, ids)

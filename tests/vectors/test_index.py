@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hashkit import _native
 from hashkit.storage import FormatError
 from hashkit.vectors import VectorIndex
 from hashkit.vectors.calibration import Recall, exact_neighbors
+from hashkit.vectors.funnel import best_estimates, read_best
 
 METRICS = ["cosine", "ip", "l2"]
 KEEPS = ["as_came", "float16", "int8", "none"]
@@ -76,6 +78,39 @@ def test_the_recall_is_the_one_that_was_asked_for_and_predicted(vectors, queries
     # 500 held-out rows predict, 300 queries measure: what lies between them is chance, of both.
     errors = [(recall.high - recall.low) / 3.92 for recall in (predicted, true)]
     assert abs(predicted.mean - true.mean) <= 3 * np.hypot(*errors) + 0.002
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_easy_queries_read_fewer_vectors(vectors, queries, metric, tmp_path):
+    index = VectorIndex.fit(vectors, recall=0.95, metric=metric, n_bits=64)
+    if metric == "cosine":  # where a slack pays depends on the metric
+        assert index._plan.slack is not None
+        assert index._plan.mean_rescored < index._plan.n_rescored
+        assert f"{index._plan.mean_rescored:.0f} on average" in index.describe()["stages"][1]
+    slack = {"cosine": 0.1, "ip": 1.0, "l2": 0.4}[metric]
+    plan = index._plan = replace(index._plan, n_rescored=100, slack=slack, mean_rescored=50.0)
+    asked, store = index._encoder.ask(queries, 1), index._state.store
+    estimates, slots = best_estimates(index._state, plan, asked, plan.n_rescored, None, 1)
+    n_read = np.empty(len(queries), np.int64)
+    ids = read_best(index._state, plan, asked, estimates, slots, 10, 1, n_read)[1]
+    assert n_read.min() < n_read.max() <= plan.n_rescored
+
+    # The slow way: one candidate after the other, in the order of estimates.
+    hoped = asked.to_scores(estimates).astype(np.float64)
+    for query in range(len(queries)):
+        first = store.rescore(queries[query : query + 1], slots[query : query + 1, :20], 10, metric, 1)[0][0]
+        gap = first[-1] - hoped[query] if metric != "l2" else hoped[query] - first[-1]
+        near = [slot for place, slot in enumerate(slots[query]) if place < 20 or gap[place] <= plan.slack]
+        assert abs(len(near) - n_read[query]) <= 1  # a gap may be the slack up to rounding
+        expected = store.rescore(queries[query : query + 1], np.array([near]), 10, metric, 1)[1][0]
+        assert len(near) != n_read[query] or ids[query].tolist() == expected.tolist()
+
+    index.save(tmp_path / "saved")
+    assert VectorIndex.load(tmp_path / "saved")._plan == plan
+    wide = replace(plan, slack=1e9)
+    everything = read_best(index._state, replace(plan, slack=None), asked, estimates, slots, 10, 1)
+    for read, whole in zip(read_best(index._state, wide, asked, estimates, slots, 10, 1), everything, strict=True):
+        np.testing.assert_array_equal(read, whole)
 
 
 @pytest.mark.parametrize("metric", METRICS)
