@@ -1,9 +1,13 @@
 """Short binary codes from features without labels, and their exact search.
 
+>>> import numpy as np
 >>> import hashkit
->>> hasher = hashkit.fit(features, n_bits=64)
+>>> features = np.random.default_rng(0).standard_normal((300, 128))
+>>> hasher = hashkit.fit(features, n_bits=64, method="itq")
 >>> codes = hasher.encode(features)
->>> distances, ids = hashkit.Index(codes).query(hasher.encode(queries), k=100)
+>>> distances, ids = hashkit.Index(codes).query(hasher.encode(features[:5]), k=10)
+>>> ids[:, 0]
+array([0, 1, 2, 3, 4])
 """
 
 from __future__ import annotations

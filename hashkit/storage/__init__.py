@@ -3,14 +3,14 @@
 A file is 8 bytes little-endian header length, a JSON header, then the arrays back to back; any safetensors reader opens
 it. The header's ``__metadata__`` tells what hashkit adds, each value a string:
 
-==================  ========================================================================
-``format``          ``hashkit``
-``version``         the format's version, 1
-``kind``            what the file holds, for example ``index``
-``settings``        a JSON object
-``checksums``       a JSON object, array name -> CRC-32 of its bytes, eight hexadecimal digits
+===================  ========================================================================
+``format``           ``hashkit``
+``version``          the format's version, 1
+``kind``             what the file holds, for example ``index``
+``settings``         a JSON object
+``checksums``        a JSON object, array name -> CRC-32 of its bytes, eight hexadecimal digits
 ``header_checksum``  the same of the header as compact JSON without this entry
-==================  ========================================================================
+===================  ========================================================================
 
 Arrays begin at multiples of 64 bytes: safetensors allows no holes, so what lies between is an array named
 ``__padding_N__``, which readers of this module never see.
@@ -24,10 +24,10 @@ contents to :meth:`TensorFile.verify`, array by array, when they are first neede
 at every instant the path holds the whole old or the whole new file. Files in use are replaced, never written to, so a
 mapping stays valid. Pipes and devices are refused. A process killed in the middle leaves a temporary file
 ``.hashkit-`` behind, which the next write in that folder deletes, and no other file of such a name
-(:mod:`hashkit.storage.replacing`).
+(``hashkit.storage.replacing``).
 
-Databases are opened through :mod:`hashkit.storage.sqlite`; the files of a collection are those of
-:mod:`hashkit.storage.layout`.
+Databases are opened through ``hashkit.storage.sqlite``; the files of a collection are those of
+``hashkit.storage.layout``.
 """
 
 from hashkit.storage.header import FormatError

@@ -267,7 +267,7 @@ class VectorIndex:
         Returns
         -------
         report : dict
-            ``recall`` (a :class:`Recall`), and the shares of the true nearest that were lost at each stage:
+            ``recall`` (a :class:`hashkit.vectors.Recall`), and the share of the true nearest that each stage lost:
             ``lost_to_candidates``, not among the candidates by Hamming distance; ``lost_to_bits``, among these, but
             their estimates too low; ``lost_to_vectors``, read, but ranked too low by the vectors as they are kept.
         """
@@ -368,8 +368,8 @@ class VectorIndex:
         description : dict
             ``n_vectors``, ``n_dims``, ``n_bits``, ``metric``, ``keep``; ``bytes_per_vector``, of ``codes``,
             ``factors`` and ``vectors``, and whether the vectors lie in a mapped file (``vectors_on_disk``);
-            ``stages``, in words; ``n_candidates`` and ``n_rescored`` for each query; ``recall``, the :class:`Recall`
-            that was measured on held-out rows with its interval of 95 %, or None.
+            ``stages``, in words; ``n_candidates`` and ``n_rescored`` for each query; ``recall``, the
+            :class:`hashkit.vectors.Recall` that was measured on held-out rows with its interval of 95 %, or None.
         """
         state, plan = self._current(), self._plan
         kept = state.store.segments[0].vectors
