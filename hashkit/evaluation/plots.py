@@ -72,16 +72,16 @@ def _draw_curves(figure: Any, trials: Sequence[Trial], query_labels: NDArray[Any
 
 
 def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.uint8]) -> None:
-    """Draw each query to the left, framed in black; an item's frame tells whether it has the query's label."""
-    n_shown = min(N_SHOWN_QUERIES, len(split.queries))
-    distances, ids = Index(trial.codes).query(trial.query_codes[:n_shown], k=N_SHOWN_RESULTS)
-    colors = np.full(ids.shape, ASKED)
+    """Draw each query to the left, framed in black; the frame of an item shows whether it has the query's label."""
+    distances, ids = Index(trial.codes).query(trial.query_codes, k=N_SHOWN_RESULTS)
+    shown, colors = np.arange(min(N_SHOWN_QUERIES, len(ids))), np.full(ids.shape, ASKED)
     if split.query_labels is not None and split.labels is not None:
-        same = np.take_along_axis(same_label(split.query_labels[:n_shown], split.labels), ids, axis=1)
-        colors = np.where(same, SAME, OTHER)
+        same = np.take_along_axis(same_label(split.query_labels, split.labels), ids, axis=1)
+        shown, colors = choose_queries(same), np.where(same, SAME, OTHER)
+    distances, ids, colors, n_shown = distances[shown], ids[shown], colors[shown], len(shown)
     panel = figure.subplots()  # one for all: dozens of small ones take seconds to lay out
-    for row in range(n_shown):
-        _draw_image(panel, -0.3, row, images[split.query_rows[row]], ASKED)
+    for row, query in enumerate(shown):
+        _draw_image(panel, -0.3, row, images[split.query_rows[query]], ASKED)
         for column, item in enumerate(ids[row], start=1):
             _draw_image(panel, column, row, images[split.item_rows[item]], colors[row, column - 1])
             panel.text(column + 0.4, row + 0.83, distances[row, column - 1], fontsize=7, ha="center", va="top")
@@ -92,6 +92,21 @@ def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.ui
         "green: same label, red: another",
         fontsize=9,
     )
+
+
+def choose_queries(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Row numbers of the queries to draw: the first ones, with a miss among them if any query has one.
+
+    Parameters
+    ----------
+    same : bool array of shape (n_queries, n_results)
+        Whether a result has the query's label.
+    """
+    shown = np.arange(min(N_SHOWN_QUERIES, len(same)))
+    missed = np.flatnonzero(~same.all(axis=1))
+    if len(missed) and same[shown].all():
+        shown[-1] = missed[0]
+    return shown
 
 
 def _draw_image(panel: Any, x: float, y: float, image: NDArray[np.uint8], frame: str) -> None:

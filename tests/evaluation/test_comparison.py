@@ -135,3 +135,16 @@ def test_picture_of_nothing_is_refused(dataset, trials, tmp_path):
     split = comparison.split_dataset(Dataset("bare", dataset.features), random_state=0)
     with pytest.raises(ValueError, match="there is nothing to draw"):
         save_picture(tmp_path / "picture.png", split, trials)
+
+
+def test_pictures_show_a_miss_where_a_query_has_one():
+    from hashkit.evaluation.plots import N_SHOWN_QUERIES, choose_queries
+
+    same = np.ones((20, 5), dtype=bool)
+    first = np.arange(N_SHOWN_QUERIES)
+    np.testing.assert_array_equal(choose_queries(same), first)
+    same[[15, 17], 4] = False
+    np.testing.assert_array_equal(choose_queries(same), [*first[:-1], 15])
+    same[2, 0] = False
+    np.testing.assert_array_equal(choose_queries(same), first)
+    np.testing.assert_array_equal(choose_queries(same[:2]), [0, 1])
