@@ -75,16 +75,18 @@ class Encoder:
         for first in range(0, len(rows), BATCH):
             chosen = slice(first, first + BATCH)
             units = self.units(rows[chosen])
-            projected = self._project(units)
+            projected, magnitudes = self._project(units)
             codes[chosen] = np.packbits(projected > 0, axis=1)
             factors[chosen, 0] = self._offsets(units)
-            squares = np.einsum("ij,ij->i", projected, projected)
-            lengths = np.abs(projected, out=projected).sum(axis=1)
+            squares = np.einsum("ij,ij->i", magnitudes, magnitudes)
+            lengths = magnitudes.sum(axis=1)
             factors[chosen, 1] = squares / np.where(lengths > 0, lengths, 1)
         return codes, factors
 
-    def _project(self, units: Float32) -> Float32:
+    def _project(self, units: Float32) -> tuple[Float32, Float32]:
         """Projections of at most BATCH rows, with signs that are right whatever a matrix product's order of adding.
+
+        Returns them and their magnitudes.
 
         Where rounding could change a sign (see :class:`hashkit.hashers.linear.LinearHasher`), a few in a thousand, the
         sum is computed again in float64, row by row.
@@ -93,14 +95,16 @@ class Encoder:
         projected: Float32 = (whole @ self.hasher.weights_)[: len(units)]
         projected -= self.hasher.offsets_
         norms = np.sqrt(np.einsum("ij,ij->i", units, units))
-        doubtful = np.flatnonzero(np.abs(projected) <= norms[:, None] * self._rounding())
+        magnitudes: Float32 = np.abs(projected)
+        doubtful = np.flatnonzero(magnitudes <= norms[:, None] * self._rounding())
         rows, bits = np.divmod(doubtful, self.n_bits)
         weights = self._rows_of_weights()[:, : self.n_dims]
         for first in range(0, len(doubtful), BATCH):
             i, j = rows[first : first + BATCH], bits[first : first + BATCH]
             sums = (units[i].astype(np.float64) * weights[j]).sum(axis=1)
             projected[i, j] = sums - self.hasher.offsets_[j]
-        return projected
+            magnitudes[i, j] = np.abs(projected[i, j])
+        return projected, magnitudes
 
     def _rounding(self) -> Float32:
         """What rounding a projection of a row of length 1 is off by at most."""

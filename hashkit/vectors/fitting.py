@@ -14,6 +14,7 @@ from hashkit.vectors.calibration import (
     CANDIDATE_COST,
     LEAST_ROWS,
     N_QUERIES,
+    N_UNTARGETED,
     HeldOut,
     Recall,
     choose_plan,
@@ -146,7 +147,7 @@ def held_out_rows(vectors: Vectors, wish: Wish, rng: np.random.Generator) -> Ids
             f"vectors must have at least {max(LEAST_ROWS, 4 * wish.k)} rows to hold some out and state a recall, got "
             f"{len(vectors)}; recall=None makes an index without"
         )
-    n_queries = min(N_QUERIES, len(vectors) // 10)
+    n_queries = min(N_UNTARGETED if wish.recall is None else N_QUERIES, len(vectors) // 10)
     return np.sort(rng.choice(len(vectors), n_queries, replace=False))
 
 

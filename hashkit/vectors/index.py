@@ -97,7 +97,7 @@ class VectorIndex:
             Of the `k` true nearest, the share that answers are to have in the mean. Bits, candidates and vectors read
             are chosen for it on 1,000 rows held out (a tenth of fewer), each searched in all other rows and compared
             with exact search. With None nothing is chosen; what 1,000 candidates (3,200 from bits alone) and
-            `max_rescored` vectors reach is measured if there are 200 rows or more.
+            `max_rescored` vectors reach is measured on 200 held-out rows (a tenth of fewer), if there are 200 or more.
         k : int, default=10
             How many neighbors the recall is about; queries may ask for others.
         metric : {"cosine", "ip", "l2"}, default="cosine"
