@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import check_choice, check_int, check_n_bits, check_seed
+from hashkit.tables import open_rows
+from hashkit.tables.rows import choose_array, read_archive
 
 # Where Debian's package dataset-fashion-mnist puts its files.
 FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
@@ -75,31 +76,39 @@ def fashion_mnist(folder: str | os.PathLike[str] = FASHION_MNIST) -> Dataset:
     return Dataset("fashion-mnist", features, labels.astype(np.int64), images)
 
 
-def read_dataset(features: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None) -> Dataset:
+def read_dataset(
+    features: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None = None,
+    *,
+    column: str | None = None,
+    label_column: str | None = None,
+) -> Dataset:
     """Read a user's features, and labels if there are any.
 
     Parameters
     ----------
     features : path
-        A ``.npy`` file, which is memory-mapped; or an ``.npz`` file with the arrays ``features`` and, if known,
+        A ``.npy`` or ``.safetensors`` file, which is memory-mapped; a Parquet, Arrow or text file, which is read into
+        memory (see `hashkit.tables.open_rows`); or an ``.npz`` file with the arrays ``features`` and, if known,
         ``labels``.
     labels : path, optional
-        A ``.npy`` file with one label (or one row of bool) for each row of features.
+        A file of these with one label for each row of features, or a ``.npy`` file with one row of bool for each.
+    column, label_column : str, optional
+        The tensor or column of each, where there are several that fit.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        When a file is not there, is no file of numpy's, lacks an array, or has another number of rows.
+        When a file is not there or cannot be read, lacks an array, or has another number of rows.
     """
     path = Path(features)
     if path.suffix == ".npz":
-        arrays = _read_archive(path)
-        if "features" not in arrays:
-            raise ValueError(f"{path} must hold an array named features, got {', '.join(arrays) or 'nothing'}")
-        rows, known = arrays["features"], arrays.get("labels")
+        arrays = read_archive(path)
+        rows, known = choose_array(arrays, path, "features", column), arrays.get("labels")
     else:
-        rows, known = read_array(path), None
-    known = known if labels is None else read_array(labels)
+        rows, known = open_rows(features, holds="features", column=column).whole().values, None
+    if labels is not None:
+        known = open_rows(labels, holds="column", column=label_column).whole().values
     if rows.ndim != 2:
         raise ValueError(f"{path} must hold features of shape (n, n_dims), got shape {rows.shape}")
     if rows.dtype not in (np.float16, np.float32, np.float64):
@@ -107,26 +116,6 @@ def read_dataset(features: str | os.PathLike[str], labels: str | os.PathLike[str
     if known is not None and known.shape[:1] != rows.shape[:1]:
         raise ValueError(f"labels must have one row for each of {path}'s {len(rows)}, got shape {known.shape}")
     return Dataset(path.stem, rows, known)
-
-
-def read_array(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Memory-map a ``.npy`` file; one that would need pickle is refused."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{os.fspath(path)} is no readable .npy file of numbers or strings") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{os.fspath(path)} is an .npz archive where a .npy file is needed")
-    return array
-
-
-def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("features", "labels") if name in archive.files}
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no readable .npz file of numbers or strings") from error
 
 
 def _read_idx(path: Path, n_dims: int) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ newer (an approximate index of pgvector's is used only where ``id`` is left out 
     SELECT (code <~> %s::bit(64))::int AS distance, id FROM items ORDER BY distance, id LIMIT 100
 
 **Arrow and Parquet** hold codes as fixed-size binary (:func:`to_arrow`, then ``pyarrow.parquet.write_table``).
+:func:`from_arrow` also reads data frames of pandas and Polars, and codes as numbers of 64 bits or hexadecimal strings.
 
 **LanceDB** wants a vector column, a fixed-size list of bytes: ``to_arrow(codes, ids, lists=True)``, and
 ``table.search(query, vector_column_name="code").distance_type("hamming")``; without an index it is exact.
@@ -30,12 +31,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hashkit.checks import Codes, check_codes, check_n_bits, describe
 from hashkit.codes import pack, unpack
 from hashkit.extras import needs_extra
 from hashkit.index.ids import Ids, check_ids
+from hashkit.tables import arrow, to_codes
 
 if TYPE_CHECKING:
     import pyarrow
@@ -52,7 +53,6 @@ __all__ = [
 
 _COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)  # no flags, no header extension
 _COPY_END = struct.pack(">h", -1)
-_N_BITS_KEY = b"hashkit.n_bits"
 
 
 class CodeTable(NamedTuple):
@@ -196,14 +196,16 @@ def _copy_row(n_bytes: int) -> np.dtype[Any]:
     )
 
 
-def to_arrow(codes: Codes, ids: Ids | None = None, n_bits: int | None = None, *, lists: bool = False) -> pyarrow.Table:
+def to_arrow(
+    codes: Codes, ids: Ids | Sequence[str] | None = None, n_bits: int | None = None, *, lists: bool = False
+) -> pyarrow.Table:
     """Codes as an Arrow table with the columns ``id`` and ``code``; needs pyarrow. No code is copied.
 
     Parameters
     ----------
     codes : uint8 array of shape (n_codes, n_bytes)
         Packed codes.
-    ids : int64 array of shape (n_codes,), optional
+    ids : int64 array of shape (n_codes,) or sequence of str, optional
         By default the row numbers.
     n_bits : int, optional
         Bits per code, by default all: ``8 * n_bytes``. Kept as metadata of the column.
@@ -217,29 +219,49 @@ def to_arrow(codes: Codes, ids: Ids | None = None, n_bits: int | None = None, *,
     Raises
     ------
     TypeError, ValueError
-        If the codes are not packed codes of `n_bits`, or the ids not one integer for each.
+        If the codes are not packed codes of `n_bits`, or the ids not one integer or string for each.
     """
     with needs_extra("hashkit.interop.to_arrow", "arrow"):
         import pyarrow as pa
 
-    codes, ids, n_bits = _check_table(codes, ids, n_bits)
-    n_bytes = codes.shape[1]
-    if lists:
-        column = pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), n_bytes)
-    else:
-        column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(n_bytes), len(codes), [None, pa.py_buffer(codes)])
-    field = pa.field("code", column.type, metadata={_N_BITS_KEY: str(n_bits)})
-    return pa.table([pa.array(ids), column], schema=pa.schema([pa.field("id", pa.int64()), field]))
+    names = _strings(ids, len(codes)) if isinstance(codes, np.ndarray) else None
+    codes, numbers, n_bits = _check_table(codes, None if names is not None else ids, n_bits)
+    column, field = arrow.codes_column(codes, n_bits, lists=lists)
+    left = pa.array(numbers) if names is None else pa.array(names, pa.string())
+    return pa.table([left, column], schema=pa.schema([pa.field("id", left.type), field]))
 
 
-def from_arrow(table: pyarrow.Table, *, ids: str = "id", codes: str = "code") -> CodeTable:
+def _strings(ids: object, n_codes: int) -> list[str] | None:
+    """Ids that are strings, one for each code; None if they are anything else."""
+    values = ids.tolist() if isinstance(ids, np.ndarray) and ids.dtype.kind in "OTU" else ids
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values or not isinstance(values[0], str):
+        return None
+    wrong = next((value for value in values if not isinstance(value, str)), None)
+    if wrong is not None or len(values) != n_codes:
+        raise ValueError(f"ids must be one string for each of {n_codes} codes, got {len(values)}{_also(wrong)}")
+    return list(values)
+
+
+def _also(wrong: object) -> str:
+    return "" if wrong is None else f", among them {wrong!r}"
+
+
+def from_arrow(
+    table: pyarrow.Table, *, ids: str | None = "id", codes: str = "code", format: str | None = None
+) -> CodeTable:
     """Codes and ids out of an Arrow table, such as ``pyarrow.parquet.read_table`` returns.
 
     Parameters
     ----------
-    table : pyarrow.Table
-    ids, codes : str
-        Names of the columns: integers, and fixed-size binary or fixed-size lists of uint8.
+    table : pyarrow.Table, or a data frame of pandas or Polars
+    ids : str or None
+        Name of the column of integers; None numbers the rows. Strings stay beside the index: number the rows, and
+        ``table["name"].to_numpy()[ids]`` names what a search finds.
+    codes : str
+        Name of the column: bytes or lists of uint8 of one length, numbers of 64 bits, or hexadecimal strings with or
+        without ``0x``.
+    format : str, optional
+        What the column holds, as in :func:`hashkit.pack`, if it is none of these.
 
     Returns
     -------
@@ -254,43 +276,38 @@ def from_arrow(table: pyarrow.Table, *, ids: str = "id", codes: str = "code") ->
     with needs_extra("hashkit.interop.from_arrow", "arrow"):
         import pyarrow as pa
 
+    if hasattr(table, "__arrow_c_stream__") and not isinstance(table, pa.Table):
+        table = pa.table(table)
     if not isinstance(table, pa.Table):
-        raise TypeError(f"table must be a pyarrow.Table, got {describe(table)}")
-    for name in (ids, codes):
+        raise TypeError(f"table must be a pyarrow.Table or a data frame, got {describe(table)}")
+    for name in (codes,) if ids is None else (ids, codes):
         if name not in table.column_names:
             raise ValueError(f"table must have a column {name!r}, it has {table.column_names}")
-        if table[name].null_count:
-            raise ValueError(f"column {name!r} must have no nulls, it has {table[name].null_count}")
-    if not pa.types.is_integer(table[ids].type):
-        raise TypeError(f"column {ids!r} must hold integers, it holds {table[ids].type}")
-    matrix = _to_matrix(table[codes], codes)
-    n_bits = 8 * matrix.shape[1]
-    metadata = table.schema.field(codes).metadata or {}
-    if _N_BITS_KEY in metadata:
-        n_bits = check_n_bits(int(metadata[_N_BITS_KEY]), f"{_N_BITS_KEY.decode()} of column {codes!r}")
-    return CodeTable(
-        check_codes(matrix, f"column {codes!r}", n_bits), check_ids(table[ids].to_numpy(), f"column {ids!r}"), n_bits
-    )
+    if ids is not None and not pa.types.is_integer(table[ids].type):
+        raise TypeError(
+            f"column {ids!r} must hold integers, it holds {table[ids].type}: ids=None numbers the rows, and "
+            f"table[{ids!r}].to_numpy()[ids] names what a search finds"
+        )
+    matrix = _codes_of(table[codes], codes, format)
+    n_bits = arrow.n_bits_of(table.schema.field(codes), matrix.shape[1])
+    numbers = np.arange(len(matrix)) if ids is None else arrow.to_numpy(table[ids], ids)
+    return CodeTable(check_codes(matrix, f"column {codes!r}", n_bits), check_ids(numbers, f"column {ids!r}"), n_bits)
 
 
-def _to_matrix(column: pyarrow.ChunkedArray, name: str) -> Codes:
+def _codes_of(column: Any, name: str, format: str | None) -> Codes:
     import pyarrow as pa
 
     kind = column.type
-    is_lists = pa.types.is_fixed_size_list(kind) and kind.value_type == pa.uint8()
-    if not is_lists and not pa.types.is_fixed_size_binary(kind):
-        raise TypeError(f"column {name!r} must hold fixed-size binary or fixed-size lists of uint8, it holds {kind}")
-    n_bytes = kind.list_size if is_lists else kind.byte_width
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if is_lists:
-        flat: NDArray[np.uint8] = array.flatten().to_numpy(zero_copy_only=False)
-    else:
-        flat = np.frombuffer(array.buffers()[1] or b"", np.uint8)
-        flat = flat[array.offset * n_bytes : (array.offset + len(array)) * n_bytes]
-    return flat.reshape(len(array), n_bytes)
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
+    if format is None and not (arrow.holds_codes(kind) or is_text):
+        raise TypeError(
+            f"column {name!r} must hold bytes or lists of uint8 of one length, uint64, or hexadecimal strings, it "
+            f"holds {kind}; format= reads others, as in hashkit.pack"
+        )
+    return to_codes(arrow.to_numpy(column, name), f"column {name!r}", format)
 
 
-def _check_table(codes: Codes, ids: Ids | None, n_bits: int | None) -> CodeTable:
+def _check_table(codes: Codes, ids: Any, n_bits: int | None) -> CodeTable:
     check_codes(codes, "codes")
     n_bits = 8 * codes.shape[1] if n_bits is None else check_n_bits(n_bits)
     check_codes(codes, "codes", n_bits)

@@ -17,7 +17,7 @@ FLOORS = [
     ["_native"],
     ["checks", "extras", "progress"],
     ["codes", "cosines", "storage"],
-    ["index", "networks"],
+    ["index", "networks", "tables"],
     ["datasets", "hashers"],
     ["evaluation", "udhpl"],
     ["training"],

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 import hashkit
 from hashkit import evaluation
-from hashkit.cli import app, commands
+from hashkit.cli import app
 from hashkit.cli.commands import DEMO_METHODS
+from hashkit.tables import Block, write_codes
+from hashkit.tables.writing import replace
 
 
 @pytest.fixture
@@ -89,6 +91,49 @@ def test_query_searches_what_was_saved(run, files, tmp_path, kind):
         assert (code, output.splitlines()[1:]) == (0, expected)
     code, _, error = run("query", "saved", "codes.npy", "--bits", 16)
     assert (code, error) == (1, "error: --bits must be 12 for saved, got 16\n")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_string_ids_go_from_features_to_results(run, files, tmp_path, ending):
+    if ending == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+    names = [f"cat {number}" for number in range(120)]
+    rows = files[0].astype(np.float32)
+    if ending == "parquet":
+        parquet.write_table(pyarrow.table({"name": names, "embedding": list(rows)}), tmp_path / "features.parquet")
+        output = run("info", "features.parquet")[1]
+        assert output.startswith("features.parquet: Parquet file, 120 rows, 2 columns\n")
+        assert "  name: string (ids or labels)\n" in output
+        assert "(features)" in output
+    else:
+        header = ",".join(["name", *(f"x{number}" for number in range(16))])
+        lines = [f"{name},{','.join(map(str, row))}" for name, row in zip(names, rows.tolist(), strict=True)]
+        (tmp_path / "features.csv").write_text("\n".join([header, *lines]))
+    code, output, error = run(
+        "encode", "hasher.safetensors", f"features.{ending}", f"codes.{ending}", "--ids", "name", "--quiet"
+    )
+    assert (code, output) == (0, f"codes.{ending}: 120 codes of 12 bits, 2 bytes each\n"), error
+    asked = (f"codes.{ending}", f"codes.{ending}", "-k", 3, "--ids", "id", "--query-ids", "id")
+    code, output, error = run("query", *asked)
+    found = [line.split("\t") for line in output.splitlines()[1:]]
+    _, ids = hashkit.Index(files[2]).query(files[2], k=3)
+    assert code == 0, error
+    assert [row[2] for row in found] == [names[id] for id in ids.reshape(-1)]
+    assert [row[0] for row in found] == np.repeat(names, 3).tolist()
+    assert run("query", *asked, "--out", f"found.{ending}")[1] == f"found.{ending}: 360 results\n"
+    assert run("query", *asked, "--out", "found.npz")[0] == 0
+    with np.load(tmp_path / "found.npz") as saved:
+        assert saved["ids"].tolist() == [[names[id] for id in row] for row in ids]
+    assert run("query", *asked, "--out", "-")[1].splitlines()[1].split(",")[2] == names[ids[0, 0]]
+
+
+def test_codes_are_read_from_standard_input(monkeypatch, files):
+    text = "".join(f"{code.tobytes().hex()}\n" for code in files[2])
+    result = CliRunner().invoke(app, ["query", "codes.npy", "-", "-k", "2"], input=text)
+    again = CliRunner().invoke(app, ["query", "codes.npy", "codes.npy", "-k", "2"])
+    assert result.exit_code == 0
+    assert result.stdout == again.stdout
 
 
 def test_evaluate_measures_float_neighbors_with_features(run, files):
@@ -234,8 +279,8 @@ def test_the_real_command_starts_without_torch_or_scikit_learn(run_python):
 def test_written_files_have_the_rights_that_the_umask_leaves(tmp_path):
     before = os.umask(0o027)
     try:
-        commands.write_array(tmp_path / "codes.npy", np.zeros((3, 2), np.uint8))
-        commands.write_arrays(tmp_path / "found.npz", {"ids": np.arange(3)})
+        write_codes(tmp_path / "codes.npy", [Block(np.zeros((3, 2), np.uint8), None)], 16)
+        replace(tmp_path / "found.npz", lambda file: np.savez(file, ids=np.arange(3)))
     finally:
         os.umask(before)
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {

@@ -139,8 +139,16 @@ GOOD = np.zeros((2, 3), np.uint8)
 @pytest.mark.parametrize(
     ("values", "format", "error", "message"),
     [
-        (None, None, TypeError, "values must be a numpy array or a torch tensor, got NoneType"),
-        ([[1.0, 2.0]], None, TypeError, "values must be a numpy array or a torch tensor, got list"),
+        (None, None, TypeError, "values must be an array, a list, a torch tensor or a column, got NoneType"),
+        ([[1.0], [1.0, 2.0]], None, TypeError, "values must have rows of one length"),
+        (np.zeros(3, np.uint64), None, TypeError, r"hashkit\.pack\(values, format='uint64'\) takes 64 bits from each"),
+        (np.zeros(3, np.int64), None, TypeError, r"hashkit\.pack\(values, format='uint64'\) takes 64 bits from each"),
+        (["00ff"], None, TypeError, r"hashkit\.pack\(values, format='hex'\) reads hexadecimal"),
+        (np.array(["00ff"]), None, TypeError, r"hashkit\.pack\(values, format='hex'\) reads hexadecimal"),
+        (np.zeros(3, np.uint32), "uint64", TypeError, "values must be of dtype uint64, int64 in the format 'uint64'"),
+        (np.zeros((1, 65), np.uint64), "uint64", ValueError, "1 to 64 columns"),
+        ([2**64], "uint64", ValueError, r"values must be between 0 and 2\*\*64 - 1"),
+        ([2**63, -1], "uint64", ValueError, r"values must be between 0 and 2\*\*64 - 1"),
         (np.zeros((2, 3), np.int8), None, TypeError, r"dtype int8 could mean several things: say format="),
         (np.zeros((2, 3), np.uint8), None, TypeError, r"dtype uint8 could mean several things: say format="),
         (np.zeros((2, 3), np.longdouble), None, TypeError, "values must be of dtype float16, float32, float64"),
@@ -154,10 +162,7 @@ GOOD = np.zeros((2, 3), np.uint8)
         (np.zeros((3, 0)), None, ValueError, r"1 to 4096 columns, got an array of shape \(3, 0\)"),
         (np.zeros((1, 4097)), None, ValueError, r"1 to 4096 columns, got an array of shape \(1, 4097\)"),
         (np.zeros((1, 513), np.int8), "int8", ValueError, "1 to 512 columns"),
-        (np.zeros((4, 6))[:, ::2], None, ValueError, "values must be C-contiguous"),
-        (np.zeros((4, 6), order="F"), None, ValueError, "values must be C-contiguous"),
-        (np.zeros((4, 6), np.float32)[::2], None, ValueError, "values must be C-contiguous"),
-        (np.zeros((4, 6), bool)[::-1], None, ValueError, "values must be C-contiguous"),
+        (np.array([[0.0] * 3, [np.nan] * 3])[:, ::2], None, ValueError, "values must be numbers, row 1 has NaN"),
         (np.array([[0.0, 1.0], [np.nan, 1.0]]), None, ValueError, "values must be numbers, row 1 has NaN"),
         (np.array([[np.nan]], np.float16), None, ValueError, "row 0 has NaN"),
         (np.array([[1, 0]], np.int8), "signs", ValueError, "values must be -1 or 1"),
@@ -171,6 +176,7 @@ GOOD = np.zeros((2, 3), np.uint8)
         (["ff ", "ff"], "hex", ValueError, r"values\[0\] must be hexadecimal digits, two for each byte, got 'ff '"),
         (["ff", 3], "hex", ValueError, r"values\[1\] must be hexadecimal digits, two for each byte, got 3"),
         (["ff", "ffff"], "hex", ValueError, r"values\[1\] must have 1 bytes like the first, got 2"),
+        (["0x0ff", "ff"], "hex", ValueError, r"got '0x0ff'; f'\{number:016x\}' keeps the leading zeros of 64 bits"),
         ([""], "hex", ValueError, "1 to 512 bytes per row"),
         (["00" * 513], "hex", ValueError, "1 to 512 bytes per row"),
     ],
@@ -316,9 +322,7 @@ def test_tensors_of_floats_are_packed(rng, dtype):
     expected = np.packbits(tensor.double().numpy() > 0, axis=1)
     assert np.array_equal(hashkit.pack(tensor), expected)
     assert np.array_equal(hashkit.pack(tensor.clone().requires_grad_()), expected)
-    if dtype != "bfloat16":  # which is copied anyway
-        with pytest.raises(ValueError, match="values must be C-contiguous"):
-            hashkit.pack(tensor[:, ::2])
+    assert np.array_equal(hashkit.pack(tensor[:, ::2]), np.packbits(tensor.double().numpy()[:, ::2] > 0, axis=1))
 
 
 def test_tensors_of_integers_are_packed_by_name(rng):
@@ -338,10 +342,11 @@ def test_tensors_of_integers_are_packed_by_name(rng):
 def test_strings_of_any_array_are_hex():
     strings = ["00ff", "a1B2", "7f80"]
     expected = hashkit.pack(strings, format="hex")
-    arrays = [np.array(strings), np.array(strings, object), np.array(strings, np.dtypes.StringDType())]
+    dtypes = ["U", "S", object, np.dtypes.StringDType()]
+    arrays = [np.array(strings, dtype) for dtype in dtypes]
     for same in (*arrays, np.repeat(arrays[0], 2)[::2], tuple(strings)):
         assert np.array_equal(hashkit.pack(same, format="hex"), expected)
-    for wrong in (np.array([strings]), np.array(strings, "S"), np.array([1, 2])):
+    for wrong in (np.array([strings]), np.array([1, 2])):
         with pytest.raises(TypeError, match="values must be a sequence of str in the format 'hex'"):
             hashkit.pack(wrong, format="hex")
     with pytest.raises(ValueError, match=r"values\[1\] must be hexadecimal digits, two for each byte, got None"):
@@ -350,10 +355,58 @@ def test_strings_of_any_array_are_hex():
         hashkit.pack(np.array([], "U4"), format="hex")
 
 
-def test_a_column_of_strings_is_hex():
-    pandas = pytest.importorskip("pandas")
-    column = pandas.Series(["00ff", "a1B2"], index=[7, 3])
-    assert np.array_equal(hashkit.pack(column, format="hex"), hashkit.pack(["00ff", "a1B2"], format="hex"))
+def column_makers():
+    """Ways in which columns come, by name."""
+    return {
+        "list": lambda values: values,
+        "numpy": lambda values: np.array(values),
+        "pandas": lambda values: pytest.importorskip("pandas").Series(values, index=[7, 3]),
+        "polars": lambda values: pytest.importorskip("polars").Series(values),
+        "arrow": lambda values: pytest.importorskip("pyarrow").chunked_array([values[:1], values[1:]]),
+    }
+
+
+@pytest.mark.parametrize("maker", list(column_makers()))
+@pytest.mark.parametrize("prefix", ["", "0x", "0X"])
+def test_columns_of_strings_are_hex(maker, prefix):
+    strings = [f"{prefix}00ff", f"{prefix}a1B2"]
+    column = column_makers()[maker](strings)
+    assert hashkit.pack(column, format="hex").tolist() == [[0, 255], [0xA1, 0xB2]]
+
+
+@pytest.mark.parametrize("maker", list(column_makers()))
+def test_columns_of_numbers_are_64_bits(maker):
+    numbers = [0x0123456789ABCDEF, 2**64 - 2]
+    column = column_makers()[maker](numbers if maker == "list" else np.array(numbers, np.uint64))
+    expected = hashkit.pack([f"{number:016x}" for number in numbers], format="hex")
+    np.testing.assert_array_equal(hashkit.pack(column, format="uint64"), expected)
+
+
+def test_numbers_of_64_bits_keep_their_bits():
+    numbers = np.array([1, 2**63, 2**64 - 1], np.uint64)
+    expected = hashkit.pack(numbers, format="uint64")
+    assert expected.tolist() == [[0] * 7 + [1], [128] + [0] * 7, [255] * 8]
+    for same in (numbers.view(np.int64), np.repeat(numbers, 2)[::2], numbers[:, None]):
+        np.testing.assert_array_equal(hashkit.pack(same, format="uint64"), expected)
+    words = np.array([[1, 2], [3, 4]], np.uint64)
+    np.testing.assert_array_equal(
+        hashkit.pack(words, format="uint64"), np.hstack([hashkit.pack(word, format="uint64") for word in words.T])
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.bool_, np.int8])
+def test_rows_of_any_stride_are_packed(dtype, rng, monkeypatch):
+    monkeypatch.setattr("hashkit.codes._COPIED_BYTES", 200)  # several blocks
+    values = (rng.standard_normal((40, 24)) * 2).astype(dtype)
+    format = "values" if dtype == np.int8 else None
+    for part in (values[:, ::2], values[::2], values[::-1, ::-1], np.asfortranarray(values), values[:, 3:20]):
+        np.testing.assert_array_equal(hashkit.pack(part, format=format), np.packbits(part > 0, axis=1))
+
+
+def test_lists_are_packed():
+    assert hashkit.pack([[1.0, -2.0, 0.5]]).tolist() == [[0b1010_0000]]
+    assert hashkit.pack([[True, False], [False, True]]).tolist() == [[128], [64]]
+    assert hashkit.pack([[1, -1]], format="signs").tolist() == [[128]]
 
 
 @pytest.mark.parametrize("format", [None, "bool", "values", "signs", "hex"])

@@ -1,5 +1,7 @@
 """Codes in databases and files: bits in the promised order, and the answers that hashkit gives."""
 
+import importlib
+
 import numpy as np
 import pytest
 from servers import pgvector_programs, postgres_programs, running_postgres
@@ -192,3 +194,39 @@ def test_lancedb_gives_the_same_answers(rng, tmp_path, n_bits):
         np.testing.assert_array_equal(found["id"].to_numpy()[order], nearest)
     back = interop.from_arrow(table.to_arrow())
     np.testing.assert_array_equal(hashkit.Index(back.codes, ids=back.ids).get(ids), codes)
+
+
+def test_frames_of_hashes_are_read():
+    pyarrow = pytest.importorskip("pyarrow")
+    numbers = np.array([0x0123456789ABCDEF, 2**64 - 2], np.uint64)
+    expected = hashkit.pack(numbers, format="uint64")
+    columns = {"id": [5, 4], "n": numbers, "h": [f"0x{number:016x}" for number in numbers.tolist()]}
+    columns["b"] = [row.tobytes() for row in expected]
+    table = pyarrow.table(columns)
+    frames = [table]
+    for name in ("pandas", "polars"):
+        try:
+            frames.append(importlib.import_module(name).DataFrame(columns))
+        except ModuleNotFoundError:
+            continue
+    for frame in frames:
+        for column in "nhb":
+            found = interop.from_arrow(frame, codes=column)
+            np.testing.assert_array_equal(found.codes, expected)
+            assert (found.ids.tolist(), found.n_bits) == ([5, 4], 64)
+
+
+def test_string_ids_are_kept_or_numbered():
+    pytest.importorskip("pyarrow")
+    codes = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    table = interop.to_arrow(codes, ["a", "b", "c"])
+    assert table["id"].to_pylist() == ["a", "b", "c"]
+    with pytest.raises(TypeError, match=r"it holds string: ids=None numbers the rows, and table\['id'\]"):
+        interop.from_arrow(table)
+    found = interop.from_arrow(table, ids=None)
+    assert found.ids.tolist() == [0, 1, 2]
+    _, ids = hashkit.Index(found.codes).query(codes[1], k=1)
+    assert table["id"].to_numpy()[ids].tolist() == ["b"]
+    for wrong in (["a", "b"], ["a", "b", 3]):
+        with pytest.raises(ValueError, match="ids must be one string for each of 3 codes"):
+            interop.to_arrow(codes, wrong)

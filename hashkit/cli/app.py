@@ -34,10 +34,23 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Features = Annotated[Path, typer.Argument(help=".npy file of shape (n, n_dims), or .npz with the array features.")]
+Features = Annotated[
+    Path,
+    typer.Argument(help="Features: .npy, .npz, .safetensors, .parquet, .arrow, .csv, or - for standard input."),
+]
+Column = Annotated[str | None, typer.Option(help="Tensor or column of the features, where there are several.")]
+Format = Annotated[
+    str | None, typer.Option(help="Of the codes, as in hashkit.pack: hex, uint64, bool, signs, int8, int8_offset.")
+]
 Bits = Annotated[int, typer.Option("--bits", help="Length of the codes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+def _tell(text: str) -> None:
+    """Print what a command has to say; nothing where its result is on standard output already."""
+    if text:
+        typer.echo(text)
 
 
 @app.command()
@@ -68,45 +81,60 @@ def fit(
     bits: Bits = 64,
     method: Annotated[str, typer.Option(help="How to learn.")] = "udhpl",
     seed: Seed = 0,
+    column: Column = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn a hasher from features."""
     from hashkit.cli import commands
 
-    typer.echo(commands.fit_file(features, hasher, method, bits, seed, progress=not quiet))
+    typer.echo(commands.fit_file(features, hasher, method, bits, seed, column=column, progress=not quiet))
 
 
 @app.command()
 def encode(
     hasher: Annotated[Path, typer.Argument(help="File that `hashkit fit` wrote.")],
     features: Features,
-    codes: Annotated[Path, typer.Argument(help=".npy file to write.")],
+    codes: Annotated[
+        Path,
+        typer.Argument(help="File to write: .npy, .safetensors, .parquet, .arrow, .csv; - prints CSV."),
+    ],
+    column: Column = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Column of ids, integers or strings, to write beside the codes.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Encode features with a learnt hasher."""
+    """Encode features with a learnt hasher, a block at a time."""
     from hashkit.cli import commands
 
-    typer.echo(commands.encode_file(hasher, features, codes, progress=not quiet))
+    _tell(commands.encode_file(hasher, features, codes, column=column, ids=ids, progress=not quiet))
 
 
 @app.command()
 def query(
     codes: Annotated[
-        Path, typer.Argument(help="What to search: codes, .npy, a saved index, or a collection's folder.")
+        Path,
+        typer.Argument(help="What to search: codes in any file that encode writes, a saved index, a collection."),
     ],
-    queries: Annotated[Path, typer.Argument(help="Codes to search for, .npy.")],
+    queries: Annotated[Path, typer.Argument(help="Codes to search for, in any such file, or - for standard input.")],
     k: Annotated[int, typer.Option("-k", help="Nearest codes per query.")] = 10,
     radius: Annotated[int | None, typer.Option(help="Instead, all codes within this distance, inclusive.")] = None,
     bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Save distances and ids to this .npz file, print none.")] = None,
+    ids: Annotated[str | None, typer.Option(help="Column of the codes' ids, integers or strings.")] = None,
+    query_ids: Annotated[str | None, typer.Option(help="Column of the queries' ids.")] = None,
+    format: Format = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the results to this .npz, .parquet, .arrow or .csv file, print none; - for CSV."),
+    ] = None,
 ) -> None:
     """Search codes exactly.
 
     Prints query, rank, id and distance, tab-separated, in the order of (distance, id).
     """
-    from hashkit.cli import commands
+    from hashkit.cli import searching
 
-    typer.echo(commands.query_file(codes, queries, k, radius, bits, out))
+    _tell(searching.query_file(codes, queries, k, radius, bits, out, ids=ids, query_ids=query_ids, format=format))
 
 
 @app.command()
@@ -145,9 +173,9 @@ def info(
 
     Without a file: what this installation runs on.
     """
-    from hashkit.cli import commands
+    from hashkit.cli import describing
 
-    typer.echo(commands.describe_file(file))
+    typer.echo(describing.describe_file(file))
 
 
 @app.command()

@@ -48,14 +48,18 @@ def build(
 @app.command()
 def query(
     index: IndexFile,
-    queries: Annotated[Path, typer.Argument(help="Vectors to search for, .npy.")],
+    queries: Annotated[
+        Path, typer.Argument(help="Vectors to search for: .npy, .safetensors, .parquet, .arrow, .csv, or -.")
+    ],
     k: Annotated[int, typer.Option("-k", help="Nearest vectors per query.")] = 10,
-    out: Annotated[Path | None, typer.Option(help="Save scores and ids to this .npz file, print none.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this .npz, .parquet, .arrow or .csv file, print none.")
+    ] = None,
 ) -> None:
     """Print query, rank, id and score, tab-separated, the best first."""
-    from hashkit.cli import commands
+    from hashkit.cli import searching
 
-    typer.echo(commands.query_vectors(index, queries, k, out))
+    typer.echo(searching.query_vectors(index, queries, k, out))
 
 
 @app.command()

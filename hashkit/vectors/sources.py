@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,11 +10,10 @@ import numpy as np
 
 from hashkit.checks import describe
 from hashkit.storage import FormatError
-from hashkit.vectors.rows import TYPES, Vectors, as_vectors
+from hashkit.tables import arrow, safetensors
+from hashkit.vectors.rows import Vectors, as_vectors
 
 SAFETENSORS_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I8": "int8"}
-MAX_HEADER_BYTES = 100 << 20
-"""The largest header that the safetensors format allows."""
 
 
 def open_source(source: Any, column: str | None, scales: Any) -> Vectors | Iterator[Vectors]:
@@ -65,54 +63,20 @@ def _map_npy(path: str) -> Any:
 
 def _map_safetensors(path: str, name: str | None) -> Vectors:
     """A matrix of a file whose header is checked against the file's size."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        n_header = int.from_bytes(file.read(8), "little")
-        if not 0 < n_header <= min(size - 8, MAX_HEADER_BYTES):
-            raise FormatError(f"{path!r} cannot be mapped: it is no safetensors file, or cut off")
-        try:
-            header = json.loads(file.read(n_header))
-            entries = {
-                key: entry
-                for key, entry in header.items()
-                if key != "__metadata__" and entry["dtype"] in SAFETENSORS_TYPES and len(entry["shape"]) == 2
-            }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FormatError(f"{path!r} cannot be mapped: its header is damaged") from error
-    name = _the_one(name, sorted(entries), "tensor", path)
-    kind = SAFETENSORS_TYPES[entries[name]["dtype"]]
-    shape = tuple(map(int, entries[name]["shape"]))
-    begin, end = map(int, entries[name]["data_offsets"])
-    dtype: np.dtype[Any] = np.dtype(TYPES[kind])
-    if not 0 <= begin <= end <= size - 8 - n_header or end - begin != shape[0] * shape[1] * dtype.itemsize:
-        raise FormatError(f"{path!r} cannot be mapped: {name!r} does not fit the file, which may be cut off")
-    return Vectors(np.memmap(path, dtype, "r", 8 + n_header + begin, shape), kind)
+    tensors, start = safetensors.read_header(path)
+    fitting = sorted(key for key, entry in tensors.items() if entry.type in SAFETENSORS_TYPES and len(entry.shape) == 2)
+    name = safetensors.choose(name, fitting, "tensor of vectors", path)
+    kind = SAFETENSORS_TYPES[tensors[name].type]
+    return Vectors(safetensors.map_tensor(path, name, tensors[name], start), kind)
 
 
 def _parquet_blocks(path: str, column: str | None) -> Iterator[Vectors]:
     """Blocks of a column of lists of equal length."""
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(path)
-    fitting = [field.name for field in file.schema_arrow if "list" in str(field.type)]
-    column = _the_one(column, fitting, "column", path)
-    for number, batch in enumerate(file.iter_batches(batch_size=8192, columns=[column])):
-        lists = batch.column(0)
-        values = lists.flatten()
-        if lists.null_count or values.null_count or len(values) % max(1, len(lists)):
-            raise ValueError(
-                f"{path!r} must have lists of one length without nulls in {column!r}, batch {number} has not"
-            )
-        if len(lists):
-            rows = values.to_numpy(zero_copy_only=False).reshape(len(lists), -1)
+    schema, _, batches = arrow.open_file(path, parquet=True)
+    fitting = [field.name for field in schema if arrow.is_matrix(field.type)]
+    column = safetensors.choose(column, fitting, "column of vectors", path)
+    for batch in batches([column], 8192):
+        if batch.num_rows:
+            rows = arrow.to_numpy(batch.column(column), column)
             rows = rows.astype(np.float32) if rows.dtype == np.float64 else rows
             yield as_vectors(np.ascontiguousarray(rows), column)
-
-
-def _the_one(name: str | None, names: list[str], what: str, path: str) -> str:
-    if name is None and len(names) == 1:
-        return names[0]
-    if name not in names:
-        choice = ", ".join(names) or "none"
-        raise ValueError(f"column must name a {what} of vectors in {path!r}, which has {choice}; got {name!r}")
-    return name
