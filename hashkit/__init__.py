@@ -53,6 +53,7 @@ _ROOMS = (
     "networks",
     "scale",
     "storage",
+    "tables",
     "training",
     "udhpl",
     "vectors",

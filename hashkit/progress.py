@@ -28,10 +28,12 @@ class NoBar:
 def progress_bar(shown: bool, **options: Any) -> Any:
     """A tqdm bar made with `options` if it is to be shown, else a NoBar; either is a context manager.
 
-    With `disable=None` tqdm shows it on a terminal only.
+    Where tqdm is not installed nothing is shown. With `disable=None` tqdm shows it on a terminal only.
     """
     if not shown:
         return NoBar()
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return NoBar()
     return tqdm(**options)

@@ -236,6 +236,7 @@ print(hashkit.{room}.__name__)"""
             marks=pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="without Ray that is named first"),
         ),
         ("hashkit.images.dct_hash", "PIL", "images"),
+        ("hashkit.networks.train", "torch", "learn"),
         ("hashkit.images.Gallery", "PIL", "images"),
         ("hashkit.interop.to_arrow(codes)", "pyarrow", "arrow"),
         ("hashkit.interop.from_arrow(codes)", "pyarrow", "arrow"),
@@ -253,9 +254,9 @@ except ImportError as error:
     print(error)"""
     )
     what = re.escape(use.partition("(")[0]) if "(codes)" in use else r"hashkit\.[a-z.]+"
-    assert re.fullmatch(rf"{what} needs {missing}(\.[a-z]+)?: pip install 'hashkit\[{extra}\]'", done.stdout.strip()), (
-        done
-    )
+    assert re.fullmatch(
+        rf"{what} needs {missing}(\.[a-z]+)?: pip install 'hashkit-codes\[{extra}\]'", done.stdout.strip()
+    ), done
     assert done.stderr == ""
 
 

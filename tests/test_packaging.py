@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import hashkit
+from hashkit.extras import DISTRIBUTION
 
 PACKAGE = Path(hashkit.__file__).parent
 
@@ -26,9 +27,9 @@ def reason_to_skip(installed):
 def files():
     """Paths of the installed distribution; skips if the package is run from its source folder."""
     try:
-        installed = distribution("hashkit")
+        installed = distribution(DISTRIBUTION)
     except PackageNotFoundError:
-        pytest.skip("hashkit is not installed")
+        pytest.skip(f"{DISTRIBUTION} is not installed")
     if reason := reason_to_skip(installed):
         pytest.skip(reason)
     return [PurePosixPath(path) for path in installed.files]
@@ -62,9 +63,9 @@ def test_no_source_of_extensions_is_installed(files):
 
 def test_only_the_package_and_its_command_are_installed(files):
     rooms = {path.parts[0] for path in files if path.parts[0] != ".."}
-    assert rooms == {"hashkit", f"hashkit-{hashkit.__version__}.dist-info"}
+    assert rooms == {"hashkit", f"{DISTRIBUTION.replace('-', '_')}-{hashkit.__version__}.dist-info"}
     assert {path.name for path in files if path.parts[0] == ".."} <= {"hashkit", "hashkit.exe"}
 
 
 def test_version_is_that_of_the_distribution(files):
-    assert distribution("hashkit").version == hashkit.__version__
+    assert distribution(DISTRIBUTION).version == hashkit.__version__

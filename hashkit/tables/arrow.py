@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -104,14 +103,17 @@ def n_bits_of(field: Any, n_bytes: int) -> int:
     return check_n_bits(int(metadata[N_BITS_KEY]), f"{N_BITS_KEY.decode()} of column {field.name!r}")
 
 
-def open_file(source: Any, *, parquet: bool) -> tuple[Any, int | None, Any]:
+def open_file(source: Any, *, parquet: bool, name: str | None = None) -> tuple[Any, int | None, Any]:
     """The schema of a file, how many rows it has, and a function that reads columns in batches.
 
     Parameters
     ----------
     source : path or binary file
+        An Arrow stream if it is neither Parquet nor an Arrow file.
     parquet : bool
         Whether it is a Parquet file, or else an Arrow file or stream.
+    name : str, optional
+        For messages, by default the path.
 
     Returns
     -------
@@ -129,16 +131,26 @@ def open_file(source: Any, *, parquet: bool) -> tuple[Any, int | None, Any]:
     with needs_extra("reading Parquet and Arrow files", "arrow"):
         import pyarrow as pa
         import pyarrow.parquet
-    if parquet:
-        file = pyarrow.parquet.ParquetFile(source)
-        return file.schema_arrow, file.metadata.num_rows, lambda columns, n: file.iter_batches(n, columns=columns)
-    if isinstance(source, str):
-        source = pa.memory_map(source)
     try:
-        reader: Any = pa.ipc.open_file(source)
-    except (pa.ArrowInvalid, OSError, io.UnsupportedOperation):
+        if parquet:
+            file = pyarrow.parquet.ParquetFile(source)
+            return file.schema_arrow, file.metadata.num_rows, lambda columns, n: file.iter_batches(n, columns=columns)
+        return _open_ipc(pa.memory_map(source) if isinstance(source, str) else source)
+    except pa.ArrowInvalid as error:
+        kind = "Parquet" if parquet else "Arrow"
+        raise ValueError(f"{name or source} is no readable {kind} file: {error}") from None
+
+
+def _open_ipc(source: Any) -> tuple[Any, int | None, Any]:
+    import pyarrow as pa
+
+    if not source.seekable() or source.read(6) != b"ARROW1":
+        if source.seekable():
+            source.seek(0)
         stream = pa.ipc.open_stream(source)
         return stream.schema, None, lambda columns, n: _cut(stream, columns, n)
+    source.seek(0)
+    reader: Any = pa.ipc.open_file(source)
     n_rows = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
     batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
     return reader.schema, n_rows, lambda columns, n: _cut(batches, columns, n)

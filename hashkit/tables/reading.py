@@ -126,7 +126,7 @@ def _from_safetensors(path: str, holds: Holds, column: str | None, ids: str | No
 def _from_arrow(
     source: Any, path: str, parquet: bool, holds: Holds, column: str | None, ids: str | None, format: str | None
 ) -> Rows:
-    schema, n_rows, batches = arrow.open_file(source, parquet=parquet)
+    schema, n_rows, batches = arrow.open_file(source, parquet=parquet, name=path)
     names = [name for name in schema.names if name != ids]
     if ids is not None and ids not in schema.names:
         raise ValueError(f"{path} must have a column {ids!r}, it has {', '.join(schema.names)}")
@@ -170,13 +170,12 @@ def _arrow_columns(schema: Any, names: list[str], holds: Holds, column: str | No
 
 
 def _from_text(file: Any, path: str, holds: Holds, column: str | None, ids: str | None, format: str | None) -> Rows:
-    opened = text.open_text(file, path)
-    if ids is not None and ids not in opened.columns:
-        raise ValueError(f"{path} must have a column {ids!r}, it has {', '.join(opened.columns)}")
-    beside = None if ids is None else opened.columns.index(ids)
-    if holds == "features" and column is not None:
-        raise ValueError(f"{path} holds a feature in each column: leave the column out, got {column!r}")
-    chosen = None if holds == "features" else text.code_column(opened, column, ids)
+    try:
+        opened = text.open_text(file, path)
+        chosen, beside = _text_columns(opened, holds, column, ids)
+    except ValueError:
+        file.close()
+        raise
     convert = _converter(path, holds, format or ("hex" if holds == "codes" else None))
 
     def read(n_rows: int) -> Iterator[Block]:
@@ -191,6 +190,18 @@ def _from_text(file: Any, path: str, holds: Holds, column: str | None, ids: str 
                 yield Block(convert(values), None if beside is None else text.to_column(block, beside))
 
     return Rows(path, None, read)
+
+
+def _text_columns(
+    file: text.TextFile, holds: Holds, column: str | None, ids: str | None
+) -> tuple[int | None, int | None]:
+    """The numbers of the columns of codes or values, None for features, and of the ids, None if there are none."""
+    if ids is not None and ids not in file.columns:
+        raise ValueError(f"{file.path} must have a column {ids!r}, it has {', '.join(file.columns)}")
+    if holds == "features" and column is not None:
+        raise ValueError(f"{file.path} holds a feature in each column: leave the column out, got {column!r}")
+    chosen = None if holds == "features" else text.code_column(file, column, ids)
+    return chosen, None if ids is None else file.columns.index(ids)
 
 
 def _from_standard_input(holds: Holds, column: str | None, ids: str | None, format: str | None) -> Rows:

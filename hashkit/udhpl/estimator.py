@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hashkit.checks import check_bool, check_choice, describe
 from hashkit.cosines import Float32
+from hashkit.extras import require
 from hashkit.hashers.arrays import Arrays, Expected, length_of
 from hashkit.hashers.base import check_device, check_fits
 from hashkit.hashers.features import Float64
@@ -178,6 +179,8 @@ class UDHPL(NetworkHasher):
     def _fit(self, X: npt.NDArray[Any]) -> None:
         training = Training(self.device, self.callbacks, self.progress, self.checkpoint)
         config = self._configuration()
+        if self.network != "never":
+            require("torch", "UDHPL", "learn", otherwise="; network='never' and method='itq' learn without it")
         learnt = learn(X, Task(self.n_bits, self.normalize, self.preserve, self.network, config, training), self._rng())
         rows, clusters, best = learnt.rows, learnt.clusters, learnt.best
         self.sample_rows_, self.pseudo_labels_ = rows.row_numbers, clusters.labels

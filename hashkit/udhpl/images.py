@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from hashkit.cosines import Float32
+from hashkit.extras import require
 from hashkit.udhpl.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def train_image_network(
         Backbone and head, in evaluation mode on the CPU; signs of its outputs are codes, see
         `hashkit.networks.encode_images`.
     """
+    require("torch", "hashkit.udhpl.train_image_network", "learn")
     from hashkit.networks.configuration import TrainingConfig
     from hashkit.networks.images import train_backbone
     from hashkit.networks.temperature import temperature_of_perplexity

@@ -186,7 +186,7 @@ def test_mistakes_end_in_one_line(run, indexed, tmp_path, arguments, message):
 def test_without_pillow_the_extra_is_named(run, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, errors = run("duplicates", "g")
-    assert (code, errors) == (1, "error: pictures need more packages: pip install 'hashkit[images]'\n")
+    assert (code, errors) == (1, "error: pictures need more packages: pip install 'hashkit-codes[images]'\n")
 
 
 def test_ctrl_c_is_told_and_gone_on_from(run, folder, monkeypatch):

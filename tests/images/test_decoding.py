@@ -156,12 +156,12 @@ def test_heic_pictures_with_the_extra(photographs, tmp_path):
 def test_heic_pictures_without_the_extra_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("hashkit.images.decoding.opens_heif", lambda: False)
     (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
-    with pytest.raises(ImageError, match=r"HEIC picture, which needs one more package: pip install 'hashkit\[heif\]'"):
+    with pytest.raises(ImageError, match=r"HEIC picture, .*: pip install 'hashkit-codes\[heif\]'"):
         read_image(tmp_path / "photo.heic")
     passed_over = Counter()
     assert find_images(tmp_path, passed_over=passed_over) == {}
     assert passed_over == {".heic": 1}
-    assert hint_for(".heic") == " (pip install 'hashkit[heif]')"
+    assert hint_for(".heic") == " (pip install 'hashkit-codes[heif]')"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "F", "1"])

@@ -184,8 +184,8 @@ def test_columns_are_written(ending, tmp_path):
         ("x.csv", "a,b\nx,00ff\n", {}, ValueError, "column must name a column of codes .* which has a, b; got None"),
         ("x.csv", "id,code\n1,00ff\n", {"ids": "key"}, ValueError, "must have a column 'key', it has id, code"),
         ("x.bin", "", {}, ValueError, r"must be a file of \.npy, .*, or - for standard input"),
-        ("x.parquet", "no parquet", {}, ValueError, ""),
-        ("x.arrow", "no arrow", {}, ValueError, ""),
+        ("x.parquet", "no parquet", {}, ValueError, "x.parquet is no readable Parquet file"),
+        ("x.arrow", "no arrow", {}, ValueError, "x.arrow is no readable Arrow file"),
         ("x.safetensors", "no tensors, but long enough", {}, ValueError, "it is no safetensors file, or cut off"),
     ],
 )
