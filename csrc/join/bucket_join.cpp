@@ -16,6 +16,9 @@ constexpr double kInsert = 40;          // insert a code into a table
 constexpr double kProbe = 40;           // look a code up in a table
 
 constexpr size_t kRowsPerTableTask = 1 << 16;
+// Rows copied to their places between two polls. Each may be the first in a page of 2 MiB, which the system zeroes
+// then: up to 1.5 ms on a virtual machine.
+constexpr size_t kRowsPerCopy = 16;
 constexpr size_t kRowsPerLookup = 32;        // codes looked up together, so that their cache misses overlap
 constexpr size_t kPrefetchedRows = 16;       // how far ahead of its use a row's memory is prefetched
 constexpr size_t kCodesPerScan = 2048;       // codes of a bucket compared between two checks for an interrupt
@@ -85,7 +88,7 @@ void fill_table(CodesView codes, const std::vector<uint32_t>& buckets, size_t n_
                 uint8_t* to_codes, uint32_t* to_rows) {
   for (size_t i = 1; i <= n_buckets; ++i) starts[i] += starts[i - 1];
   for (size_t row = 0; row < codes.n_codes; ++row) {
-    if (row % kRowsPerTableTask == 0) poll_stop();
+    if (row % kRowsPerCopy == 0) poll_stop();
     if (row + 2 * kPrefetchedRows < codes.n_codes) __builtin_prefetch(starts + buckets[row + 2 * kPrefetchedRows]);
     if (row + kPrefetchedRows < codes.n_codes) {
       const size_t next_place = starts[buckets[row + kPrefetchedRows]];
