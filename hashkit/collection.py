@@ -45,7 +45,7 @@ class Collection:
         changes since the last flush, never a part of one.
     method : {"auto", "scan", "mih"}, default="auto"
         How nearest codes are searched, as for :class:`Index`. Opening makes no tables: the first query or change
-        makes them, where the method asks for any, which reads all codes once. See :meth:`describe`.
+        makes them, where the method has any, which reads all codes once. See :meth:`describe`.
 
     Raises
     ------

@@ -69,7 +69,7 @@ def kill_in_the_middle(work, seconds, wait=True):
 
 
 def seconds_to_stop(work, delay):
-    """How long Ctrl-C takes to stop `work`, statements that know numpy as np, hashkit, and a clean `rng`.
+    """How long Ctrl-C takes to stop `work`, statements with numpy as np, hashkit, and a fresh `rng`.
 
     What stands before the line ``# begin`` is done before; the interrupt comes `delay` seconds later.
     """

@@ -1,4 +1,4 @@
-"""Lives of an index: every operation at random, beside a model in numpy that knows neither tables nor threads.
+"""Lives of an index: every operation at random, beside a model in numpy without tables or threads.
 
 Run as a program, ``python tests/lives.py SECONDS SEED``, it goes from life to life until the time is over, and ends
 with a line of JSON that counts what it did. A mistake ends it with the seed of the life and what was done in it. A life

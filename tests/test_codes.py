@@ -298,7 +298,7 @@ def test_the_environment_is_read_once(run_python, monkeypatch):
 def test_unknown_instruction_sets_are_refused_on_first_use(run_python, monkeypatch, name):
     monkeypatch.setenv("HASHKIT_ISA", name)
     error = run_python(USE).stderr
-    assert f"ValueError: HASHKIT_ISA: unknown instruction set '{name}'; hashkit knows portable, " in error
+    assert f"ValueError: HASHKIT_ISA: unknown instruction set '{name}'; known are portable, " in error
 
 
 def test_unsupported_instruction_sets_are_refused_on_first_use(run_python, monkeypatch):

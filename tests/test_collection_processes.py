@@ -32,7 +32,7 @@ CHANGES = {
 
 
 class Other:
-    """A process that opens a collection and does what it is told, line by line."""
+    """A process that opens a collection and runs what it is sent, line by line."""
 
     def __init__(self, folder):
         script = f"""
@@ -73,7 +73,7 @@ def test_a_deleted_lock_file_stops_the_first_writer(folder, change, restored):
         with pytest.raises(BlockingIOError, match="deleted or replaced"):
             CHANGES[change](first)
     second = Other(folder)
-    if restored:  # then only the journal tells of the second
+    if restored:  # then only the journal has the second
         lock.rename(folder / "of the second")
         (folder / "moved").rename(lock)
         with pytest.raises(BlockingIOError, match="another process"):

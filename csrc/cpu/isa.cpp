@@ -101,7 +101,7 @@ Isa isa_from_name(const std::string& name) {
     throw std::invalid_argument("instruction set '" + name + "' is not supported by this machine, which runs " +
                                 join_names(supported_isas()));
   }
-  throw std::invalid_argument("unknown instruction set '" + name + "'; hashkit knows " +
+  throw std::invalid_argument("unknown instruction set '" + name + "'; known are " +
                               join_names({std::begin(kAll), std::end(kAll)}));
 }
 

@@ -44,7 +44,7 @@ Outlook outlook_of(const Tables& tables, const Costs& costs, size_t k, int limit
 
 // The limit with which a search for k codes is expected to end that has found all codes within `visited`, and k codes
 // within `limit`: most sampled codes of which the same can be said have their k-th neighbor within it. It is `limit`
-// where too few of them can tell.
+// where there are too few of these codes.
 int expected_limit(const Survey& survey, size_t k, int visited, int limit);
 
 }  // namespace hashkit

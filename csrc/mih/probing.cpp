@@ -129,7 +129,7 @@ void Probing::run(std::vector<Probe>& group) {
     }
     if (steps_.empty()) break;
     poll_stop();
-    // One loop after the other, so that what the first asks for is there in the next.
+    // One loop after the other, so that what the first prefetches is there in the next.
     size_t n_affordable = 0;
     for (const Step& step : steps_) {
       if (find_runs(step)) steps_[n_affordable++] = step;

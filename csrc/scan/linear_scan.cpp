@@ -64,7 +64,7 @@ struct KNearestVisitor {
   }
 };
 
-// What one call asks for, and where the answers go.
+// The arguments of one call, and where the answers go.
 struct Request {
   const KernelTable& kernels;
   CodesView codes;

@@ -19,7 +19,8 @@ from hashkit.tables import Block, check_target, open_rows, write_codes
 from hashkit.tables.writing import CODE_ENDINGS
 
 DEMO_METHODS = ("udhpl", "itq", "random_hyperplanes")
-DEMO_BITS = (16, 64)
+DEMO_BITS: tuple[int, ...] = (16, 64)
+DIGITS_BITS: tuple[int, ...] = (32,)  # one: a first look should take ten seconds, most of it fitting
 ROWS_PER_BLOCK = 1 << 16
 
 
@@ -30,7 +31,8 @@ def demo(features: Path | None, labels: Path | None, n_queries: int | None, seed
     _check_picture(picture)
     data = digits() if features is None else read_dataset(features, labels)
     split = comparison.split_dataset(data, n_queries, random_state=seed)
-    trials = comparison.run_trials(split, DEMO_METHODS, DEMO_BITS, random_state=seed, progress=True)
+    bits = DIGITS_BITS if features is None else DEMO_BITS
+    trials = comparison.run_trials(split, DEMO_METHODS, bits, random_state=seed, progress=True)
     lines = [f"Data: {data.name}", "", comparison.report(split, trials), ""]
     lines.append(_picture(data, split, trials, picture))
     return "\n".join(lines)

@@ -83,7 +83,7 @@ def _refuse_without_memory(n_entries: float, item_bytes: int) -> None:
         raise MemoryError(
             f"about {n_entries:,.0f} codes are within the radius, which take "
             f"{n_entries * item_bytes / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are free: "
-            "ask with fewer queries at a time, or a smaller radius"
+            "give fewer queries at a time, or a smaller radius"
         )
 
 

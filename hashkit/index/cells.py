@@ -41,9 +41,9 @@ TABLE_QUERIES = 64
 SAMPLE_SIZE = 1000
 """Codes that take the place of queries when a rule is calibrated: the standard error of a recall of .95 is .003."""
 CALIBRATED_K = 100
-"""Neighbors of each that are found at once; more are found when more are asked for."""
+"""Neighbors of each that are found at once; more are found when a query needs more."""
 STANDARD_ERRORS = 2
-"""The sample's recall must exceed the one asked for by so many standard errors: other queries are other draws."""
+"""The sample's recall must exceed the wanted one by so many standard errors: other queries are other draws."""
 MOST_OVERSHOOT = 4
 """A rule made for missing so many times the neighbors that may be missed is taken as too loose."""
 CALIBRATION_ROUNDS = 6

@@ -343,8 +343,8 @@ class Index:
             (``"scan"`` or ``"mih"``), and if it has tables ``widths``, the bits of every substring,
             ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact`` and ``memory``. Once a
             query at a recall below 1 has made cells, ``cells`` has their number, ``sketch_bits``, ``memory`` and
-            ``calibrated``: for each ``k`` and ``recall`` asked for, the recall on the sample that it was calibrated
-            on, the work as a share of a scan's, and whether cells or an exact search answer.
+            ``calibrated``: for each ``k`` and ``recall`` of a query so far, the recall on the sample of its
+            calibration, the work as a share of a scan's, and whether cells or an exact search answer.
         """
         state = self._current()
         parts = describe_parts(state)
@@ -385,7 +385,7 @@ class Index:
             If `q` is not packed codes of the index's length, `r` is not an int (or a float) of at least 0, `n_threads`
             is not a positive int, or `filter` is none.
         MemoryError
-            If there is no memory for the answer; where it is large, an estimate tells before the search begins.
+            If there is no memory for the answer; where it is large, an estimate shows that before the search begins.
         """
         queries, state = self._check_queries(q), self._current()
         if state.metric == "jaccard":
@@ -618,7 +618,7 @@ class Index:
     def _query_within(
         self, queries: Codes, k: int, limits: NDArray[np.int32], n_threads: int | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """:meth:`query` for those who know already that nothing beyond ``limits[i]`` is among query i's k nearest.
+        """:meth:`query` for callers with limits: nothing beyond ``limits[i]`` is among query i's k nearest.
 
         What lies beyond may be left out; the last distances are then ``search.NO_DISTANCE``, their ids anything.
         """

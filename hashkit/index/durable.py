@@ -154,7 +154,7 @@ class DurableState:
         return self.index
 
     def make_tables(self) -> None:
-        """Make what the policy asks for and opening has left out; whoever comes meanwhile waits for it."""
+        """Make the tables that the policy needs and opening has left out; other threads wait meanwhile."""
         if not self._has_tables:
             with self.living.lock():
                 self.living.prepare(self.living.current())
@@ -182,7 +182,7 @@ class DurableState:
         files.save(state, path)
         try:
             self._journal.begin_generation(generation)
-        except BlockingIOError:  # the journal is another's now: it will not delete this file, which it does not know of
+        except BlockingIOError:  # the journal is another's now, and does not list this file: nothing else deletes it
             with contextlib.suppress(OSError):
                 os.unlink(path)
             raise

@@ -1,4 +1,4 @@
-"""An index as a file: the arrays of a snapshot in one part, and what else it needs to know, as settings."""
+"""An index as a file: the arrays of a snapshot in one part, and its other properties, as settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def from_file(file: TensorFile) -> Snapshot:
     """The snapshot in `file`, after checking shapes and settings, but not yet what the arrays contain."""
     ids = file.tensors.get("ids")
     next_id, arrived_in_order = file.settings.get("next_id"), file.settings.get("arrived_in_order")
-    metric = file.settings.get("metric", "hamming")  # older files know no other
+    metric = file.settings.get("metric", "hamming")  # older files have no other
     try:
         n_bits = check_n_bits(file.settings.get("n_bits", 0))
         codes = check_codes(file.tensors.get("codes"), "codes")
@@ -45,7 +45,7 @@ def from_file(file: TensorFile) -> Snapshot:
     if ids is not None and (ids.dtype != np.int64 or ids.shape != (len(codes),)):
         raise FormatError(f"{file.path!r} holds no index: its ids do not fit")
     if metric not in METRICS:
-        raise FormatError(f"{file.path!r} holds no index that this hashkit knows: its metric is {metric!r}")
+        raise FormatError(f"{file.path!r} holds an index of an unknown metric: {metric!r}")
     return Snapshot(n_bits, (Part(codes, ids, None, len(codes)),), next_id, arrived_in_order, metric)
 
 

@@ -64,7 +64,7 @@ def k_nearest(
 
     With an `approximation` parts are searched by cells where that is less work than an exact search.
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
-    `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts tell what was done
+    `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts say what was done
     in each part, with `counting`; None is a scan (see :class:`QueryStats`).
     """
     answers: list[tuple[Distances, Ids]] = []

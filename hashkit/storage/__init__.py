@@ -1,7 +1,7 @@
 """Files that are safe to receive and safe to lose power on: named arrays and settings in a safetensors container.
 
 A file is 8 bytes little-endian header length, a JSON header, then the arrays back to back; any safetensors reader opens
-it. The header's ``__metadata__`` tells what hashkit adds, each value a string:
+it. The header's ``__metadata__`` holds what hashkit adds, each value a string:
 
 ===================  ========================================================================
 ``format``           ``hashkit``

@@ -27,7 +27,7 @@ _locks: weakref.WeakValueDictionary[int, WriterLock] = weakref.WeakValueDictiona
 
 
 def identity(path: str) -> Identity | None:
-    """What tells the file at `path` from any other, also of that name; None if there is none."""
+    """What distinguishes the file at `path` from any other, also of that name; None if there is none."""
     try:
         status = os.stat(path)
     except FileNotFoundError:

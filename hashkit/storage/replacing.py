@@ -113,7 +113,7 @@ def _create(folder: str) -> tuple[str, io.BufferedRandom]:
     while True:
         path = os.path.join(folder, f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
         file = io.BufferedRandom(io.FileIO(path, "x+"))
-        with contextlib.suppress(OSError):  # where a file system knows no locks nobody can take it either
+        with contextlib.suppress(OSError):  # a file system without locks has none that others could hold
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return path, file

@@ -82,7 +82,7 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     ----------
     path : str or path
     kind : str
-        What the file holds; :func:`read_tensors` asks for it again.
+        What the file holds; :func:`read_tensors` compares it.
     tensors : mapping of str to array
         Integers or floats of 8 to 64 bits.
     settings : mapping

@@ -1,4 +1,4 @@
-"""Ctrl-C ends every native call in the middle, and what was asked before is answered as before."""
+"""Ctrl-C ends every native call in the middle, and queries are answered as before."""
 
 import signal
 import threading

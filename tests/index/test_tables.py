@@ -1,4 +1,4 @@
-"""Multi-index hashing gives what a scan gives, whatever the codes are like, and tells what it did."""
+"""Multi-index hashing gives what a scan gives, whatever the codes are like, and counts what it did."""
 
 import pickle
 
