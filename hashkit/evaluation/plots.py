@@ -76,7 +76,7 @@ def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.ui
     distances, ids = Index(trial.codes).query(trial.query_codes, k=N_SHOWN_RESULTS)
     shown, colors = np.arange(min(N_SHOWN_QUERIES, len(ids))), np.full(ids.shape, ASKED)
     if split.query_labels is not None and split.labels is not None:
-        same = np.take_along_axis(same_label(split.query_labels, split.labels), ids, axis=1)
+        same = np.take_along_axis(same_label(split.query_labels, split.labels), ids, axis=1).view(np.bool_)
         shown, colors = choose_queries(same), np.where(same, SAME, OTHER)
     distances, ids, colors, n_shown = distances[shown], ids[shown], colors[shown], len(shown)
     panel = figure.subplots()  # one for all: dozens of small ones take seconds to lay out
