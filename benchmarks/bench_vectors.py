@@ -200,7 +200,7 @@ def test_what_the_stages_cost(path, note):
     """The ratios of `hashkit.vectors.calibration`: a candidate, a vector that is read, a bit of a scan of estimates."""
     vectors, queries = read_set(path)
     index = VectorIndex.fit(vectors, recall=None, n_bits=vectors.shape[1], n_threads=1)
-    state, asked = index._state, index._encoder.ask(queries, 1)
+    state, asked = index._state, index._encoder.prepare(queries, 1)
     rows = state.index.query(asked.codes, 1600, n_threads=1)[1]
     best = state.store.score(asked, rows, 100, 8, 1)[1]
     works = {

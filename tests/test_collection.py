@@ -569,9 +569,11 @@ def test_what_describe_says_at_every_step_of_its_life(tmp_path):
 
 
 @pytest.mark.parametrize("use", [lambda p: hashkit.Collection(p, 8), hashkit.Collection.recover, collections.describe])
-def test_a_path_of_bytes_is_refused(tmp_path, use):
+def test_a_path_of_bytes_and_an_empty_one_are_refused(tmp_path, use):
     with pytest.raises(TypeError, match="path must be a str or a path of str, got bytes"):
         use(os.fsencode(tmp_path / "c"))
+    with pytest.raises(ValueError, match="path must not be empty"):  # the working folder, if it were taken
+        use("")
 
 
 @pytest.mark.parametrize("method", ["auto", "scan", "mih"])

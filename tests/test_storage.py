@@ -417,3 +417,8 @@ def test_only_regular_files_are_replaced(tmp_path):
 def test_a_path_of_bytes_is_refused(tmp_path):
     with pytest.raises(TypeError, match="path must be a str or a path of str, got bytes"):
         write_tensors(os.fsencode(tmp_path / "file"), "index", TENSORS, SETTINGS)
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(ValueError, match="path must not be empty"):
+        write_tensors("", "index", TENSORS, SETTINGS)

@@ -16,7 +16,7 @@ from hashkit.extras import needs_extra
 from hashkit.index import Index
 
 N_SHOWN_QUERIES, N_SHOWN_RESULTS = 6, 12
-SAME, OTHER, ASKED = "#2a9d4a", "#d1495b", "#333333"
+SAME, OTHER, QUERY = "#2a9d4a", "#d1495b", "#333333"
 
 
 def save_picture(
@@ -74,14 +74,14 @@ def _draw_curves(figure: Any, trials: Sequence[Trial], query_labels: NDArray[Any
 def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.uint8]) -> None:
     """Draw each query to the left, framed in black; the frame of an item shows whether it has the query's label."""
     distances, ids = Index(trial.codes).query(trial.query_codes, k=N_SHOWN_RESULTS)
-    shown, colors = np.arange(min(N_SHOWN_QUERIES, len(ids))), np.full(ids.shape, ASKED)
+    shown, colors = np.arange(min(N_SHOWN_QUERIES, len(ids))), np.full(ids.shape, QUERY)
     if split.query_labels is not None and split.labels is not None:
         same = np.take_along_axis(same_label(split.query_labels, split.labels), ids, axis=1).view(np.bool_)
         shown, colors = choose_queries(same), np.where(same, SAME, OTHER)
     distances, ids, colors, n_shown = distances[shown], ids[shown], colors[shown], len(shown)
     panel = figure.subplots()  # one for all: dozens of small ones take seconds to lay out
     for row, query in enumerate(shown):
-        _draw_image(panel, -0.3, row, images[split.query_rows[query]], ASKED)
+        _draw_image(panel, -0.3, row, images[split.query_rows[query]], QUERY)
         for column, item in enumerate(ids[row], start=1):
             _draw_image(panel, column, row, images[split.item_rows[item]], colors[row, column - 1])
             panel.text(column + 0.4, row + 0.83, distances[row, column - 1], fontsize=7, ha="center", va="top")

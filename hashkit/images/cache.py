@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hashkit.storage.replacing import Replacement
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -25,13 +26,8 @@ def kept_arrays(path: str, key: str, make: Callable[[], Arrays], fits: Callable[
     except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error):  # none yet, or damaged
         pass
     arrays = make()
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "wb") as out:
-            named: Any = {"key": np.array(key), **arrays}
-            np.savez(out, **named)
-        os.replace(temporary, path)
-    except OSError:  # a cache that cannot be written is only slower
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    named: Any = {"key": np.array(key), **arrays}
+    # A cache that cannot be written is only slower.
+    with contextlib.suppress(OSError), Replacement(path, durable=False) as kept:
+        np.savez(kept.file, **named)
     return arrays

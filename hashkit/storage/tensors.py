@@ -69,9 +69,11 @@ class TensorFile:
 
 
 def check_path(path: Path, name: str) -> str:
-    """`path` as a str; a TypeError that names the argument if it is no path, or one of bytes."""
+    """`path` as a str; an error that names the argument if it is no path, one of bytes, or empty."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise TypeError(f"{name} must be a str or a path of str, got {type(path).__name__}")
+    if not os.fspath(path):
+        raise ValueError(f"{name} must not be empty")
     return os.fspath(path)
 
 

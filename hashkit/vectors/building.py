@@ -160,7 +160,7 @@ def _reach(
         asked = vectors.to_float32(own)
         if true is None:
             true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
-        held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
+        held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
         plan = fitting.plan_of(state, held_out, wish)
         if plan is not None:
             return encoder, state, plan, Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)

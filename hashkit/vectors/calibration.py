@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.index import Index
-from hashkit.vectors.encoding import Asked, Encoder
+from hashkit.vectors.encoding import Encoder, PreparedQueries
 from hashkit.vectors.funnel import READ_FIRST, Plan, State, best_estimates, read_best
 from hashkit.vectors.rescoring import rescore_rows
 from hashkit.vectors.rows import Float32, Vectors, blocks_of
@@ -119,14 +119,14 @@ class HeldOut:
 
     Attributes
     ----------
-    asked : Asked
+    prepared : PreparedQueries
     true : int64 array of shape (n_queries, k)
         Slots.
     own : int64 array of shape (n_queries,), or None
         The slot of each query that is a row of the database itself, which no search may find.
     """
 
-    asked: Asked
+    prepared: PreparedQueries
     true: Slots
     own: Slots | None
 
@@ -134,7 +134,7 @@ class HeldOut:
         """Estimates and slots of the k best, each query's own left out."""
         extra = self.own is not None
         wider = replace(plan, n_candidates=plan.n_candidates + extra)
-        estimates, slots = best_estimates(state, wider, self.asked, k + extra, None, n_threads)
+        estimates, slots = best_estimates(state, wider, self.prepared, k + extra, None, n_threads)
         return (estimates, slots) if self.own is None else _without(estimates, slots, self.own)
 
     def found(self, state: State, plan: Plan, n_threads: int) -> NDArray[np.bool_]:
@@ -150,7 +150,7 @@ class HeldOut:
         """Which of the true neighbors are found among candidates by their vectors, and how many of these are read."""
         k = self.true.shape[1]
         n_read = np.empty(len(slots), np.int64)
-        _, ids = read_best(state, plan, self.asked, estimates, slots, min(k, slots.shape[1]), n_threads, n_read)
+        _, ids = read_best(state, plan, self.prepared, estimates, slots, min(k, slots.shape[1]), n_threads, n_read)
         return _within(self.true, state.store.slots_of(ids), k), float(n_read.mean())
 
 
@@ -201,7 +201,7 @@ def with_slack(state: State, held_out: HeldOut, wide: Plan, narrow: Plan, target
     if slots.shape[1] <= READ_FIRST * k:
         return narrow
     # The largest slack that could matter: with it every candidate is read.
-    scores = held_out.asked.to_scores(estimates)
+    scores = held_out.prepared.to_scores(estimates)
     low, high = 0.0, float(np.abs(scores[:, 0] - scores[:, -1]).max())
     best, n_read = narrow, float(narrow.n_rescored)
     for _ in range(SLACK_ROUNDS):

@@ -140,12 +140,12 @@ class Encoder:
         units: Float32 = rows / norms
         return units
 
-    def ask(self, queries: Float32, n_threads: int) -> Asked:
-        """What is searched for. Each query's depends on itself alone, on every machine."""
+    def prepare(self, queries: Float32, n_threads: int) -> PreparedQueries:
+        """Queries made ready for every stage. Each query's depends on itself alone, on every machine."""
         units = self.units(queries)
         products = _native.project_rows(padded(units), self._rows_of_weights(), n_threads)
         codes = np.packbits(products > self.hasher.offsets_, axis=1)
-        return Asked(self, queries, units, codes, products - self._projected_center())
+        return PreparedQueries(self, queries, units, codes, products - self._projected_center())
 
     def _rows_of_weights(self) -> Float32:
         return self._kept("rows", lambda: padded(np.ascontiguousarray(self.hasher.weights_.T)))
@@ -163,7 +163,7 @@ class Encoder:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class PreparedQueries:
     """Queries, ready for every stage of a search.
 
     Attributes

@@ -94,7 +94,7 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
         if true is None:
             true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
         state = encoded(vectors, encoder, wish)
-        held_out = HeldOut(encoder.ask(asked, wish.n_threads), true, own)
+        held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
         plan = plan_of(state, held_out, wish)
         if plan is not None:
             recall = Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.index import Index
-from hashkit.vectors.encoding import Asked
+from hashkit.vectors.encoding import PreparedQueries
 from hashkit.vectors.rows import Float32
 from hashkit.vectors.store import Ids, Slots, Store
 
@@ -67,17 +67,17 @@ class State:
 
 
 def nearest(
-    state: State, plan: Plan, asked: Asked, k: int, filter: NDArray[Any] | None, n_threads: int
+    state: State, plan: Plan, prepared: PreparedQueries, k: int, filter: NDArray[Any] | None, n_threads: int
 ) -> tuple[Float32, Ids]:
     """Scores and ids of the k best that the funnel finds, one row for each query."""
     kept = state.store.segments[0].vectors is not None
     n_rescored = max(plan.n_rescored, k) if kept else k
-    estimates, slots = best_estimates(state, plan, asked, n_rescored, filter, n_threads)
+    estimates, slots = best_estimates(state, plan, prepared, n_rescored, filter, n_threads)
     k = min(k, slots.shape[1])
     if kept:
-        return read_best(state, plan, asked, estimates, slots, k, n_threads)
-    scores = asked.to_scores(estimates)
-    if asked.encoder.metric == "l2":
+        return read_best(state, plan, prepared, estimates, slots, k, n_threads)
+    scores = prepared.to_scores(estimates)
+    if prepared.encoder.metric == "l2":
         scores[slots < 0] = np.inf
     return scores, state.store.ids_of(slots)
 
@@ -85,7 +85,7 @@ def nearest(
 def read_best(
     state: State,
     plan: Plan,
-    asked: Asked,
+    prepared: PreparedQueries,
     estimates: Float32,
     slots: Slots,
     k: int,
@@ -97,14 +97,14 @@ def read_best(
     Candidates come in the order of their estimates. The first `READ_FIRST` times k are read always; of the others
     those whose estimate, improved by the plan's slack, would be among the k best so far.
     """
-    store, metric = state.store, asked.encoder.metric
+    store, metric = state.store, prepared.encoder.metric
     n_first = READ_FIRST * k
     if plan.slack is None or slots.shape[1] <= n_first:
         if n_read is not None:
             n_read[:] = np.count_nonzero(slots >= 0, axis=1)
-        return store.rescore(asked.queries, slots, k, metric, n_threads)
-    scores, ids = store.rescore(asked.queries, np.ascontiguousarray(slots[:, :n_first]), k, metric, n_threads)
-    hoped, worst = asked.to_scores(estimates)[:, n_first:], scores[:, -1:]
+        return store.rescore(prepared.queries, slots, k, metric, n_threads)
+    scores, ids = store.rescore(prepared.queries, np.ascontiguousarray(slots[:, :n_first]), k, metric, n_threads)
+    hoped, worst = prepared.to_scores(estimates)[:, n_first:], scores[:, -1:]
     hopeful = hoped - plan.slack <= worst if metric == "l2" else hoped + plan.slack >= worst
     rest = np.where(hopeful, slots[:, n_first:], -1)
     rest = rest[:, : int(hopeful.sum(axis=1).max(initial=0))]  # estimates are in order: what is hopeful comes first
@@ -114,23 +114,23 @@ def read_best(
         return scores, ids
     # The best so far are read again: few, and in cache.
     candidates = np.concatenate([store.slots_of(ids), rest], axis=1)
-    return store.rescore(asked.queries, candidates, k, metric, n_threads)
+    return store.rescore(prepared.queries, candidates, k, metric, n_threads)
 
 
 def best_estimates(
-    state: State, plan: Plan, asked: Asked, k: int, filter: NDArray[Any] | None, n_threads: int
+    state: State, plan: Plan, prepared: PreparedQueries, k: int, filter: NDArray[Any] | None, n_threads: int
 ) -> tuple[Float32, Slots]:
     """Estimates and slots of the k best candidates of each query."""
     if plan.first == "codes":
         n_candidates = max(plan.n_candidates, k)
-        ids = state.index.query(asked.codes, n_candidates, filter=filter, n_threads=n_threads)[1]
+        ids = state.index.query(prepared.codes, n_candidates, filter=filter, n_threads=n_threads)[1]
         slots = state.store.slots_of(ids)
-        return state.store.score(asked, slots, min(k, slots.shape[1]), SCORE_PLANES, n_threads)
+        return state.store.score(prepared, slots, min(k, slots.shape[1]), SCORE_PLANES, n_threads)
     allowed = _allowed(state, filter)
     most = state.store.n_slots if allowed is None else len(allowed)
     wanted = min(SCANNED_FOR_EACH * k, most)
-    slots = state.store.scan(asked, wanted, SCAN_PLANES, allowed, n_threads)[1]
-    return state.store.score(asked, slots, min(k, wanted), SCORE_PLANES, n_threads)
+    slots = state.store.scan(prepared, wanted, SCAN_PLANES, allowed, n_threads)[1]
+    return state.store.score(prepared, slots, min(k, wanted), SCORE_PLANES, n_threads)
 
 
 def _allowed(state: State, filter: NDArray[Any] | None) -> Slots | None:

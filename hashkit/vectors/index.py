@@ -245,7 +245,7 @@ class VectorIndex:
         """
         asked, single = as_queries(queries, "queries", self.n_dims)
         k, threads, state = check_int(k, "k", 1), check_n_threads(n_threads), self._current()
-        scores, ids = nearest(state, self._plan, self._encoder.ask(asked, threads), k, filter, threads)
+        scores, ids = nearest(state, self._plan, self._encoder.prepare(asked, threads), k, filter, threads)
         return (scores[0], ids[0]) if single else (scores, ids)
 
     def measure_recall(
@@ -284,7 +284,7 @@ class VectorIndex:
         assert true_rows is not None
         if len(true_rows) != len(self) or true_rows.n_dims != self.n_dims:
             raise ValueError(f"vectors must have shape ({len(self)}, {self.n_dims}), got {describe(vectors)}")
-        ready = self._encoder.ask(asked, threads)
+        ready = self._encoder.prepare(asked, threads)
         rows = exact_neighbors(true_rows, asked, k, self._encoder, threads)
         true = state.store.slots_of(store.ids_of(rows))
         return _losses(state, self._plan, HeldOut(ready, true, None), threads)
@@ -513,7 +513,7 @@ def _losses(state: State, plan: Plan, held_out: HeldOut, n_threads: int) -> dict
     in_read = ranks_of(held_out.true, read) < read.shape[1]
     if plan.first == "codes":
         n_candidates = max(plan.n_candidates, read.shape[1])
-        ids = state.index.query(held_out.asked.codes, n_candidates, n_threads=n_threads)[1]
+        ids = state.index.query(held_out.prepared.codes, n_candidates, n_threads=n_threads)[1]
         in_candidates = ranks_of(held_out.true, state.store.slots_of(ids)) < ids.shape[1]
     else:
         in_candidates = np.ones_like(in_read)

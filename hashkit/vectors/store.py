@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
-from hashkit.vectors.encoding import Asked
+from hashkit.vectors.encoding import PreparedQueries
 from hashkit.vectors.rescoring import rescore_rows
 from hashkit.vectors.rows import Float32, Vectors
 
@@ -107,7 +107,9 @@ class Store:
         chosen = Segment(0, whole.codes[slots], whole.factors[slots], _taken(whole.vectors, slots))
         return Store((chosen,), None if np.array_equal(ids, np.arange(len(ids))) else ids)
 
-    def scan(self, asked: Asked, k: int, n_planes: int, allowed: Slots | None, n_threads: int) -> tuple[Float32, Slots]:
+    def scan(
+        self, prepared: PreparedQueries, k: int, n_planes: int, allowed: Slots | None, n_threads: int
+    ) -> tuple[Float32, Slots]:
         """Estimates and slots of the k highest, among all slots or those allowed."""
         mask = None
         if allowed is not None:
@@ -122,8 +124,8 @@ class Store:
             estimates, rows = _native.scan_planes(
                 segment.codes,
                 segment.factors,
-                *asked.planes(n_planes),
-                asked.encoder.n_bits,
+                *prepared.planes(n_planes),
+                prepared.encoder.n_bits,
                 min(k, len(segment)),
                 n_threads,
                 within,
@@ -131,15 +133,17 @@ class Store:
             answers.append((estimates, segment.slots(rows)))
         return _best(answers, k, falling=True)
 
-    def score(self, asked: Asked, slots: Slots, k: int, n_planes: int, n_threads: int) -> tuple[Float32, Slots]:
+    def score(
+        self, prepared: PreparedQueries, slots: Slots, k: int, n_planes: int, n_threads: int
+    ) -> tuple[Float32, Slots]:
         """Estimates and slots of the k highest of each query's own candidates."""
         answers = []
         for segment in self.segments:
             estimates, rows = _native.score_planes(
                 segment.codes,
                 segment.factors,
-                *asked.planes(n_planes),
-                asked.encoder.n_bits,
+                *prepared.planes(n_planes),
+                prepared.encoder.n_bits,
                 self._local(segment, slots),
                 min(k, slots.shape[1]),
                 n_threads,

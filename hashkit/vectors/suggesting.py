@@ -97,7 +97,7 @@ def suggest_bits(
         encoder = learn(sample, n_bits, metric, random_state)
         if true is None:
             true = exact_neighbors(stored, asked, k, encoder, threads, own)
-        held_out = HeldOut(encoder.ask(asked, threads), true, own)
+        held_out = HeldOut(encoder.prepare(asked, threads), true, own)
         plan = Plan("estimates", 0, candidates)
         recalls[n_bits] = Recall.of(held_out.found(fitting.encoded(stored, encoder, wish), plan, threads), target)
         if recalls[n_bits].mean >= target:

@@ -89,7 +89,7 @@ def test_easy_queries_read_fewer_vectors(vectors, queries, metric, tmp_path):
         assert f"{index._plan.mean_rescored:.0f} on average" in index.describe()["stages"][1]
     slack = {"cosine": 0.1, "ip": 1.0, "l2": 0.4}[metric]
     plan = index._plan = replace(index._plan, n_rescored=100, slack=slack, mean_rescored=50.0)
-    asked, store = index._encoder.ask(queries, 1), index._state.store
+    asked, store = index._encoder.prepare(queries, 1), index._state.store
     estimates, slots = best_estimates(index._state, plan, asked, plan.n_rescored, None, 1)
     n_read = np.empty(len(queries), np.int64)
     ids = read_best(index._state, plan, asked, estimates, slots, 10, 1, n_read)[1]
