@@ -25,6 +25,7 @@ FLOORS = [
     ["hashkit"],
     ["images", "scale"],
     ["cli"],
+    ["__main__"],
 ]
 # Metrics take arrays; only the comparison of methods may name what it compares.
 COMPARISON = {"hashkit/evaluation/comparison.py", "hashkit/evaluation/plots.py"}

@@ -167,6 +167,38 @@ def test_info_tells_what_a_file_holds(run, files):
     assert f"hashkit {hashkit.__version__}" in run("info")[1]
 
 
+def test_info_has_what_a_bug_report_needs(run, monkeypatch):
+    monkeypatch.setenv("HASHKIT_ISA", "portable")
+    code, output, _ = run("info")
+    assert code == 0
+    for part in (
+        f"hashkit {hashkit.__version__}, Python",
+        "platform: ",
+        "in use: ",
+        "HASHKIT_ISA=portable",
+        "CPUs for",
+    ):
+        assert part in output
+    assert re.search(r"packages: scikit-learn [\d.]+, (no torch|torch [\d.]+)", output)
+
+
+def test_the_version_is_told_and_no_command_gives_the_help(run):
+    assert run("--version") == (0, f"hashkit {hashkit.__version__}\n", "")
+    assert "--install-completion" in run("--help")[1]
+
+
+def test_the_package_runs_as_a_module(run_python):
+    done = run_python("import runpy, sys; sys.argv = ['hashkit', '--version']; runpy.run_module('hashkit')")
+    assert (done.stdout, done.stderr) == (f"hashkit {hashkit.__version__}\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_there_for_shells(run, shell):
+    code, output, _ = run("--show-completion", shell)
+    assert code == 0
+    assert "_COMPLETE" in output
+
+
 def test_info_checks_an_index(run, files, tmp_path):
     hashkit.Index(files[2]).save(tmp_path / "index")
     code, output, _ = run("info", "index")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+import hashkit
 from hashkit.cli.vectors import app as vectors_app
 from hashkit.images.cli import app as images_app
 
@@ -27,9 +28,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Learn short binary codes from features without labels, and search them exactly.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -45,6 +44,21 @@ Format = Annotated[
 Bits = Annotated[int, typer.Option("--bits", help="Length of the codes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hashkit {hashkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def hashkit_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Learn short binary codes from features without labels, and search them exactly."""
 
 
 def _tell(text: str) -> None:
@@ -166,12 +180,12 @@ def evaluate(
 @app.command()
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="A file of hashkit's, or .npy; without it: the installation.")
+        Path | None, typer.Argument(help="A file of hashkit's, .npy, .parquet or .arrow; without it: the installation.")
     ] = None,
 ) -> None:
     """Tell what a file holds.
 
-    Without a file: what this installation runs on.
+    Without a file: what this installation runs on, which a bug report needs.
     """
     from hashkit.cli import describing
 

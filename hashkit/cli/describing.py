@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,31 @@ def describe_file(path: Path | None) -> str:
     return _describe_tensors(path)
 
 
+PACKAGES = ("scikit-learn", "torch", "pyarrow", "matplotlib", "pillow", "ray", "tqdm", "typer")
+"""What hashkit uses where it is installed."""
+
+
 def describe_installation() -> str:
-    """Versions, instruction sets and CPUs."""
-    versions = f"hashkit {hashkit.__version__}, Python {platform.python_version()}, numpy {np.__version__}"
-    isas = f"instruction sets: {', '.join(_native.supported_isas())}; in use: {_native.default_isa()}"
-    return f"{versions}\n{isas}\nCPUs for this process: {check_n_threads(None)}"
+    """Versions, instruction sets and CPUs: what a bug report needs."""
+    forced = os.environ.get("HASHKIT_ISA")
+    return "\n".join(
+        [
+            f"hashkit {hashkit.__version__}, Python {platform.python_version()}, numpy {np.__version__}",
+            f"platform: {platform.platform()}, {platform.python_implementation()}, {platform.machine()}",
+            f"instruction sets: {', '.join(_native.supported_isas())}; in use: {_native.default_isa()}"
+            + (f" (HASHKIT_ISA={forced})" if forced else ""),
+            f"CPUs for this process: {check_n_threads(None)}",
+            f"packages: {', '.join(_version(name) for name in PACKAGES)}",
+            f"installed in: {Path(hashkit.__file__).parent}",
+        ]
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f"no {package}"
 
 
 def _describe_arrow(path: Path, parquet: bool) -> str:
