@@ -25,6 +25,7 @@ _HOMES = {
     "UDHPL": "hashkit.hashers",
     "Hasher": "hashkit.hashers",
     "Index": "hashkit.index",
+    "OwnHasher": "hashkit.hashers",
     "PCASign": "hashkit.hashers",
     "PairBlock": "hashkit.index",
     "RadiusResult": "hashkit.index",

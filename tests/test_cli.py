@@ -320,3 +320,56 @@ def test_written_files_have_the_rights_that_the_umask_leaves(tmp_path):
         "found.npz": 0o640,
     }
     np.testing.assert_array_equal(np.load(tmp_path / "found.npz")["ids"], np.arange(3))
+
+
+OWN_METHOD = """
+import hashkit
+
+class Half(hashkit.OwnHasher, method="half"):
+    def learn(self, rows, rng):
+        self.center_ = rows.mean(axis=0)
+
+    def apply(self, rows):
+        return (rows - self.center_)[:, : self.n_bits_]
+"""
+
+
+def test_compare_takes_own_splits_and_methods(run, files, tmp_path, monkeypatch):
+    from hashkit.hashers.own import OWN
+
+    features, labels, _ = files
+    for name, rows in {"queries": slice(0, 20), "database": slice(20, 100), "train": slice(60, 120)}.items():
+        np.save(tmp_path / f"{name}.npy", features[rows])
+        np.save(tmp_path / f"{name}_labels.npy", labels[rows])
+    (tmp_path / "my_method.py").write_text(OWN_METHOD)
+    split = ("--database", "database.npy", "--queries", "queries.npy", "--train", "train.npy")
+    known = ("--labels", "database_labels.npy", "--query-labels", "queries_labels.npy")
+    options = ("--methods", "half,itq", "--bits", "8,16", "--seeds", "0,1", "-k", 10)
+    code, output, error = run(
+        "compare", *split, *known, *options, "--csv", "found.csv", "--latex", "found.tex", "--import", "my_method"
+    )
+    OWN.clear()
+    assert code == 0, error
+    assert "20 queries, 80 items; methods learn from 60 rows." in output
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 2 * 2
+    first = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    rows = features.astype(np.float32)
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    center = units[60:120].mean(axis=0)
+    packed = [hashkit.pack((units[part] - center)[:, :8]) for part in (slice(0, 20), slice(20, 100))]
+    expected = evaluation.mean_average_precision(*packed, labels[:20], labels[20:100], k=10, ties="expectation")
+    assert (first["method"], first["n_bits"], first["seed"]) == ("half", "8", "0")
+    assert float(first["map"]) == pytest.approx(expected.value, abs=0.01)
+    assert (tmp_path / "found.tex").read_text().startswith(r"\begin{tabular}{lrrrr}")
+    assert run("compare", *split, *options, "--methods", "itq")[0] == 0  # without labels
+    for wrong, message in [
+        (("--queries", "queries.npy"), "need --database"),
+        ((*split, "--labels", "database_labels.npy"), "labels and query_labels must be given both"),
+        ((*split, "--bits", "many"), "--bits must be whole numbers with commas between them, got 'many'"),
+        ((*split, "--csv", "found.txt"), "must end with .csv"),
+        ((*split, "--import", "no_such_module"), "--import must name a module of Python"),
+    ]:
+        code, output, error = run("compare", *wrong)
+        assert (code, output) == (1, "")
+        assert message in error

@@ -178,6 +178,46 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    database: Annotated[
+        Path | None, typer.Option(help="Features that are searched; scikit-learn's digits by default.")
+    ] = None,
+    queries: Annotated[Path | None, typer.Option(help="Features of queries; by default rows of the database.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Features to learn from; by default the database.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A label for each row of the database.")] = None,
+    query_labels: Annotated[Path | None, typer.Option(help="A label for each query.")] = None,
+    methods: Annotated[str, typer.Option(help="Names, with commas between them.")] = "udhpl,itq,random_hyperplanes",
+    bits: Annotated[str, typer.Option(help="Lengths of the codes, with commas between them.")] = "16,32,64",
+    k: Annotated[int, typer.Option("-k", help="Cut-off of mAP@k and precision@k.")] = 1000,
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas between them: figures are means over them.")] = "0",
+    csv: Annotated[Path | None, typer.Option(help="Write every figure to this .csv file.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the table to this .tex file, for booktabs.")] = None,
+    modules: Annotated[
+        list[str] | None, typer.Option("--import", help="Module that defines methods of your own (hashkit.OwnHasher).")
+    ] = None,
+) -> None:
+    """Compare methods on your own data: learn, search and measure, over lengths and seeds."""
+    from hashkit.cli import comparing
+
+    typer.echo(
+        comparing.compare_files(
+            database,
+            queries,
+            train,
+            labels,
+            query_labels,
+            methods=methods,
+            bits=bits,
+            k=k,
+            seeds=seeds,
+            csv=csv,
+            latex=latex,
+            modules=modules or [],
+        )
+    )
+
+
+@app.command()
 def info(
     file: Annotated[
         Path | None, typer.Argument(help="A file of hashkit's, .npy, .parquet or .arrow; without it: the installation.")

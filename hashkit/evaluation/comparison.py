@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import evaluation
-from hashkit.checks import check_int, check_seed
+from hashkit.checks import check_int, check_seed, describe
 from hashkit.datasets import Dataset
 from hashkit.evaluation.relevance import check_labels
 from hashkit.hashers import fit
@@ -37,6 +37,8 @@ class Split:
     query_rows, item_rows : int64 arrays
         Where they stand in the data set.
     query_labels, labels : arrays, or None
+    train : float array of shape (n_train, n_dims), or None
+        What hashers learn from instead of the items.
     """
 
     queries: NDArray[np.floating]
@@ -45,6 +47,7 @@ class Split:
     item_rows: NDArray[np.int64]
     query_labels: NDArray[Any] | None
     labels: NDArray[Any] | None
+    train: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +93,52 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
     return Split(queries, items, query_rows, item_rows, labels[query_rows], labels[item_rows])
 
 
+def make_split(
+    queries: NDArray[np.floating],
+    items: NDArray[np.floating],
+    query_labels: NDArray[Any] | None = None,
+    labels: NDArray[Any] | None = None,
+    *,
+    train: NDArray[np.floating] | None = None,
+) -> Split:
+    """A split of your own: rows to ask with, rows to search, and, if they are others, rows to learn from.
+
+    Parameters
+    ----------
+    queries, items : float arrays of shape (n_queries, n_dims) and (n_items, n_dims)
+    query_labels, labels : arrays, optional
+        One label, or one row of bool, for each; both or none.
+    train : float array of shape (n_train, n_dims), optional
+        What hashers learn from; by default the items.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in their number of dimensions, labels are missing or of another number, or rows are.
+    """
+    parts = {"queries": queries, "items": items} | ({} if train is None else {"train": train})
+    for name, rows in parts.items():
+        if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != items.shape[1]:
+            raise ValueError(f"{name} must be rows of {items.shape[1:]} values like the items, got {describe(rows)}")
+    if (query_labels is None) != (labels is None):
+        raise ValueError("labels and query_labels must be given both, or none of them")
+    if query_labels is not None and labels is not None:
+        check_labels(query_labels, labels)
+        if (len(query_labels), len(labels)) != (len(queries), len(items)):
+            raise ValueError(
+                f"labels must be one for each of {len(queries)} queries and {len(items)} items, got "
+                f"{len(query_labels)} and {len(labels)}"
+            )
+    return Split(queries, items, np.arange(len(queries)), np.arange(len(items)), query_labels, labels, train)
+
+
 def run_trial(split: Split, method: str, n_bits: int, *, random_state: int = 0, **options: Any) -> Trial:
     """Fit one hasher on the items, encode items and queries, and search for 100 neighbors of every query.
 
     Options are the method's own.
     """
-    hasher, fit_seconds = _timed(
-        lambda: fit(split.items, n_bits=n_bits, method=method, random_state=random_state, **options)
-    )
+    rows = split.items if split.train is None else split.train
+    hasher, fit_seconds = _timed(lambda: fit(rows, n_bits=n_bits, method=method, random_state=random_state, **options))
     codes, encode_seconds = _timed(lambda: hasher.encode(split.items), n_rounds=3)
     query_codes = hasher.encode(split.queries)
     index = Index(codes, n_bits=n_bits)

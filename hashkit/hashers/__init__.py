@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,11 @@ METHODS = {
     "udhpl": ("hashkit.udhpl", "UDHPL"),
 }
 
-_HOMES = {"Hasher": "hashkit.hashers.base", **{name: module for module, name in METHODS.values()}}
+_HOMES = {
+    "Hasher": "hashkit.hashers.base",
+    "OwnHasher": "hashkit.hashers.own",
+    **{name: module for module, name in METHODS.values()},
+}
 
 __all__ = ["METHODS", "fit", "hasher_class", "load", *sorted(_HOMES)]
 
@@ -39,12 +44,21 @@ def __getattr__(name: str) -> Any:
 
 
 def hasher_class(method: str) -> type[Hasher]:
-    """The class of a method, by its name in `METHODS`."""
-    check_choice(method, "method", sorted(METHODS))
+    """The class of a method, by its name in `METHODS` or in the definition of an `OwnHasher`."""
+    own = _own_methods()
+    check_choice(method, "method", sorted([*METHODS, *own]))
+    if method in own:
+        return own[method]
     module, name = METHODS[method]
     with needs_extra(f"method {method!r}", None):
         found: type[Hasher] = getattr(importlib.import_module(module), name)
     return found
+
+
+def _own_methods() -> dict[str, type[Hasher]]:
+    """The methods that users have defined: none before the module of their base is loaded."""
+    module = sys.modules.get("hashkit.hashers.own")
+    return {} if module is None else dict(module.OWN)
 
 
 def fit(
@@ -66,7 +80,7 @@ def fit(
     n_bits : int
         Length of the codes.
     method : str
-        A name in `hashkit.hashers.METHODS`.
+        A name in `hashkit.hashers.METHODS`, or of an `OwnHasher`.
     random_state : int, Generator, RandomState or None
         Seed; the same seed on the same machine gives the same codes.
     progress : bool
@@ -110,8 +124,11 @@ def load(path: str | PathLike[str]) -> Hasher:
     from hashkit.hashers.base import FILE_KIND
 
     arrays, settings = storage.read_tensors(path, FILE_KIND)
-    methods = {name: method for method, (_, name) in METHODS.items()}
+    methods = {name: method for method, (_, name) in METHODS.items()} | {f"own:{name}": name for name in _own_methods()}
     method, parameters = settings.get("method"), settings.get("parameters")
+    if isinstance(method, str) and method.startswith("own:") and method not in methods:
+        name = method.removeprefix("own:")
+        raise storage.FormatError(f"{path}: method {name!r} is not hashkit's: define or import its OwnHasher first")
     if not isinstance(method, str) or method not in methods:
         raise storage.FormatError(f"{path}: unknown hasher {method!r}")
     if not isinstance(parameters, dict):

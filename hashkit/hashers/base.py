@@ -202,13 +202,22 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         TypeError
-            If its class is not one of hashkit's own, which `hashkit.load` could not read again.
+            If its class is neither one of hashkit's nor an `OwnHasher` with a name, so that `hashkit.load` could not
+            read it again.
         """
         check_is_fitted(self)
-        if not type(self).__module__.startswith("hashkit."):
-            raise TypeError(f"a hasher must be of one of hashkit's own classes to be saved, got {type(self).__name__}")
+        own = getattr(self, "method_name", None)
+        if own is None and not type(self).__module__.startswith("hashkit."):
+            raise TypeError(
+                f"a hasher must be of one of hashkit's own classes, or of an OwnHasher with method=, to be saved, got "
+                f"{type(self).__name__}"
+            )
         parameters = self._parameters_to_save() | {"n_bits": self.n_bits_, "normalize": self.normalize_}
-        settings = {"method": type(self).__name__, "parameters": parameters, "n_features": self.n_features_in_}
+        settings = {
+            "method": type(self).__name__ if own is None else f"own:{own}",
+            "parameters": parameters,
+            "n_features": self.n_features_in_,
+        }
         storage.write_tensors(path, FILE_KIND, self._get_state(), settings)
 
     def __sklearn_tags__(self) -> Any:
