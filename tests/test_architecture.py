@@ -28,7 +28,7 @@ FLOORS = [
     ["__main__"],
 ]
 # Metrics take arrays; only the comparison of methods may name what it compares.
-COMPARISON = {"hashkit/evaluation/comparison.py", "hashkit/evaluation/plots.py"}
+COMPARISON = {f"hashkit/evaluation/{name}.py" for name in ("comparison", "plots", "results")}
 FORBIDDEN = {
     ("evaluation", room) for room in ("datasets", "hashers", "index", "networks", "training", "udhpl", "vectors")
 }

@@ -16,7 +16,14 @@ import hashkit
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 # Public submodules besides the rooms themselves.
-SUBMODULES = ["collection", "evaluation.comparison", "evaluation.plots", "images.phash", "images.words"]
+SUBMODULES = [
+    "collection",
+    "evaluation.comparison",
+    "evaluation.plots",
+    "evaluation.results",
+    "images.phash",
+    "images.words",
+]
 # Functions that lazy rooms define for Python itself.
 HOOKS = {"needs_extra", "annotations"}
 
