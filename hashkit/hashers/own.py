@@ -164,4 +164,4 @@ class OwnHasher(Hasher):
         raise AssertionError("no value of a map whose batches have one shape is doubtful")
 
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
-        return np.float32([[-1]])  # no value is doubtful
+        return np.full((1, 1), -1, np.float32)  # no value is doubtful
