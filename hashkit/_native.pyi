@@ -1,10 +1,11 @@
 """The native core: kernels, scans and tables. Private: hashkit's own modules are its only callers."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+_Distance = TypeVar("_Distance", np.int32, np.float64)
 _Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
 _Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 _WithinRadius = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
@@ -52,7 +53,7 @@ def bucket_pairs(
     isa: str = "",
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]] | None: ...
 def build_join_tables(
-    codes: NDArray[np.uint8], n_bits: int, n_left: int, radius: int, n_threads: int, always: bool = False
+    codes: NDArray[np.uint8], n_bits: int, n_left: int, radius: int, n_threads: int, reach: int | None = None
 ) -> JoinTables | None: ...
 def build_tables(codes: NDArray[np.uint8], n_bits: int, compact: bool, n_threads: int, isa: str = "") -> Tables: ...
 def count_rows(rows: NDArray[np.uint8], n_rows: int) -> int: ...
@@ -78,6 +79,31 @@ def jaccard_k_nearest(
     allowed: NDArray[np.uint8] | None = None,
     isa: str = "",
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], int]: ...
+def jaccard_pairs(
+    codes: NDArray[np.uint8],
+    first: int,
+    last: int,
+    sorted: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    sketches: NDArray[np.uint8],
+    offset: int | None,
+    threshold: float,
+    is_similarity: bool,
+    max_pairs: int,
+    n_threads: int,
+    isa: str = "",
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]] | None: ...
+def jaccard_sketches(
+    codes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    threshold: float,
+    is_similarity: bool,
+    n_sketch_bytes: int | None,
+    n_threads: int,
+    isa: str = "",
+) -> NDArray[np.uint8]: ...
 def jaccard_within_radius(
     codes: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -89,8 +115,12 @@ def jaccard_within_radius(
     isa: str = "",
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], int]: ...
 def list_rows(mask: NDArray[np.bool], most: int) -> NDArray[np.int64] | None: ...
-def merge_nearest(parts: list[_Nearest], k: int, n_threads: int) -> _Nearest: ...
-def merge_within_radius(parts: list[_WithinRadius], n_threads: int) -> _WithinRadius: ...
+def merge_nearest(
+    parts: list[tuple[NDArray[_Distance], NDArray[np.int64]]], k: int, n_threads: int
+) -> tuple[NDArray[_Distance], NDArray[np.int64]]: ...
+def merge_within_radius(
+    parts: list[tuple[NDArray[np.int64], NDArray[_Distance], NDArray[np.int64]]], n_threads: int
+) -> tuple[NDArray[np.int64], NDArray[_Distance], NDArray[np.int64]]: ...
 def mih_k_nearest(
     tables: Tables,
     codes: NDArray[np.uint8],

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import Codes, check_choice, check_n_bits
-from hashkit.index import RadiusResult, growth
+from hashkit.checks import describe as describe_value
+from hashkit.index import Index, RadiusResult, growth
 from hashkit.index.durable import DurableState, make_anew, open_or_make
 from hashkit.index.ids import Ids, check_ids
+from hashkit.index.joins import PairBlocks
 from hashkit.index.replay import read_state
 from hashkit.index.tables import TablePolicy
 from hashkit.storage import Path, check_path
@@ -166,6 +168,39 @@ class Collection:
     ) -> RadiusResult:
         """Every code within distance `r` of each query: see :meth:`Index.radius`."""
         return self._durable.settled().radius(q, r, filter=filter, n_threads=n_threads)
+
+    def pairs(
+        self,
+        radius: int | None = None,
+        other: Index | Collection | None = None,
+        *,
+        n_threads: int | None = None,
+        progress: bool = False,
+    ) -> PairBlocks:
+        """All pairs of codes that are near each other, here or between here and `other`: see :meth:`Index.pairs`.
+
+        Parameters
+        ----------
+        other : Index or Collection, optional
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `radius` is not an int of at least 0, `other` not an index or collection of codes of the same length by
+            Hamming distance, or `n_threads` not a positive int.
+        """
+        if isinstance(other, Collection):
+            other = other._durable.settled()
+        if other is not None and not isinstance(other, Index):
+            raise TypeError(f"other must be an Index, a Collection or None, got {describe_value(other)}")
+        return self._durable.settled().pairs(radius, other, n_threads=n_threads, progress=progress)
+
+    def groups(self, radius: int | None = None, *, n_threads: int | None = None, progress: bool = False) -> Ids:
+        """Which codes are connected by chains of pairs that are near: see :meth:`Index.groups`.
+
+        The groups are kept as long as the collection is open, and updated with what changes.
+        """
+        return self._durable.settled().groups(radius, n_threads=n_threads, progress=progress)
 
     def describe(self) -> dict[str, Any]:
         """How it is searched, and what that takes: see :meth:`Index.describe`.

@@ -20,6 +20,13 @@ newer (an approximate index of pgvector's is used only where ``id`` is left out 
 **Arrow and Parquet** hold codes as fixed-size binary (:func:`to_arrow`, then ``pyarrow.parquet.write_table``).
 :func:`from_arrow` also reads data frames of pandas and Polars, and codes as numbers of 64 bits or hexadecimal strings.
 
+**Pairs** come out of a join batch by batch (:func:`pairs_to_arrow`), into Parquet for example::
+
+    with hashkit.interop.pairs_to_arrow(index.pairs(3)) as batches:
+        with pyarrow.parquet.ParquetWriter("pairs.parquet", batches.schema) as file:
+            for batch in batches:
+                file.write_batch(batch)
+
 **LanceDB** wants a vector column, a fixed-size list of bytes: ``to_arrow(codes, ids, lists=True)``, and
 ``table.search(query, vector_column_name="code").distance_type("hamming")``; without an index it is exact.
 """
@@ -27,7 +34,7 @@ newer (an approximate index of pgvector's is used only where ``id`` is left out 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,6 +43,7 @@ from hashkit.checks import Codes, check_codes, check_n_bits, describe
 from hashkit.codes import pack, unpack
 from hashkit.extras import needs_extra
 from hashkit.index.ids import Ids, check_ids
+from hashkit.index.joins import PairBlocks
 from hashkit.tables import arrow, to_codes
 
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ __all__ = [
     "from_arrow",
     "from_bit_strings",
     "from_postgres_copy",
+    "pairs_to_arrow",
     "to_arrow",
     "to_bit_strings",
     "to_postgres_copy",
@@ -244,6 +253,43 @@ def _strings(ids: object, n_codes: int) -> list[str] | None:
 
 def _also(wrong: object) -> str:
     return "" if wrong is None else f", among them {wrong!r}"
+
+
+def pairs_to_arrow(pairs: PairBlocks) -> pyarrow.RecordBatchReader:
+    """Pairs of codes as Arrow record batches, one after the other; needs pyarrow. No pair is copied.
+
+    Parameters
+    ----------
+    pairs : PairBlocks
+        What :meth:`hashkit.Index.pairs` or :meth:`hashkit.Collection.pairs` returns. The reader searches for a block
+        when it is asked for the next batch, so that memory holds one block however many pairs there are.
+
+    Returns
+    -------
+    batches : pyarrow.RecordBatchReader
+        With the columns ``left`` and ``right`` (int64 ids) and ``distance`` (int32, or float64 for Jaccard distance),
+        by (left, right), at most 2**20 rows a batch, or the pairs of a single code if these are more.
+
+    Raises
+    ------
+    TypeError
+        If `pairs` is something else.
+    """
+    with needs_extra("hashkit.interop.pairs_to_arrow", "arrow"):
+        import pyarrow as pa
+
+    if not isinstance(pairs, PairBlocks):
+        raise TypeError(f"pairs must be what Index.pairs returns, got {describe(pairs)}")
+    distance = pa.from_numpy_dtype(pairs.distance_dtype)
+    fields = [("left", pa.int64()), ("right", pa.int64()), ("distance", distance)]
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for block in pairs:
+            columns = [pa.array(column) for column in (block.left, block.right, block.distances)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def from_arrow(

@@ -109,13 +109,48 @@ def pairs_within(left, right, radius, left_ids=None, right_ids=None):
     return columns[0], columns[1], columns[2].astype(np.int32)
 
 
+def jaccard_near(left, right, radius=None, similarity=None):
+    """(distances float64, which pairs are near), each (n_left, n_right); rounded once, from fractions."""
+    fractions = jaccard_distances(left, right)
+    distances = np.array([[float(fraction) for fraction in row] for row in fractions]).reshape(len(left), len(right))
+    if similarity is None:
+        return distances, distances <= radius
+    similarities = np.array([[float(1 - fraction) for fraction in row] for row in fractions])
+    return distances, similarities.reshape(distances.shape) >= similarity
+
+
+def jaccard_pairs(left, right, left_ids=None, right_ids=None, **limit):
+    """(left ids, right ids, distances) by (left id, right id); of `left` with itself if `right` is None."""
+    itself = right is None
+    right, right_ids = (left, left_ids) if itself else (right, right_ids)
+    left_ids = np.arange(len(left)) if left_ids is None else left_ids
+    right_ids = np.arange(len(right)) if right_ids is None else right_ids
+    distances, near = jaccard_near(left, right, **limit)
+    if itself:
+        near = near & (left_ids[:, None] < right_ids)
+    rows, others = np.nonzero(near)
+    order = np.lexsort((right_ids[others], left_ids[rows]))
+    rows, others = rows[order], others[order]
+    return left_ids[rows], right_ids[others], distances[rows, others]
+
+
 def groups(codes, radius, ids=None):
     """For each code, ascending by id, the smallest id that it is connected with, by flooding."""
-    ids = np.arange(len(codes)) if ids is None else np.asarray(ids)
+    return flood(hamming_distances(codes, codes) <= radius, ids)
+
+
+def jaccard_groups(codes, ids=None, **limit):
+    """The same by Jaccard distance."""
+    return flood(jaccard_near(codes, codes, **limit)[1], ids)
+
+
+def flood(near, ids=None):
+    """Labels of the rows that a matrix of who is near connects, ascending by id."""
+    ids = np.arange(len(near)) if ids is None else np.asarray(ids)
     order = np.argsort(ids)
-    near = hamming_distances(codes[order], codes[order]) <= radius
-    labels = np.full(len(codes), -1)
-    for first in range(len(codes)):
+    near = near[order][:, order]
+    labels = np.full(len(near), -1)
+    for first in range(len(near)):
         wave = [first] if labels[first] < 0 else []
         while wave:
             row = wave.pop()

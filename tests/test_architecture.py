@@ -43,7 +43,7 @@ INCLUDES = {
     "core": {"cpu", "kernels", "parallel"},
     "scan": {"core", "cpu", "kernels", "parallel"},
     "mih": {"core", "cpu", "kernels", "parallel", "scan"},
-    "join": {"core", "cpu", "kernels", "parallel"},
+    "join": {"core", "cpu", "jaccard", "kernels", "parallel"},
     "jaccard": {"core", "cpu", "kernels", "parallel"},
     "far": {"core", "cpu", "kernels", "parallel", "scan"},
     "vectors": {"core", "cpu", "kernels", "parallel"},

@@ -9,6 +9,7 @@ from servers import pgvector_programs, postgres_programs, running_postgres
 import hashkit
 from hashkit import interop
 from hashkit.codes import check_codes
+from hashkit.index import joins
 
 WIDTHS = [1, 8, 13, 64, 100, 256]
 
@@ -230,3 +231,39 @@ def test_string_ids_are_kept_or_numbered():
     for wrong in (["a", "b"], ["a", "b", 3]):
         with pytest.raises(ValueError, match="ids must be one string for each of 3 codes"):
             interop.to_arrow(codes, wrong)
+
+
+@pytest.mark.parametrize(("metric", "kind"), [("hamming", "int32"), ("jaccard", "double")])
+def test_pairs_come_as_batches(rng, tmp_path, monkeypatch, metric, kind):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(joins, "MAX_PAIRS", 50)
+    codes, ids = some_codes(rng, 200, 13)
+    index, radius = hashkit.Index(codes, ids=ids, n_bits=13, metric=metric), 1 if metric == "hamming" else 0.3
+    expected = list(index.pairs(radius))
+    assert len(expected) > 3
+    with interop.pairs_to_arrow(index.pairs(radius)) as batches:
+        assert [(field.name, str(field.type)) for field in batches.schema] == [
+            ("left", "int64"),
+            ("right", "int64"),
+            ("distance", kind),
+        ]
+        with parquet.ParquetWriter(tmp_path / "pairs.parquet", batches.schema) as file:
+            for batch in batches:
+                file.write_batch(batch)
+    back = parquet.read_table(tmp_path / "pairs.parquet")
+    for column, name in (("left", "left"), ("right", "right"), ("distance", "distances")):
+        np.testing.assert_array_equal(back[column], np.concatenate([getattr(block, name) for block in expected]))
+
+
+def test_pairs_are_found_as_batches_are_asked_for(rng, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(joins, "MAX_PAIRS", 10)
+    found, pairs = [], hashkit.Index(np.zeros((100, 8), np.uint8)).pairs(0)
+    monkeypatch.setattr(pairs, "_blocks", (found.append(len(block)) or block for block in pairs._blocks))
+    batches = interop.pairs_to_arrow(pairs)
+    assert found == []
+    first = batches.read_next_batch()
+    assert found == [first.num_rows]
+    assert interop.pairs_to_arrow(hashkit.Index(np.zeros((1, 8), np.uint8)).pairs(0)).read_all().num_rows == 0
+    with pytest.raises(TypeError, match=r"pairs must be what Index\.pairs returns, got list"):
+        interop.pairs_to_arrow(list(pairs))

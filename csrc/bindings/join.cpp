@@ -3,7 +3,9 @@
 #include <tuple>
 
 #include "bindings/arrays.hpp"
+#include "jaccard/limits.hpp"
 #include "join/bucket_join.hpp"
+#include "join/jaccard_join.hpp"
 #include "join/pair_join.hpp"
 #include "join/union_find.hpp"
 
@@ -36,11 +38,13 @@ std::optional<PairArrays> pairs_by_scan(const Array<uint8_t>& codes, size_t firs
 }
 
 std::optional<std::shared_ptr<JoinTables>> build_join_tables(const Array<uint8_t>& codes, size_t n_bits, size_t n_left,
-                                                             int radius, ThreadCount n_threads, bool always) {
+                                                             int radius, ThreadCount n_threads,
+                                                             std::optional<int> reach) {
   const CodesView view = view_codes(codes);
   require((n_bits + 7) / 8 == view.n_bytes, "codes must have n_bits");
   require(radius >= 0, "radius must be at least 0");
-  auto made = without_gil([&] { return make_join_tables(view, n_bits, n_left, radius, always, n_threads); });
+  require(!reach || (*reach >= 0 && *reach <= kMaxReach), "reach must be 0 to 3");
+  auto made = without_gil([&] { return make_join_tables(view, n_bits, n_left, radius, reach, n_threads); });
   if (!made) return std::nullopt;
   return std::make_shared<JoinTables>(*std::move(made));
 }
@@ -52,16 +56,71 @@ std::optional<PairArrays> pairs_by_buckets(const Array<uint8_t>& codes, size_t f
   const JoinRows rows = view_rows(codes, first, last, others);
   require(rows.right.n_codes == tables.n_codes && rows.right.n_bytes == (tables.n_bits + 7) / 8,
           "tables must be those of the codes");
-  require(radius >= 0 && static_cast<size_t>(radius) < tables.substrings.n_tables(),
-          "radius must be below the number of tables");
+  require(radius >= 0 && static_cast<size_t>(radius) <= tables.substrings.radius(),
+          "radius must be one that the tables serve");
   const KernelTable& kernels = kernels_named(isa);
   auto found = without_gil([&] { return bucket_pairs(kernels, rows, tables, radius, n_threads, max_pairs); });
   return to_arrays(std::move(found));
 }
 
+// What popcount_order returned, whose arrays are the caller's.
+PopcountOrder view_order(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows) {
+  const CodesView view = view_codes(codes);
+  const int64_t *first = starts.data(), *last = first + 8 * view.n_bytes + 1;
+  require(starts.ndim() == 1 && static_cast<size_t>(starts.size()) == 8 * view.n_bytes + 2 && *first == 0 &&
+              *last == codes.shape(0) && std::is_sorted(first, last + 1),
+          "starts must ascend from 0 to the number of codes, one for each popcount, and the end");
+  require(rows.ndim() == 1 && rows.size() == codes.shape(0), "rows must have one entry for each code");
+  return {view, first, rows.data()};
+}
+
+std::vector<int> limits_of(double threshold, bool is_similarity, size_t n_bytes) {
+  require(threshold >= 0, "threshold must be at least 0");
+  const int most = static_cast<int>(16 * n_bytes);
+  return is_similarity ? limits_of_similarity(threshold, most) : limits_within(threshold, most);
+}
+
+Array<uint8_t> make_sketches(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
+                             double threshold, bool is_similarity, std::optional<size_t> n_sketch_bytes,
+                             ThreadCount n_threads, const std::string& isa) {
+  const PopcountOrder order = view_order(codes, starts, rows);
+  const std::vector<int> limits = limits_of(threshold, is_similarity, order.codes.n_bytes);
+  const KernelTable& kernels = kernels_named(isa);
+  const size_t n_folded =
+      n_sketch_bytes ? *n_sketch_bytes : without_gil([&] { return choose_sketch_bytes(kernels, order, limits); });
+  require(n_folded >= 1 && n_folded <= order.codes.n_bytes, "n_sketch_bytes must be 1 to those of a code");
+  if (n_folded == order.codes.n_bytes) return codes;
+  Array<uint8_t> sketches({order.codes.n_codes, n_folded});
+  uint8_t* to_sketches = sketches.mutable_data();
+  without_gil([&] { fold_codes(order.codes, n_folded, n_threads, to_sketches); });
+  return sketches;
+}
+
+using JaccardArrays = std::tuple<py::array_t<int64_t>, py::array_t<int64_t>, py::array_t<double>>;
+
+std::optional<JaccardArrays> pairs_by_jaccard(const Array<uint8_t>& codes, size_t first, size_t last,
+                                              const Array<uint8_t>& sorted, const Array<int64_t>& starts,
+                                              const Array<int64_t>& rows_of, const Array<uint8_t>& sketches,
+                                              std::optional<size_t> offset, double threshold, bool is_similarity,
+                                              size_t max_pairs, ThreadCount n_threads, const std::string& isa) {
+  const CodesView left = view_codes(codes), folded = view_codes(sketches);
+  const PopcountOrder order = view_order(sorted, starts, rows_of);
+  require(left.n_bytes == order.codes.n_bytes, "the order must have the width of the codes");
+  require(first <= last && last <= left.n_codes, "rows must be in the codes");
+  require(folded.n_codes == order.codes.n_codes && folded.n_bytes <= left.n_bytes, "sketches must be of the order");
+  const std::vector<int> limits = limits_of(threshold, is_similarity, left.n_bytes);
+  const JaccardRows rows{left, first, last, order, folded, offset.value_or(0), offset.has_value(), limits};
+  const KernelTable& kernels = kernels_named(isa);
+  auto found = without_gil([&] { return jaccard_pairs(kernels, rows, n_threads, max_pairs); });
+  if (!found) return std::nullopt;
+  return JaccardArrays(to_array(std::move(found->left)), to_array(std::move(found->right)),
+                       to_array(std::move(found->distances)));
+}
+
 py::dict describe_join_tables(const JoinTables& tables) {
   py::dict result;
   result["n_tables"] = tables.substrings.n_tables();
+  result["reach"] = tables.substrings.reach();
   result["n_buckets"] = tables.substrings.n_buckets();
   result["memory"] = tables.memory();
   return result;
@@ -98,14 +157,27 @@ void bind_join(py::module_& module) {
              "last) and those of others, by (left, right); without others, of the codes behind each. None if there "
              "are more than max_pairs.");
   py::class_<JoinTables, std::shared_ptr<JoinTables>>(module, "JoinTables", "Tables of some codes for joins.");
-  module.def("build_join_tables", &build_join_tables, named("codes"), py::arg("n_bits"), py::arg("n_left"),
-             py::arg("radius"), py::arg("n_threads"), py::arg("always") = false,
-             "radius + 1 tables of these codes, for joins of n_left codes with them, or of them with themselves if "
-             "n_left is 0. None if there can be none, or if scan_pairs is faster and `always` is not set.");
-  module.def("describe_join_tables", &describe_join_tables, py::arg("tables"), "Tables, buckets and memory.");
+  module.def(
+      "build_join_tables", &build_join_tables, named("codes"), py::arg("n_bits"), py::arg("n_left"), py::arg("radius"),
+      py::arg("n_threads"), py::arg("reach") = py::none(),
+      "Tables of these codes that serve this radius, for joins of n_left codes with them, or of them with "
+      "themselves if n_left is 0. None if there can be none, or if scan_pairs is faster and no `reach`, the bits "
+      "in which keys are looked up that differ, is given.");
+  module.def("describe_join_tables", &describe_join_tables, py::arg("tables"), "Tables, reach, buckets and memory.");
   module.def("bucket_pairs", &pairs_by_buckets, named("codes"), py::arg("first"), py::arg("last"), named("others"),
              py::arg("tables"), py::arg("radius"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
              "The result of scan_pairs, from the tables of others, or of the codes without others.");
+  module.def("jaccard_sketches", &make_sketches, named("codes"), named("starts"), named("rows"), py::arg("threshold"),
+             py::arg("is_similarity"), py::arg("n_sketch_bytes"), py::arg("n_threads"), py::arg("isa") = "",
+             "Sketches of the codes of a popcount_order, of the length with which a join takes least time, or of "
+             "n_sketch_bytes; the codes themselves where they are as long.");
+  module.def("jaccard_pairs", &pairs_by_jaccard, named("codes"), py::arg("first"), py::arg("last"), named("sorted"),
+             named("starts"), named("rows"), named("sketches"), py::arg("offset"), py::arg("threshold"),
+             py::arg("is_similarity"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
+             "(left int64, right int64, distances float64) of rows [first, last) and the codes of a popcount_order "
+             "whose Jaccard distance is <= threshold, or similarity >= threshold, by (left, right). With an offset the "
+             "order is that of codes[offset:], and only the codes behind each are its partners. None if there are more "
+             "than max_pairs.");
   py::class_<Forest>(module, "Forest", "Sets of rows that grow together; not for several threads at once.")
       .def(py::init<size_t>(), py::arg("n_rows"))
       .def("unite", &unite_pairs, named("left"), named("right"), "Makes one set of those of left[i] and right[i].")

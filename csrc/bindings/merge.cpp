@@ -18,19 +18,21 @@ Array<Value> exactly(const py::handle& entry, py::ssize_t n_dimensions) {
 }
 
 // One part: arrays of shape (n_queries, k), whose lifetime is the caller's.
-std::pair<NearestView, size_t> view_nearest(const py::tuple& part) {
+template <class Distance>
+std::pair<NearestView<Distance>, size_t> view_nearest(const py::tuple& part) {
   require(part.size() == 2, "a part must be (distances, ids)");
-  const auto distances = exactly<int32_t>(part[0], 2);
+  const auto distances = exactly<Distance>(part[0], 2);
   const auto ids = exactly<int64_t>(part[1], 2);
   require(distances.shape(0) == ids.shape(0) && distances.shape(1) == ids.shape(1), "a part must have one shape");
   return {{distances.data(), ids.data(), static_cast<size_t>(ids.shape(1))}, static_cast<size_t>(ids.shape(0))};
 }
 
 // One part: (offsets, distances, ids) of one dimension; offsets are checked, since they are followed.
-std::pair<WithinRadiusView, size_t> view_within_radius(const py::tuple& part) {
+template <class Distance>
+std::pair<WithinRadiusView<Distance>, size_t> view_within_radius(const py::tuple& part) {
   require(part.size() == 3, "a part must be (offsets, distances, ids)");
   const auto offsets = exactly<int64_t>(part[0], 1);
-  const auto distances = exactly<int32_t>(part[1], 1);
+  const auto distances = exactly<Distance>(part[1], 1);
   const auto ids = exactly<int64_t>(part[2], 1);
   require(offsets.shape(0) >= 1, "offsets must not be empty");
   const auto n_queries = static_cast<size_t>(offsets.shape(0) - 1);
@@ -57,37 +59,56 @@ auto view_parts(const py::list& parts, ViewPart view_part) {
   return std::make_pair(std::move(views), *n_queries);
 }
 
-py::tuple nearest_of(const py::list& parts, size_t k, ThreadCount n_threads) {
-  const auto viewed = view_parts(parts, view_nearest);
+template <class Distance>
+py::tuple nearest_of_type(const py::list& parts, size_t k, ThreadCount n_threads) {
+  const auto viewed = view_parts(parts, view_nearest<Distance>);
   const auto& views = viewed.first;
   const size_t n_queries = viewed.second;
   size_t n_columns = 0;
-  for (const NearestView& view : views) n_columns += view.k;
+  for (const auto& view : views) n_columns += view.k;
   require(k <= n_columns, "k must not exceed what the parts have");
-  py::array_t<int32_t> distances({n_queries, k});
+  py::array_t<Distance> distances({n_queries, k});
   py::array_t<int64_t> ids({n_queries, k});
-  int32_t* to_distances = distances.mutable_data();
+  Distance* to_distances = distances.mutable_data();
   int64_t* to_ids = ids.mutable_data();
   without_gil([&] { merge_nearest(views, n_queries, k, n_threads, to_distances, to_ids); });
   return py::make_tuple(std::move(distances), std::move(ids));
 }
 
-py::tuple all_of(const py::list& parts, ThreadCount n_threads) {
-  const auto viewed = view_parts(parts, view_within_radius);
+template <class Distance>
+py::tuple all_of_type(const py::list& parts, ThreadCount n_threads) {
+  const auto viewed = view_parts(parts, view_within_radius<Distance>);
   const auto& views = viewed.first;
   const size_t n_queries = viewed.second;
   py::array_t<int64_t> offsets(static_cast<py::ssize_t>(n_queries + 1));
   int64_t* at = offsets.mutable_data();
   for (size_t q = 0; q <= n_queries; ++q) {
     at[q] = 0;
-    for (const WithinRadiusView& view : views) at[q] += view.offsets[q];
+    for (const auto& view : views) at[q] += view.offsets[q];
   }
-  py::array_t<int32_t> distances(static_cast<py::ssize_t>(at[n_queries]));
+  py::array_t<Distance> distances(static_cast<py::ssize_t>(at[n_queries]));
   py::array_t<int64_t> ids(static_cast<py::ssize_t>(at[n_queries]));
-  int32_t* to_distances = distances.mutable_data();
+  Distance* to_distances = distances.mutable_data();
   int64_t* to_ids = ids.mutable_data();
   without_gil([&] { merge_within_radius(views, n_queries, n_threads, to_distances, to_ids); });
   return py::make_tuple(std::move(offsets), std::move(distances), std::move(ids));
+}
+
+// Whether a part's distances, its last entry but one, are Jaccard distances.
+bool has_doubles(const py::tuple& part) {
+  return part.size() >= 2 && py::isinstance<Array<double>>(part[part.size() - 2]);
+}
+bool begins_with_doubles(const py::list& parts) {
+  return !parts.empty() && has_doubles(parts[0].cast<py::tuple>());
+}
+
+py::tuple nearest_of(const py::list& parts, size_t k, ThreadCount n_threads) {
+  return begins_with_doubles(parts) ? nearest_of_type<double>(parts, k, n_threads)
+                                    : nearest_of_type<int32_t>(parts, k, n_threads);
+}
+
+py::tuple all_of(const py::list& parts, ThreadCount n_threads) {
+  return begins_with_doubles(parts) ? all_of_type<double>(parts, n_threads) : all_of_type<int32_t>(parts, n_threads);
 }
 
 template <class ViewPart>
@@ -99,8 +120,14 @@ std::optional<size_t> unordered_query(const py::tuple& part, ViewPart view_part)
   return found < n_queries ? std::optional<size_t>(found) : std::nullopt;
 }
 
+template <class Distance>
+std::optional<size_t> unordered_of_type(const py::tuple& part) {
+  return part.size() == 2 ? unordered_query(part, view_nearest<Distance>)
+                          : unordered_query(part, view_within_radius<Distance>);
+}
+
 std::optional<size_t> unordered(const py::tuple& part) {
-  return part.size() == 2 ? unordered_query(part, view_nearest) : unordered_query(part, view_within_radius);
+  return has_doubles(part) ? unordered_of_type<double>(part) : unordered_of_type<int32_t>(part);
 }
 
 }  // namespace

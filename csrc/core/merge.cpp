@@ -11,19 +11,22 @@ namespace {
 constexpr size_t kEntriesPerTask = 100'000;  // written or looked at; well above what a thread costs to start
 
 // What is left of one part's list.
+template <class Distance>
 struct Cursor {
-  const int32_t* distance;
+  const Distance* distance;
   const int64_t* id;
-  const int32_t* end;
+  const Distance* end;
 };
 
-inline bool comes_before(const Cursor& a, const Cursor& b) noexcept {
+template <class Distance>
+bool comes_before(const Cursor<Distance>& a, const Cursor<Distance>& b) noexcept {
   return *a.distance != *b.distance ? *a.distance < *b.distance : *a.id < *b.id;
 }
 
 // Lets heap[i] sink to where no child comes before it.
-void sink(Cursor* heap, size_t n, size_t i) noexcept {
-  const Cursor sinking = heap[i];
+template <class Distance>
+void sink(Cursor<Distance>* heap, size_t n, size_t i) noexcept {
+  const Cursor<Distance> sinking = heap[i];
   for (size_t child; (child = 2 * i + 1) < n; i = child) {
     if (child + 1 < n && comes_before(heap[child + 1], heap[child])) ++child;
     if (!comes_before(heap[child], sinking)) break;
@@ -34,12 +37,13 @@ void sink(Cursor* heap, size_t n, size_t i) noexcept {
 
 // Writes the n_out least of ordered lists, none of them empty: a heap of the lists' heads, O(lists + n_out log lists),
 // so that a thousand lists are hardly touched beyond their heads.
-void merge_lists(std::vector<Cursor>& heap, size_t n_out, int32_t* distances, int64_t* ids) {
+template <class Distance>
+void merge_lists(std::vector<Cursor<Distance>>& heap, size_t n_out, Distance* distances, int64_t* ids) {
   size_t n = heap.size();
   for (size_t i = n / 2; i-- > 0;) sink(heap.data(), n, i);
   for (size_t i = 0; i < n_out; ++i) {
     if (i % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
-    Cursor& least = heap[0];
+    Cursor<Distance>& least = heap[0];
     distances[i] = *least.distance++;
     ids[i] = *least.id++;
     if (least.distance == least.end) heap[0] = heap[--n];
@@ -55,7 +59,8 @@ void for_query_ranges(size_t n_queries, size_t n_entries, size_t n_threads, cons
                [&](size_t task) { work(n_queries * task / n_tasks, n_queries * (task + 1) / n_tasks); });
 }
 
-bool is_ordered(const int32_t* distances, const int64_t* ids, size_t n) {
+template <class Distance>
+bool is_ordered(const Distance* distances, const int64_t* ids, size_t n) {
   bool ordered = true;  // without a branch, so that it runs at the speed of memory
   in_chunks(n, 64 * kRowsPerPoll, [&](size_t first, size_t last) {
     for (size_t i = std::max<size_t>(1, first); i < last; ++i) {
@@ -67,16 +72,17 @@ bool is_ordered(const int32_t* distances, const int64_t* ids, size_t n) {
 
 }  // namespace
 
-void merge_nearest(const std::vector<NearestView>& parts, size_t n_queries, size_t k, size_t n_threads,
-                   int32_t* distances, int64_t* ids) {
+template <class Distance>
+void merge_nearest(const std::vector<NearestView<Distance>>& parts, size_t n_queries, size_t k, size_t n_threads,
+                   Distance* distances, int64_t* ids) {
   for_query_ranges(n_queries, n_queries * (parts.size() + k), n_threads, [&](size_t first, size_t last) {
-    std::vector<Cursor> heap;
+    std::vector<Cursor<Distance>> heap;
     heap.reserve(parts.size());
     for (size_t q = first; q < last; ++q) {
       if (q % 64 == 63) poll_stop();
       heap.clear();
-      for (const NearestView& part : parts) {
-        const int32_t* head = part.distances + q * part.k;
+      for (const NearestView<Distance>& part : parts) {
+        const Distance* head = part.distances + q * part.k;
         if (part.k > 0) heap.push_back({head, part.ids + q * part.k, head + part.k});
       }
       merge_lists(heap, k, distances + q * k, ids + q * k);
@@ -84,20 +90,21 @@ void merge_nearest(const std::vector<NearestView>& parts, size_t n_queries, size
   });
 }
 
-void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_queries, size_t n_threads,
-                         int32_t* distances, int64_t* ids) {
+template <class Distance>
+void merge_within_radius(const std::vector<WithinRadiusView<Distance>>& parts, size_t n_queries, size_t n_threads,
+                         Distance* distances, int64_t* ids) {
   const auto place_of = [&](size_t q) {
     return std::accumulate(parts.begin(), parts.end(), int64_t{0},
-                           [q](int64_t sum, const WithinRadiusView& part) { return sum + part.offsets[q]; });
+                           [q](int64_t sum, const WithinRadiusView<Distance>& part) { return sum + part.offsets[q]; });
   };
   const size_t n_entries = n_queries * parts.size() + static_cast<size_t>(place_of(n_queries));
   for_query_ranges(n_queries, n_entries, n_threads, [&](size_t first, size_t last) {
-    std::vector<Cursor> heap;
+    std::vector<Cursor<Distance>> heap;
     heap.reserve(parts.size());
     for (size_t q = first; q < last; ++q) {
       if (q % 64 == 63) poll_stop();
       heap.clear();
-      for (const WithinRadiusView& part : parts) {
+      for (const WithinRadiusView<Distance>& part : parts) {
         const int64_t begin = part.offsets[q], end = part.offsets[q + 1];
         if (begin < end) heap.push_back({part.distances + begin, part.ids + begin, part.distances + end});
       }
@@ -107,7 +114,8 @@ void merge_within_radius(const std::vector<WithinRadiusView>& parts, size_t n_qu
   });
 }
 
-size_t first_unordered(NearestView part, size_t n_queries) {
+template <class Distance>
+size_t first_unordered(NearestView<Distance> part, size_t n_queries) {
   size_t q = 0;
   while (q < n_queries && is_ordered(part.distances + q * part.k, part.ids + q * part.k, part.k)) {
     if (++q % 1024 == 0) poll_stop();
@@ -115,7 +123,8 @@ size_t first_unordered(NearestView part, size_t n_queries) {
   return q;
 }
 
-size_t first_unordered(WithinRadiusView part, size_t n_queries) {
+template <class Distance>
+size_t first_unordered(WithinRadiusView<Distance> part, size_t n_queries) {
   size_t q = 0;
   while (q < n_queries && is_ordered(part.distances + part.offsets[q], part.ids + part.offsets[q],
                                      static_cast<size_t>(part.offsets[q + 1] - part.offsets[q]))) {
@@ -123,5 +132,14 @@ size_t first_unordered(WithinRadiusView part, size_t n_queries) {
   }
   return q;
 }
+
+template void merge_nearest(const std::vector<NearestView<int32_t>>&, size_t, size_t, size_t, int32_t*, int64_t*);
+template void merge_nearest(const std::vector<NearestView<double>>&, size_t, size_t, size_t, double*, int64_t*);
+template void merge_within_radius(const std::vector<WithinRadiusView<int32_t>>&, size_t, size_t, int32_t*, int64_t*);
+template void merge_within_radius(const std::vector<WithinRadiusView<double>>&, size_t, size_t, double*, int64_t*);
+template size_t first_unordered(NearestView<int32_t>, size_t);
+template size_t first_unordered(NearestView<double>, size_t);
+template size_t first_unordered(WithinRadiusView<int32_t>, size_t);
+template size_t first_unordered(WithinRadiusView<double>, size_t);
 
 }  // namespace hashkit

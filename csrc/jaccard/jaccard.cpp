@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "jaccard/jaccard_sweep.hpp"
+#include "jaccard/limits.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
@@ -57,6 +58,7 @@ struct KNearestFinder {
     for (auto& heap : kept) heap.reserve(std::min(k, order.codes.n_codes));
   }
 
+  bool go_on() const noexcept { return true; }
   int limit(size_t q, int sum) const noexcept {
     if (kept[q].size() < k) return sum;
     const Found& farthest = kept[q].front();
@@ -89,6 +91,7 @@ struct KNearestFinder {
     KNearestFinder& all;
     size_t q;
 
+    bool go_on() const noexcept { return true; }
     int limit(size_t, int sum) const noexcept { return all.limit(q, sum); }
     void push(size_t, size_t place, int popcount, int hamming) { all.push(q, place, popcount, hamming); }
   };
@@ -132,19 +135,6 @@ uint64_t split_k_nearest(const KernelTable& kernels, const PopcountOrder& order,
   return n_compared;
 }
 
-// For every sum of popcounts the largest Hamming distance at which the Jaccard distance is <= radius, which is >= 0.
-std::vector<int> limits_within(double radius, int most) {
-  std::vector<int> limits(static_cast<size_t>(most) + 1);
-  radius = std::min(radius, 1.0);
-  for (int sum = 1; sum <= most; ++sum) {
-    int& limit = limits[static_cast<size_t>(sum)];
-    limit = std::clamp(static_cast<int>(radius * sum / (2 - radius)), 0, sum);  // right but for rounding
-    while (limit < sum && jaccard_distance(limit + 1, sum) <= radius) ++limit;
-    while (limit > 0 && jaccard_distance(limit, sum) > radius) --limit;
-  }
-  return limits;
-}
-
 struct RadiusFinder {
   const PopcountOrder& order;
   RowSet allowed;
@@ -152,6 +142,7 @@ struct RadiusFinder {
   const std::vector<int>& limits;
   std::vector<std::vector<Found>>& found;  // by query, of the whole call
 
+  bool go_on() const noexcept { return true; }
   int limit(size_t, int sum) const noexcept { return limits[static_cast<size_t>(sum)]; }
   void push(size_t q, size_t place, int popcount, int hamming) {
     const int sum = sorted_queries[q].popcount + popcount;

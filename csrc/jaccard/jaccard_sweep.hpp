@@ -2,6 +2,8 @@
 // as a finder says that something can be found. A finder offers
 //   int limit(q, sum)                 the largest Hamming distance that matters to query q where popcounts add to `sum`
 //   void push(q, place, popcount, h)  takes the code at a place, its popcount and distance; it may be beyond the limit
+//   bool go_on()                      called before every segment; false ends the sweep
+// What is compared may be sketches in the order of the codes, whose distances are never larger than those of the codes.
 #pragma once
 
 #include <algorithm>
@@ -45,8 +47,14 @@ class JaccardSweep {
  public:
   JaccardSweep(const KernelTable& kernels, const PopcountOrder& order, CodesView queries,
                const QueryPopcount* sorted_queries, size_t n_queries, Finder& finder)
+      : JaccardSweep(kernels, order, order.codes, queries, sorted_queries, n_queries, finder) {}
+
+  // `compared` are the codes of `order` or their sketches, `queries` likewise.
+  JaccardSweep(const KernelTable& kernels, const PopcountOrder& order, CodesView compared, CodesView queries,
+               const QueryPopcount* sorted_queries, size_t n_queries, Finder& finder)
       : kernels_(kernels),
         order_(order),
+        compared_(compared),
         queries_(queries),
         sorted_(sorted_queries),
         n_queries_(n_queries),
@@ -77,7 +85,7 @@ class JaccardSweep {
     const int least = sorted_[0].popcount, most = sorted_[n_queries_ - 1].popcount;
     const size_t middle = this->middle();
     bool up = true, down = true;
-    for (size_t step = first; step < n_steps && (up || down); step += stride) {
+    for (size_t step = first; step < n_steps && (up || down) && finder_.go_on(); step += stride) {
       // What is out of reach beyond all of the queries' popcounts stays so for every segment behind it.
       up = up && middle + step < n_segments() && (visit(middle + step) || first_popcount(middle + step) <= most);
       if (step == 0) continue;
@@ -129,14 +137,14 @@ class JaccardSweep {
   void scan_rows(size_t begin, size_t end, size_t place, size_t n_codes) {
     for (size_t i = begin; i < end; ++i) {
       if (limits_[i] < 0) continue;
-      const size_t n_hits = kernels_.scan(queries_.row(sorted_[i].query), order_.codes.row(place), n_codes,
+      const size_t n_hits = kernels_.scan(queries_.row(sorted_[i].query), compared_.row(place), n_codes,
                                           queries_.n_bytes, limits_[i], hits_.data());
       push_hits(n_hits, i, place);
     }
   }
 
   void scan_tile(size_t begin, size_t end, size_t place, size_t n_codes) {
-    kernels_.fill_tile(order_.codes.row(place), n_codes, queries_.n_bytes, tile_.get());
+    kernels_.fill_tile(compared_.row(place), n_codes, queries_.n_bytes, tile_.get());
     for (size_t i = begin; i < end; i += kGroup) {
       poll_stop();
       const size_t n_queries = std::min(kGroup, end - i);
@@ -158,6 +166,7 @@ class JaccardSweep {
 
   const KernelTable& kernels_;
   const PopcountOrder& order_;
+  CodesView compared_;
   CodesView queries_;
   const QueryPopcount* sorted_;
   size_t n_queries_;

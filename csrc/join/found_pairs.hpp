@@ -21,6 +21,10 @@ struct FoundPair {
   int32_t distance;
 };
 
+inline bool operator<(const FoundPair& a, const FoundPair& b) noexcept {
+  return a.left != b.left ? a.left < b.left : a.right < b.right;
+}
+
 // The number of pairs found by all tasks.
 class PairCount {
  public:

@@ -22,10 +22,9 @@ from hashkit.checks import (
     check_radius,
     describe,
 )
-from hashkit.index import files, growth, jaccard, joins, search
+from hashkit.index import files, groups, growth, jaccard, joins, search
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
-from hashkit.index.joins import PairBlock
 from hashkit.index.living import Living
 from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
@@ -396,17 +395,27 @@ class Index:
         )
 
     def pairs(
-        self, radius: int, other: Index | None = None, *, n_threads: int | None = None, progress: bool = False
-    ) -> Iterator[PairBlock]:
-        """All pairs of codes within `radius` of each other, in this index or between it and another.
+        self,
+        radius: float | None = None,
+        other: Index | None = None,
+        *,
+        similarity: float | None = None,
+        n_threads: int | None = None,
+        progress: bool = False,
+    ) -> joins.PairBlocks:
+        """All pairs of codes that are near each other, in this index or between it and another.
 
         Parameters
         ----------
-        radius : int
-            The radius; at least 0, and included.
+        radius : int, or float for Jaccard distance, optional
+            The largest distance, included: an int of at least 0, or a number from 0 to 1.
         other : Index, optional
             Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
             By default a pair is two codes of this index, each found once, the smaller id on the left.
+        similarity : float, optional
+            Instead of a radius, for Jaccard distance: the least share of the bits set in both codes among those set in
+            either, included; from 0 to 1. It is compared as float64: 0.7 takes in 7/10. Two codes without any bit have
+            similarity 1 (and distance 0), such a code and any other 0.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The pairs do not depend on it.
         progress : bool, default=False
@@ -422,8 +431,8 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `radius` is not an int of at least 0, `other` not an index of codes of the same length, `n_threads` not
-            a positive int, or an index goes by Jaccard distance: pairs go by Hamming distance only.
+            If not one of `radius` and `similarity` is given, or it is not a number as described; if `other` is not an
+            index of codes of the same length that goes by the same distance, or `n_threads` not a positive int.
 
         Notes
         -----
@@ -438,24 +447,30 @@ class Index:
         ...     print(block.left, block.right, block.distances)
         [0 1] [1 2] [1 2]
         """
-        radius = check_radius(radius, "radius", self.n_bits)
-        self._require_hamming("pairs")
+        limit = joins.check_limit(radius, similarity, self.metric, self.n_bits)
         if other is not None and not isinstance(other, Index):
             raise TypeError(f"other must be an Index or None, got {describe(other)}")
         if other is not None and other.n_bits != self.n_bits:
             raise ValueError(f"other must have codes of {self.n_bits} bits like this index, got {other!r}")
-        if other is not None:
-            other._require_hamming("pairs")
+        if other is not None and other.metric != self.metric:
+            raise ValueError(f"other must go by {self.metric} distance like this index, got {other!r}")
         state, others = self._current(), None if other is None else other._current()
-        return joins.join(state, others, radius, check_n_threads(n_threads), progress)
+        return joins.join(state, others, limit, check_n_threads(n_threads), progress)
 
-    def groups(self, radius: int, *, n_threads: int | None = None, progress: bool = False) -> Ids:
-        """Which codes are connected by chains of pairs within `radius` of each other.
+    def groups(
+        self,
+        radius: float | None = None,
+        *,
+        similarity: float | None = None,
+        n_threads: int | None = None,
+        progress: bool = False,
+    ) -> Ids:
+        """Which codes are connected by chains of pairs that are near each other.
 
         Parameters
         ----------
-        radius : int
-            The radius; at least 0, and included.
+        radius, similarity
+            How near, as for :meth:`pairs`.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The groups do not depend on it.
         progress : bool, default=False
@@ -470,8 +485,13 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If `radius` is not an int of at least 0, `n_threads` not a positive int, or the index goes by Jaccard
-            distance: groups go by Hamming distance only.
+            If not one of `radius` and `similarity` is given, it is not a number as described, or `n_threads` is not a
+            positive int.
+
+        Notes
+        -----
+        The index keeps the last groups, 16 bytes for each code. The next call with the same limit joins only what was
+        added or replaced since with everything, and finds groups anew that lost a code. The answer is the same.
 
         Examples
         --------
@@ -481,10 +501,12 @@ class Index:
         >>> hashkit.Index(codes).groups(radius=1)
         array([0, 1, 0, 0])
         """
-        self._require_hamming("groups")
-        return joins.group(
-            self._current(), check_radius(radius, "radius", self.n_bits), check_n_threads(n_threads), progress
-        )
+        limit = joins.check_limit(radius, similarity, self.metric, self.n_bits)
+        state, n_threads = self._current(), check_n_threads(n_threads)
+        found = groups.group(state, groups.Search(limit, n_threads, progress))
+        if found is not state.groups:
+            self._living.remember(state, found)
+        return found.labels.copy()  # the caller may change what the call returns
 
     def get(self, ids: Ids | int) -> Codes:
         """The codes of `ids`, in their order.
@@ -606,7 +628,7 @@ class Index:
         self._living.compact()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"state": self._current(), "policy": self._living.policy}
+        return {"state": replace(self._current(), groups=None), "policy": self._living.policy}
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self._begin(make_tables(saved["state"], saved["policy"], check_n_threads(None)), saved["policy"])

@@ -58,9 +58,9 @@ def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
     if len(new) == 0:
         return snapshot, new
     behind_all = len(snapshot) == 0 or (snapshot.arrived_in_order and int(new[0]) >= snapshot.next_id)
-    grown = replace(
-        snapshot,
-        parts=_fold((*snapshot.parts, _sorted_part(codes.copy(), new))),
+    grown = snapshot.after(
+        new,
+        _fold((*snapshot.parts, _sorted_part(codes.copy(), new))),
         next_id=max(snapshot.next_id, int(new.max()) + 1),
         arrived_in_order=behind_all and is_ascending(new),
     )
@@ -80,7 +80,7 @@ def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapsh
     if missing == "raise":
         require_known(snapshot, unwanted)
     parts, removed = _without(snapshot, unwanted)
-    return replace(snapshot, parts=_fold(parts)), removed
+    return snapshot.after(removed, _fold(parts)), removed
 
 
 def replace_codes(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
@@ -96,7 +96,7 @@ def replace_codes(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot,
     check_different(known, "ids")
     require_known(snapshot, known)
     parts, _ = _without(snapshot, known)
-    return replace(snapshot, parts=_fold((*parts, _sorted_part(codes.copy(), known)))), known
+    return snapshot.after(known, _fold((*parts, _sorted_part(codes.copy(), known)))), known
 
 
 def require_known(snapshot: Snapshot, ids: Ids) -> None:
@@ -116,7 +116,7 @@ def compact(snapshot: Snapshot) -> Snapshot:
 def subset(snapshot: Snapshot, selections: list[Selection]) -> Snapshot:
     """The selected codes of `snapshot`, in one part."""
     none = Selection(snapshot.parts[0], 0, listed=np.empty(0, np.int64))
-    return replace(snapshot, parts=(_merge(selections or [none]),))
+    return replace(snapshot, parts=(_merge(selections or [none]),), groups=None)
 
 
 def _next_ids(snapshot: Snapshot, n_codes: int) -> Ids:

@@ -1,4 +1,4 @@
-"""All pairs of codes within a radius, in one set or across two, and the groups that such pairs connect.
+"""All pairs of codes that are near, in one set or across two.
 
 Both sides are taken as one part each, in ascending order of id, with nothing removed. So pairs ordered by row are
 ordered by id, and each pair of one set is found from its smaller id. Partners are looked up in tables where that is
@@ -8,21 +8,26 @@ are searched block by block. A block that has more pairs than fit is begun again
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
-from hashkit.checks import Codes
+from hashkit.checks import Codes, check_number, check_radius, describe
 from hashkit.index.growth import compact
 from hashkit.index.ids import Ids
-from hashkit.index.snapshot import Part, Rows, Snapshot, take_codes
+from hashkit.index.jaccard_joins import JaccardFinder, JaccardLimit
+from hashkit.index.snapshot import Part, Rows, Snapshot
 from hashkit.progress import progress_bar
 
-Distances = NDArray[np.int32]
+Distances = NDArray[np.int32] | NDArray[np.float64]
+Limit = int | JaccardLimit
+"""How near a pair must be: a Hamming distance, or a Jaccard distance or similarity."""
 RowPairs = tuple[Rows, Rows, Distances]
 Finder = Callable[[int, int, int], RowPairs | None]
 
@@ -42,8 +47,8 @@ class PairBlock:
     ----------
     left, right : int64 arrays of shape (n_pairs,)
         The ids of each pair.
-    distances : int32 array of shape (n_pairs,)
-        Their Hamming distances.
+    distances : int32 or float64 array of shape (n_pairs,)
+        Their Hamming distances (int32), or Jaccard distances (float64).
     """
 
     left: Ids
@@ -58,41 +63,64 @@ class PairBlock:
         return f"<hashkit.PairBlock of {len(self):,} pairs>"
 
 
-def join(left: Snapshot, right: Snapshot | None, radius: int, n_threads: int, progress: bool) -> Iterator[PairBlock]:
+def check_limit(radius: Any, similarity: Any, metric: str, n_bits: int) -> Limit:
+    """The limit that one of `radius` and `similarity` says; the other is None."""
+    if (radius is None) == (similarity is None):
+        both = "none" if radius is None else "both"
+        raise ValueError(f"one of radius and similarity must be given, got {both}")
+    if metric == "hamming":
+        if similarity is not None:
+            raise ValueError(
+                f"similarity must not be given for Hamming distance, which has a radius; got {describe(similarity)}"
+            )
+        return check_radius(radius, "radius", n_bits)
+    name, value = ("radius", radius) if similarity is None else ("similarity", similarity)
+    number = check_number(value, name, -math.inf, most=math.inf)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be from 0 to 1 for Jaccard distance, got {value}")
+    return JaccardLimit(number, similarity is not None)
+
+
+class PairBlocks(Iterator[PairBlock]):
+    """The blocks of a join, found one by one as they are asked for.
+
+    Attributes
+    ----------
+    distance_dtype : dtype
+        Of the distances in every block: int32, or float64 for Jaccard distance.
+    """
+
+    def __init__(self, blocks: Iterator[PairBlock], distance_dtype: np.dtype[Any]) -> None:
+        self._blocks, self.distance_dtype = blocks, distance_dtype
+
+    def __next__(self) -> PairBlock:
+        return next(self._blocks)
+
+
+def join(left: Snapshot, right: Snapshot | None, limit: Limit, n_threads: int, progress: bool) -> PairBlocks:
     """The pairs of `left` and `right`, or of `left` with itself, each once, by (left id, right id)."""
     (left_part,) = compact(left).parts
     right_part = None if right is None else compact(right).parts[0]
-    return _with_ids(left_part, right_part, left.n_bits, radius, n_threads, progress)
-
-
-def group(snapshot: Snapshot, radius: int, n_threads: int, progress: bool) -> Ids:
-    """For each live code, ascending by id, the smallest id that chains of pairs connect it with."""
-    (part,) = compact(snapshot).parts
-    # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
-    firsts, distinct = _native.distinct_codes(part.codes)
-    forest = _native.Forest(len(firsts))
-    different = take_codes(part.codes, firsts)
-    for left, right, _ in _row_pairs(different, None, snapshot.n_bits, radius, n_threads, progress):
-        forest.unite(left, right)
-    return part.ids_of(firsts[forest.firsts()[distinct]])
+    blocks = _with_ids(left_part, right_part, left.n_bits, limit, n_threads, progress)
+    return PairBlocks(blocks, np.dtype(np.int32 if left.metric == "hamming" else np.float64))
 
 
 def _with_ids(
-    left: Part, right: Part | None, n_bits: int, radius: int, n_threads: int, progress: bool
+    left: Part, right: Part | None, n_bits: int, limit: Limit, n_threads: int, progress: bool
 ) -> Iterator[PairBlock]:
     others = left if right is None else right
-    for rows, other_rows, distances in _row_pairs(
-        left.codes, None if right is None else right.codes, n_bits, radius, n_threads, progress
+    for rows, other_rows, distances in row_pairs(
+        left.codes, None if right is None else right.codes, n_bits, limit, n_threads, progress
     ):
         yield PairBlock(left.ids_of(rows), others.ids_of(other_rows), distances)
 
 
-def _row_pairs(
-    codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int, progress: bool
+def row_pairs(
+    codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_threads: int, progress: bool
 ) -> Iterator[RowPairs]:
-    """The pairs by row, without empty blocks."""
+    """The pairs of all rows, by row, without empty blocks."""
     n_partners = len(codes if others is None else others)
-    find, full = _finder(codes, others, n_bits, radius, n_threads)
+    find, full = _finder(codes, others, n_bits, limit, n_threads)
     n_rows, first = full, 0
     with progress_bar(progress, total=len(codes), unit=" codes") as bar:
         while first < len(codes):
@@ -109,13 +137,16 @@ def _row_pairs(
                 n_rows = min(2 * n_rows, full)
 
 
-def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_threads: int) -> tuple[Finder, int]:
+def _finder(codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_threads: int) -> tuple[Finder, int]:
     """A function that finds the pairs of rows [first, last) if there are not too many, and its best number of rows."""
+    if isinstance(limit, JaccardLimit):
+        return JaccardFinder(codes, others, limit, n_threads), ROWS_PER_SCAN * n_threads
+    radius = limit
     partners, n_left = (codes, 0) if others is None else (others, max(1, len(codes)))
     try:
         tables = _native.build_join_tables(partners, n_bits, n_left, radius, n_threads)
     except MemoryError:  # a scan needs none
-        _warn_of_scan(partners, radius)
+        _warn_of_scan()
         tables = None
 
     if tables is None:
@@ -127,12 +158,11 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, radius: int, n_thre
     ), ROWS_PER_LOOKUP * n_threads
 
 
-def _warn_of_scan(codes: Codes, radius: int) -> None:
-    """Say that a join will take far longer for lack of memory, and of how much."""
-    n_bytes = (radius + 1) * len(codes) * (codes.shape[1] + 8)
+def _warn_of_scan() -> None:
+    """Say that a join will take far longer for lack of memory."""
     warnings.warn(
-        f"there is no memory for tables of about {n_bytes / 1e6:,.0f} MB: every code is compared with every other "
-        "instead, which can take a hundred times as long",
+        "there is no memory for tables of the codes: every code is compared with every other instead, which can take "
+        "a hundred times as long",
         RuntimeWarning,
         stacklevel=5,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from hashkit.checks import check_n_threads
 from hashkit.index import growth
 from hashkit.index.ids import Ids
-from hashkit.index.snapshot import Snapshot
+from hashkit.index.snapshot import KnownGroups, Snapshot
 from hashkit.index.tables import TablePolicy, make_tables
 
 
@@ -62,6 +63,12 @@ class Living:
             state, ids = change(self.current())
             self.show(self.prepare(state))
         return ids
+
+    def remember(self, state: Snapshot, groups: KnownGroups) -> None:
+        """Keep the groups of `state` with it, if it is still the current one."""
+        with self.lock():
+            if self.state is state:
+                self.state = replace(state, groups=groups)
 
     def compact(self) -> Snapshot:
         """Go over to the same codes in one part, and return that state."""

@@ -12,7 +12,9 @@ from hashkit import _native
 from hashkit.checks import check_int, check_n_threads, describe
 from hashkit.index.results import RadiusResult
 
-Nearest = tuple[NDArray[np.int32], NDArray[np.int64]]
+Distances = NDArray[Any]
+"""Hamming distances (int32), or Jaccard distances (float64)."""
+Nearest = tuple[Distances, NDArray[np.int64]]
 
 
 def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -> Nearest:
@@ -24,9 +26,10 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
     Parameters
     ----------
     results : sequence of (distances, ids)
-        One pair for each shard, as :meth:`Index.query` returns it: an int32 and an int64 array of one shape
-        (n_queries, any number), both one-dimensional for a single query, ordered by (distance, id). Shards are
-        disjoint: an id that comes twice is kept twice.
+        One pair for each shard, as :meth:`Index.query` returns it: distances, int32 for Hamming or float64 for Jaccard
+        distance and of one dtype in all pairs, and an int64 array of the same shape (n_queries, any number), both
+        one-dimensional for a single query, ordered by (distance, id). Shards are disjoint: an id that comes twice is
+        kept twice.
     k : int
         How many; at least 1. More than there are gives as many as there are.
     n_threads : int, optional
@@ -34,16 +37,16 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
 
     Returns
     -------
-    distances : int32 array of shape (n_queries, min(k, columns of all results))
-        Hamming distances, ascending. One-dimensional for a single query.
+    distances : int32 or float64 array of shape (n_queries, min(k, columns of all results))
+        Distances, ascending; as in the results. One-dimensional for a single query.
     ids : int64 array of the same shape
         Ids in the order of the distances; among equal distances ascending.
 
     Raises
     ------
     TypeError, ValueError
-        If a result is not such a pair, is not in order, or answers another number of queries than the first, or `k`
-        or `n_threads` is not a positive int.
+        If a result is not such a pair, has distances of another dtype than the first, is not in order, or answers
+        another number of queries than the first, or `k` or `n_threads` is not a positive int.
 
     Examples
     --------
@@ -65,6 +68,7 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
             )
     if single:
         pairs = [(distances[np.newaxis], ids[np.newaxis]) for distances, ids in pairs]
+    _check_one_dtype([distances for distances, _ in pairs])
     _check_order(pairs)
     distances, ids = merge_nearest(pairs, k, threads)
     return (distances[0], ids[0]) if single else (distances, ids)
@@ -89,14 +93,15 @@ def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = Non
     Raises
     ------
     TypeError, ValueError
-        If one is not such a result, is not in order, or answers another number of queries than the first, or
-        `n_threads` is not a positive int.
+        If one is not such a result, has distances of another dtype than the first, is not in order, or answers another
+        number of queries than the first, or `n_threads` is not a positive int.
     """
     triples = [_check_radius_result(result, f"results[{i}]") for i, result in enumerate(_check_results(results))]
     threads = check_n_threads(n_threads)
     for i, result in enumerate(results):
         if len(result) != len(results[0]):
             raise ValueError(f"results[{i}] must answer {len(results[0])} queries like results[0], got {len(result)}")
+    _check_one_dtype([distances for _, distances, _ in triples])
     _check_order(triples)
     return RadiusResult(*_native.merge_within_radius(triples, threads))
 
@@ -118,8 +123,8 @@ def _check_nearest(result: Any, name: str) -> Nearest:
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"{name} must be a pair (distances, ids), got {describe(result)}")
     distances, ids = result
-    _check_array(distances, np.int32, f"the distances of {name}")
-    _check_array(ids, np.int64, f"the ids of {name}")
+    _check_array(distances, (np.int32, np.float64), f"the distances of {name}")
+    _check_array(ids, (np.int64,), f"the ids of {name}")
     if distances.ndim not in (1, 2) or distances.shape != ids.shape:
         raise ValueError(
             f"{name} must be two arrays of one shape with one or two dimensions, "
@@ -128,12 +133,12 @@ def _check_nearest(result: Any, name: str) -> Nearest:
     return np.ascontiguousarray(distances), np.ascontiguousarray(ids)
 
 
-def _check_radius_result(result: Any, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+def _check_radius_result(result: Any, name: str) -> tuple[NDArray[np.int64], Distances, NDArray[np.int64]]:
     if not isinstance(result, RadiusResult):
         raise TypeError(f"{name} must be a RadiusResult, got {describe(result)}")
-    _check_array(result.offsets, np.int64, f"the offsets of {name}")
-    _check_array(result.distances, np.int32, f"the distances of {name}")
-    _check_array(result.ids, np.int64, f"the ids of {name}")
+    _check_array(result.offsets, (np.int64,), f"the offsets of {name}")
+    _check_array(result.distances, (np.int32, np.float64), f"the distances of {name}")
+    _check_array(result.ids, (np.int64,), f"the ids of {name}")
     offsets = np.ascontiguousarray(result.offsets)
     distances, ids = np.ascontiguousarray(result.distances), np.ascontiguousarray(result.ids)
     fits = offsets.ndim == distances.ndim == ids.ndim == 1 and len(offsets) > 0 and len(distances) == len(ids)
@@ -142,9 +147,19 @@ def _check_radius_result(result: Any, name: str) -> tuple[NDArray[np.int64], NDA
     return offsets, distances, ids
 
 
-def _check_array(array: Any, dtype: type, name: str) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise TypeError(f"{name} must be an array of {np.dtype(dtype)}, got {describe(array)}")
+def _check_array(array: Any, dtypes: tuple[type, ...], name: str) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype not in dtypes:
+        expected = " or ".join(str(np.dtype(dtype)) for dtype in dtypes)
+        raise TypeError(f"{name} must be an array of {expected}, got {describe(array)}")
+
+
+def _check_one_dtype(distances: Sequence[NDArray[Any]]) -> None:
+    for i, array in enumerate(distances):
+        if array.dtype != distances[0].dtype:
+            raise TypeError(
+                f"the distances of results[{i}] must be of dtype {distances[0].dtype} like those of results[0], "
+                f"got {describe(array)}"
+            )
 
 
 def _check_order(parts: Iterable[tuple[NDArray[Any], ...]]) -> None:

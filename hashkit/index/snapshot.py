@@ -22,6 +22,8 @@ from hashkit.checks import Codes
 from hashkit.index.ids import Ids, is_ascending
 
 METRICS = ("hamming", "jaccard")
+LEAST_TOUCHED = 1000
+"""So many changed ids are kept with known groups, however few codes these have."""
 BYTES_PER_PIECE = 2**20
 """Of codes copied between two looks at signals: a millisecond at most where each row is read from another page."""
 
@@ -142,6 +144,43 @@ class Selection:
 
 
 @dataclass(frozen=True, eq=False)
+class KnownGroups:
+    """The groups that some earlier codes made, and which ids have been touched since.
+
+    Attributes
+    ----------
+    limit : object
+        How near the codes of a pair are (see :mod:`hashkit.index.joins`).
+    ids, labels : int64 arrays of shape (n_codes,)
+        The ids of that moment, ascending, and for each the smallest id in its group.
+    touched : pair of ids and such a pair, or None
+        What each change added, removed or replaced, the last change first.
+    n_touched : int
+    """
+
+    limit: object
+    ids: Ids
+    labels: Ids
+    touched: tuple[Ids, Any] | None = None
+    n_touched: int = 0
+
+    def touch(self, ids: Ids) -> KnownGroups | None:
+        """The same after a change of `ids`; None if so much has changed that all is sooner found anew."""
+        n_touched = self.n_touched + len(ids)
+        if n_touched > max(len(self.ids) // 2, LEAST_TOUCHED):
+            return None
+        return replace(self, touched=(ids, self.touched), n_touched=n_touched) if len(ids) else self
+
+    def touched_ids(self) -> Ids:
+        """All that were touched, ascending."""
+        lists, rest = [np.empty(0, np.int64)], self.touched
+        while rest is not None:
+            ids, rest = rest
+            lists.append(ids)
+        return np.unique(np.concatenate(lists))
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """The state of an index.
 
@@ -157,6 +196,8 @@ class Snapshot:
         gave the codes.
     metric : {"hamming", "jaccard"}
         Which distance searches go by.
+    groups : KnownGroups, or None
+        Those last asked for; changes only say which ids they touched.
     """
 
     n_bits: int
@@ -164,6 +205,12 @@ class Snapshot:
     next_id: int
     arrived_in_order: bool
     metric: str = "hamming"
+    groups: KnownGroups | None = field(default=None, repr=False)
+
+    def after(self, ids: Ids, parts: tuple[Part, ...], **changes: Any) -> Snapshot:
+        """The snapshot after a change of `ids`."""
+        groups = None if self.groups is None else self.groups.touch(ids)
+        return replace(self, parts=parts, groups=groups, **changes)
 
     def __len__(self) -> int:
         return sum(part.n_live for part in self.parts)

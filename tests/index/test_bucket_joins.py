@@ -33,9 +33,9 @@ def equal_codes(n, n_bits, seed=0):
 MAKERS = [random_codes, few_codes, equal_codes]
 
 
-def bucket_pairs(codes, others, n_bits, radius, n_threads=1, isa="", most=10**9):
+def bucket_pairs(codes, others, n_bits, radius, n_threads=1, isa="", most=10**9, reach=0):
     partners, n_left = (codes, 0) if others is None else (others, len(codes))
-    tables = _native.build_join_tables(partners, n_bits, n_left, radius, n_threads, True)
+    tables = _native.build_join_tables(partners, n_bits, n_left, radius, n_threads, reach)
     return _native.bucket_pairs(codes, 0, len(codes), others, tables, radius, most, n_threads, isa)
 
 
@@ -51,15 +51,45 @@ def test_every_instruction_set(isa, n_bits, make):
     codes, others = make(150, n_bits), make(90, n_bits, 1)
     for radius in (0, 1, 2, 4, 7):
         for right in (None, others):
-            found = bucket_pairs(codes, right, n_bits, radius, 2, isa)
-            assert_equal(found, reference.pairs_within(codes, right, radius))
+            expected = reference.pairs_within(codes, right, radius)
+            for reach in (0, 1, 2) if radius in (2, 7) else (0,):
+                assert_equal(bucket_pairs(codes, right, n_bits, radius, 2, isa, reach=reach), expected)
 
 
 @pytest.mark.parametrize("n_bits", [1024, 4096])
 def test_long_codes(n_bits):
     codes = random_codes(200, n_bits)
-    for radius in (1, 15):
-        assert_equal(bucket_pairs(codes, None, n_bits, radius), reference.pairs_within(codes, None, radius))
+    for radius, reach in ((1, 0), (15, 0), (31, 0), (3, 1), (40, 1), (50, 2)):
+        found = bucket_pairs(codes, None, n_bits, radius, reach=reach)
+        assert_equal(found, reference.pairs_within(codes, None, radius))
+
+
+@pytest.mark.parametrize(("n_bits", "radius"), [(256, 31), (128, 26)])
+@pytest.mark.parametrize("reach", [1, 2, 3])
+def test_large_radii(n_bits, radius, reach):
+    """Codes at every distance from others, about the radius most of all."""
+    rng = np.random.default_rng(n_bits)
+    bits = rng.integers(0, 2, (3, n_bits), np.uint8)[rng.integers(0, 3, 300)]
+    bits ^= rng.random((300, n_bits)) < rng.uniform(0, radius / n_bits, (300, 1))
+    codes = np.packbits(bits, axis=1)
+    expected = reference.pairs_within(codes, None, radius)
+    assert np.bincount(expected[2], minlength=radius + 1)[-3:].all()
+    assert_equal(bucket_pairs(codes, None, n_bits, radius, 2, reach=reach), expected)
+    assert_equal(bucket_pairs(codes, codes, n_bits, radius, reach=reach), reference.pairs_within(codes, codes, radius))
+
+
+def test_an_index_joins_by_tables_beyond_radius_15(monkeypatch, tables_made):
+    rng = np.random.default_rng(0)
+    codes, others = rng.integers(0, 256, (50_000, 32), np.uint8), rng.integers(0, 256, (4000, 32), np.uint8)
+    near = codes[rng.integers(0, len(codes), 200)]
+    others[:200] = near ^ np.packbits(rng.random((200, 256)) < 0.08, axis=1)
+    left, right = hashkit.Index(others), hashkit.Index(codes, method="scan")
+    found = joined(left.pairs(31, right, n_threads=2))
+    described = _native.describe_join_tables(tables_made[0])
+    assert (described["n_tables"], described["reach"]) == (16, 1)
+    assert len(found[0]) > 150
+    monkeypatch.setattr(joins._native, "build_join_tables", lambda *_: None)
+    assert_equal(found, joined(left.pairs(31, right)))
 
 
 def joined(blocks):
@@ -139,7 +169,7 @@ print(*(block.right.tolist() for block in index.pairs(12, n_threads=1)))
 """
     done = run_python(program)
     assert done.stdout == f"refused\n{list(range(10_000, 10_010))}\n"
-    assert "RuntimeWarning: there is no memory for tables of about 135 MB: every code is compared" in done.stderr
+    assert "RuntimeWarning: there is no memory for tables of the codes: every code is compared" in done.stderr
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.8])
@@ -158,11 +188,15 @@ def test_the_border_refuses_what_does_not_fit():
         _native.build_join_tables(codes, 72, 0, 2, 1)
     with pytest.raises(ValueError, match="radius must be at least 0"):
         _native.build_join_tables(codes, 64, 0, -1, 1)
-    tables = _native.build_join_tables(codes, 64, 0, 2, 1, True)
+    for reach in (-1, 4):
+        with pytest.raises(ValueError, match="reach must be 0 to 3"):
+            _native.build_join_tables(codes, 64, 0, 2, 1, reach)
+    assert _native.build_join_tables(codes, 64, 0, 32, 1, 0) is None
+    tables = _native.build_join_tables(codes, 64, 0, 2, 1, 0)
     fitting = {"codes": codes, "others": None, "first": 0, "last": 50, "tables": tables, "radius": 2}
     for change, message in (
-        ({"radius": -1}, "radius must be below the number of tables"),
-        ({"radius": 3}, "radius must be below the number of tables"),
+        ({"radius": -1}, "radius must be one that the tables serve"),
+        ({"radius": 3}, "radius must be one that the tables serve"),
         ({"last": 51}, "rows must be in the codes"),
         ({"others": random_codes(50, 72)}, "others must have the width of the codes"),
         ({"others": random_codes(51, 64)}, "tables must be those of the codes"),
@@ -177,7 +211,7 @@ def test_the_border_refuses_what_does_not_fit():
 
 def test_tables_serve_every_smaller_radius_too():
     codes = random_codes(150, 64)
-    tables = _native.build_join_tables(codes, 64, 0, 4, 1, True)
+    tables = _native.build_join_tables(codes, 64, 0, 4, 1, 0)
     for radius in range(5):
         found = _native.bucket_pairs(codes, 0, len(codes), None, tables, radius, 10**9, 1)
         assert_equal(found, reference.pairs_within(codes, None, radius))
@@ -185,6 +219,6 @@ def test_tables_serve_every_smaller_radius_too():
 
 def test_tables_say_what_they_hold():
     codes = random_codes(150, 64)
-    described = _native.describe_join_tables(_native.build_join_tables(codes, 64, 0, 2, 1, True))
-    assert (described["n_tables"], described["n_buckets"]) == (3, 256)
+    described = _native.describe_join_tables(_native.build_join_tables(codes, 64, 0, 2, 1, 0))
+    assert (described["n_tables"], described["reach"], described["n_buckets"]) == (3, 0, 256)
     assert described["memory"] == 3 * (150 * (8 + 4) + 257 * 4)

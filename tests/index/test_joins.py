@@ -254,7 +254,7 @@ import threading, numpy as np, hashkit
 index = hashkit.Index(np.zeros((5, 8), np.uint8))
 index.groups(1, n_threads=1), list(index.pairs(1, n_threads=1))
 print(threading.active_count())
-index.groups(1, n_threads=1, progress=True)
+index.groups(2, n_threads=1, progress=True)
 """
     done = run_python(program)
     assert done.stdout == "1\n"

@@ -15,10 +15,10 @@ def few_codes(rng, n_codes):
     return rng.integers(0, 4, (n_codes, 2), np.uint8)
 
 
-def split(rng, codes, ids, n_shards):
+def split(rng, codes, ids, n_shards, **options):
     """Indexes of disjoint random parts, some of them empty."""
     shard_of = rng.integers(0, n_shards, len(codes))
-    return [hashkit.Index(codes[shard_of == i], ids=ids[shard_of == i]) for i in range(n_shards)]
+    return [hashkit.Index(codes[shard_of == i], ids=ids[shard_of == i], **options) for i in range(n_shards)]
 
 
 @settings(deadline=None, max_examples=60)
@@ -46,6 +46,33 @@ def test_shards_answer_like_one_index(seed, n_codes, n_queries, n_shards, k):
     assert len(result) == n_queries
     for answer, wanted in zip(result, reference.within_radius(codes, queries, 3, ids), strict=True):
         np.testing.assert_array_equal(answer, wanted)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    n_codes=st.integers(0, 60),
+    n_queries=st.integers(0, 4),
+    n_shards=st.integers(1, 9),
+    k=st.integers(1, 80),
+)
+def test_shards_answer_like_one_index_by_jaccard_distance(seed, n_codes, n_queries, n_shards, k):
+    rng = np.random.default_rng(seed)
+    codes, queries = few_codes(rng, n_codes), few_codes(rng, n_queries)
+    ids = rng.permutation(200)[:n_codes] - 100
+    shards = split(rng, codes, ids, n_shards, metric="jaccard")
+    orders = [order[:k] for order in reference.jaccard_order(codes, queries, ids)]
+
+    distances, found = hashkit.merge([shard.query(queries, k) for shard in shards], k)
+    assert distances.dtype == np.float64
+    assert distances.tolist() == [[float(distance) for distance, _ in order] for order in orders]
+    assert found.tolist() == [[id for _, id in order] for order in orders]
+
+    result = hashkit.merge_radius([shard.radius(queries, 0.6) for shard in shards])
+    assert result.distances.dtype == np.float64
+    for (near, ids_near), order in zip(result, reference.jaccard_order(codes, queries, ids), strict=True):
+        within = [(float(distance), id) for distance, id in order if float(distance) <= 0.6]
+        assert list(zip(near.tolist(), ids_near.tolist(), strict=True)) == within
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -94,7 +121,18 @@ GOOD = np.zeros((2, 3), np.int32), np.tile(np.arange(3), (2, 1))
         (GOOD[0], 1, TypeError, "results must be a sequence of one result for each shard"),
         ([], 1, ValueError, "results must not be empty"),
         ([GOOD[0]], 1, TypeError, r"results\[0\] must be a pair"),
-        ([GOOD, (GOOD[1], GOOD[1])], 1, TypeError, r"distances of results\[1\] must be an array of int32.*int64"),
+        (
+            [GOOD, (GOOD[1], GOOD[1])],
+            1,
+            TypeError,
+            r"distances of results\[1\] must be an array of int32 or float64, got .*int64",
+        ),
+        (
+            [GOOD, (GOOD[0].astype(float), GOOD[1])],
+            1,
+            TypeError,
+            r"distances of results\[1\] must be of dtype int32 like those of results\[0\], got .* float64",
+        ),
         ([(GOOD[0], GOOD[0])], 1, TypeError, r"ids of results\[0\] must be an array of int64"),
         ([(GOOD[0], GOOD[1][:, :2])], 1, ValueError, r"results\[0\] must be two arrays of one shape"),
         ([GOOD, (GOOD[0][:1], GOOD[1][:1])], 1, ValueError, r"results\[1\] must answer the same queries"),
@@ -141,6 +179,9 @@ def test_radius_results_must_fit_each_other():
     two = hashkit.RadiusResult(np.array([0, 0, 0]), np.empty(0, np.int32), np.empty(0, np.int64))
     with pytest.raises(ValueError, match=r"results\[1\] must answer 1 queries"):
         hashkit.merge_radius([one, two])
+    jaccard = hashkit.RadiusResult(np.array([0, 0]), np.empty(0), np.empty(0, np.int64))
+    with pytest.raises(TypeError, match=r"distances of results\[1\] must be of dtype int32 like those of results\[0\]"):
+        hashkit.merge_radius([one, jaccard])
     with pytest.raises(TypeError, match=r"results\[0\] must be a RadiusResult"):
         hashkit.merge_radius([GOOD])
 

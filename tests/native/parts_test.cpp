@@ -69,8 +69,8 @@ TEST(merge_of_parts_is_the_whole) {
     std::vector<std::vector<int32_t>> distances;
     std::vector<std::vector<int64_t>> ids;
     std::vector<WithinRadius> within;
-    std::vector<NearestView> nearest_parts;
-    std::vector<WithinRadiusView> within_parts;
+    std::vector<NearestView<int32_t>> nearest_parts;
+    std::vector<WithinRadiusView<int32_t>> within_parts;
     for (size_t part = 0; part < 3; ++part) {
       const CodesView codes{sets.stored.row(edges[part]), edges[part + 1] - edges[part], 4};
       const size_t k = std::min<size_t>(50, codes.n_codes);
@@ -108,9 +108,9 @@ TEST(merge_of_parts_is_the_whole) {
 TEST(merge_finds_the_first_query_out_of_order) {
   const int32_t distances[] = {1, 2, 3, 3, 2, 1};
   const int64_t ids[] = {9, 5, 4, 7, 1, 0};
-  CHECK(first_unordered(NearestView{distances, ids, 2}, 3) == 2);
+  CHECK(first_unordered(NearestView<int32_t>{distances, ids, 2}, 3) == 2);
   const int64_t same_distance[] = {9, 5, 7, 4, 1, 0};
-  CHECK(first_unordered(NearestView{distances, same_distance, 2}, 3) == 1);
+  CHECK(first_unordered(NearestView<int32_t>{distances, same_distance, 2}, 3) == 1);
   const int64_t offsets[] = {0, 4, 4, 6};
-  CHECK(first_unordered(WithinRadiusView{offsets, distances, ids}, 3) == 2);
+  CHECK(first_unordered(WithinRadiusView<int32_t>{offsets, distances, ids}, 3) == 2);
 }

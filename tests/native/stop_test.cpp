@@ -175,7 +175,7 @@ TEST(stop_in_every_room) {
       const std::vector<int32_t> zeros(kCodes);
       std::vector<int32_t> merged(2 * kCodes);
       std::vector<int64_t> merged_ids(2 * kCodes);
-      const NearestView part{zeros.data(), ids.data(), kCodes};
+      const NearestView<int32_t> part{zeros.data(), ids.data(), kCodes};
       merge_nearest({part, part}, 1, 2 * kCodes, 1, merged.data(), merged_ids.data());
     });
   }

@@ -1,0 +1,74 @@
+"""The pairs of codes that are near by Jaccard distance; see csrc/join/jaccard_join.hpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.checks import Codes
+from hashkit.index.snapshot import Rows
+
+LEAST_REMADE = 4096
+"""So few codes are swept over as they are, whether they can still be partners or not."""
+
+
+@dataclass(frozen=True)
+class JaccardLimit:
+    """How near a pair must be.
+
+    Attributes
+    ----------
+    value : float
+        From 0 to 1.
+    is_similarity : bool
+        Whether `value` is the least similarity, the share of the bits set in both codes among those set in either; else
+        the largest distance. Two codes without any bit have similarity 1 and distance 0.
+    """
+
+    value: float
+    is_similarity: bool
+
+
+class JaccardFinder:
+    """Finds the pairs of some rows of `codes` with `others`, or with the rows behind each.
+
+    Codes that can no longer be partners, since all rows from theirs on have been searched, are dropped whenever that
+    halves those that are left: a join of codes with themselves then takes two thirds of one with as many others.
+    """
+
+    def __init__(self, codes: Codes, others: Codes | None, limit: JaccardLimit, n_threads: int) -> None:
+        self._codes, self._limit, self._n_threads = codes, limit, n_threads
+        self._offset = None if others is not None else 0
+        self._n_sketch_bytes: int | None = None
+        self._prepare(codes if others is None else others)
+
+    def _prepare(self, partners: Codes) -> None:
+        self._order = _native.popcount_order(partners, self._n_threads)
+        limit = self._limit
+        self._sketches = _native.jaccard_sketches(
+            *self._order, limit.value, limit.is_similarity, self._n_sketch_bytes, self._n_threads
+        )
+        self._n_sketch_bytes = self._sketches.shape[1]
+
+    def __call__(self, first: int, last: int, most: int) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
+        """Rows, rows of the others and distances, by both rows, of the rows [first, last); None if above `most`."""
+        if self._offset is not None:
+            n_left, n_kept = len(self._codes) - first, len(self._codes) - self._offset
+            if n_kept > LEAST_REMADE and 2 * n_left <= n_kept:
+                self._offset = first
+                self._prepare(self._codes[first:])
+        return _native.jaccard_pairs(
+            self._codes,
+            first,
+            last,
+            *self._order,
+            self._sketches,
+            self._offset,
+            self._limit.value,
+            self._limit.is_similarity,
+            most,
+            self._n_threads,
+        )
