@@ -152,6 +152,46 @@ def query(
 
 
 @app.command()
+def dedup(
+    source: Annotated[Path, typer.Argument(help="Codes in any file that encode writes, or - for standard input.")],
+    radius: Annotated[int | None, typer.Option(help="Codes within this Hamming distance are near.")] = None,
+    similarity: Annotated[
+        float | None, typer.Option(help="Instead: codes of at least this Jaccard (Tanimoto) similarity are near.")
+    ] = None,
+    what: Annotated[
+        Literal["pairs", "groups", "keep"],
+        typer.Option(help="Write all pairs, each code's group, or the ids to keep: the smallest of each group."),
+    ] = "pairs",
+    column: Column = None,
+    ids: Annotated[str | None, typer.Option(help="Column of integer ids; rows are counted from 0 by default.")] = None,
+    format: Format = None,
+    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write this .parquet, .tsv or .txt file, print nothing.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; by default one for each CPU.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find near-duplicate codes.
+
+    Codes are kept in memory, all else is read and written piece by piece. Output is tab-separated, in the order of ids.
+    """
+    from hashkit.cli.dedup import dedup_file
+
+    dedup_file(
+        source,
+        what=what,
+        radius=radius,
+        similarity=similarity,
+        column=column,
+        ids=ids,
+        format=format,
+        n_bits=bits,
+        n_threads=threads,
+        out=out,
+        progress=not quiet,
+    )
+
+
+@app.command()
 def evaluate(
     codes: Annotated[Path, typer.Argument(help="Codes that are searched, .npy.")],
     labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],

@@ -113,9 +113,11 @@ def code_column(file: TextFile, column: str | None, ids: str | None) -> int:
 
 
 def to_column(block: list[list[str]], number: int) -> NDArray[Any]:
-    """One column of a block, as int64 where every cell is such a number, else as strings."""
+    """One column of a block, as int64 or else uint64 where every cell is such a number, else as strings."""
     cells = [row[number].strip() for row in block]
-    try:
-        return np.array([int(cell) for cell in cells], np.int64)
-    except (ValueError, OverflowError):
-        return np.array(cells, object)
+    for dtype in (np.int64, np.uint64):
+        try:
+            return np.array([int(cell) for cell in cells], dtype)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(cells, object)
