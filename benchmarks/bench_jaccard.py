@@ -26,12 +26,15 @@ def pytest_generate_tests(metafunc):
 
 
 @cache
-def workload(n_bits, n_codes, n_queries):
-    """Codes and queries: each keeps most bits of a parent, one of 20 on average, and has a few of its own."""
+def workload(n_bits, n_codes, n_queries, share=0.05):
+    """Codes and queries: each keeps most bits of a parent, one of 20 on average, and has a few of its own.
+
+    Parents have a `share` of their bits set.
+    """
     rng = np.random.default_rng(0)
     n, frequency = n_codes + n_queries, np.arange(1, n_bits + 1) ** -0.7
     parents = np.empty((n // 20, n_bits // 8), np.uint8)
-    shares = 0.05 * n_bits * rng.lognormal(0, 0.35, (len(parents), 1)) / frequency.sum()
+    shares = share * n_bits * rng.lognormal(0, 0.35, (len(parents), 1)) / frequency.sum()
     for rows in np.array_split(np.arange(len(parents)), 1 + len(parents) // 10_000):
         parents[rows] = np.packbits(rng.random((len(rows), n_bits), np.float32) < frequency * shares[rows], axis=1)
     codes = parents[rng.integers(0, len(parents), n)]
