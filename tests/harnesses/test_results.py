@@ -23,6 +23,7 @@ def write_run(group, entry, seconds, distances):
     group.attrs.update({"algo": entry, "name": f"{entry}(1)", "best_search_time": seconds})
     group.attrs.update({"build_time": 2.5, "index_size": 2048.0})
     group["distances"] = distances
+    group["times"] = [seconds, seconds / 4, 1.0]
 
 
 @pytest.fixture
@@ -50,6 +51,11 @@ def test_runs_are_read_from_both_formats(results, harness):
     runs = {(run.entry, run.recall): run.queries_per_second for run in results.read_runs(harness, "tiny", 3)}
     expected = {("exact", 1.0): 250, ("graph", 2 / 6): 1000, ("graph", 5 / 6): 500}
     assert runs == {key: pytest.approx(value) for key, value in expected.items()}
+
+
+def test_speed_by_the_median_is_that_of_the_middle_query(results, harness):
+    speeds = sorted(run.queries_per_second for run in results.read_runs(harness, "tiny", 3, by_median=True))
+    assert speeds == [pytest.approx(250), pytest.approx(500), pytest.approx(1000)]
 
 
 def test_table_has_the_fastest_run_at_each_recall(results, harness):
