@@ -35,7 +35,6 @@ nitpick_ignore_regex = [("py:mod", "copy|pickle"), ("py:meth", r"ray\..*"), ("py
 
 html_theme = "furo"
 html_title = f"hashkit {release}"
-html_static_path = ["_static"]
 html_theme_options = {"navigation_with_keys": True}
 html_show_sphinx = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
