@@ -27,6 +27,8 @@ class PrincipalRows:
     rows : float32 array of shape (n_sample, n_features)
     values : float32 array of shape (n_sample, n_components)
         The rows, centered, by component.
+    n_rows : int
+        How many rows there are in all.
     """
 
     mean: Float64
@@ -35,6 +37,7 @@ class PrincipalRows:
     row_numbers: npt.NDArray[np.int64]
     rows: Float32
     values: Float32
+    n_rows: int
 
 
 def principal_rows(
@@ -55,7 +58,7 @@ def principal_rows(
     row_numbers = sample_rows(len(X), max_rows, rng)
     rows = gather_rows(X, row_numbers, normalize=normalize)
     values: Float32 = (rows - mean.astype(np.float32)) @ components.astype(np.float32)
-    return PrincipalRows(mean, np.maximum(variances, 0), components, row_numbers, rows, values)
+    return PrincipalRows(mean, np.maximum(variances, 0), components, row_numbers, rows, values, len(X))
 
 
 def descending_eigenvectors(symmetric: Float64, n_vectors: int) -> tuple[Float64, Float64]:

@@ -21,8 +21,11 @@ from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Task, Training
 from hashkit.udhpl.method import learn
 
-# The order of `criterion_` in files.
-_CANDIDATES = ("linear", "refined", "network")
+# The order of `criterion_` in files; older ones have the first three.
+_CANDIDATES = ("linear", "refined", "network", "sign")
+
+# Constants that files of older versions hold and that nothing reads any more.
+_FORMER = ("component_shares", "recalled_share")
 
 # Constants of the configuration that are parameters of the estimator, too.
 _OVERRIDES = (
@@ -51,8 +54,9 @@ class UDHPL(NetworkHasher):
         Scale every row to length 1 first.
     preserve : {"clusters", "neighbors"}
         What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
-        ``"neighbors"`` every row is its own pseudo label, and the linear map is that of ITQ, or one refined from there.
-        So it is, too, where the rows show no clusters: there is nothing else to keep.
+        ``"neighbors"`` every row is its own pseudo label, and the map is that of ITQ, of evened components, of `Sign`,
+        a refined one or the network, by recall on held-out rows. So it is, too, where the rows show no clusters: there
+        is nothing else to keep.
     network : {"auto", "always", "never"}
         Whether the network encodes: unless it loses to the linear map on held-out rows by more than `trial_handicap` of
         the configuration, in any case, or never.
@@ -93,8 +97,8 @@ class UDHPL(NetworkHasher):
     preserved_ : {"clusters", "neighbors"}
         What codes keep after all: ``"neighbors"`` where clusters were no more than one cloud's.
     criterion_ : dict of str to float
-        What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"``: lower is
-        better; empty if nothing was to decide.
+        What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"`` and ``"sign"``:
+        lower is better; empty if nothing was to decide.
     targets_ : float32 array of shape (n_sample, n_targets)
         What a network is to learn about the rows that were learnt on: vectors whose cosines say how similar rows are.
         For `hashkit.udhpl.train_image_network`; only there after a fit that trained a network, not kept by `save`.
@@ -190,7 +194,10 @@ class UDHPL(NetworkHasher):
         self.criterion_ = learnt.criterion
         if learnt.targets is not None:
             self.targets_ = learnt.targets
-        self._set_map(rows.components * best.linear if best.layers else rows.components @ best.linear, rows.mean)
+        if best.offsets is not None:
+            self.weights_, self.offsets_ = np.asarray(best.linear), best.offsets
+        else:
+            self._set_map(rows.components * best.linear if best.layers else rows.components @ best.linear, rows.mean)
         self._set_layers(best.layers, rows.rows)
 
     def _get_state(self) -> dict[str, npt.NDArray[Any]]:
@@ -216,16 +223,16 @@ class UDHPL(NetworkHasher):
             "stability_": Expected(np.float64, (1,), finite=False),
             "excess_modularity_": Expected(np.float64, (1,), finite=False),
             "preserved_clusters": Expected(np.uint8, (1,)),
-            "criterion_": Expected(np.float64, (len(_CANDIDATES),), finite=False),
+            "criterion_": Expected(np.float64, (max(3, min(4, length_of(arrays, "criterion_"))),), finite=False),
         }
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
         if isinstance(self.config, dict):
-            constants = {k: tuple(v) if isinstance(v, list) else v for k, v in self.config.items()}
-            self.config = Configuration(**constants)
+            known = {name: value for name, value in self.config.items() if name not in _FORMER}
+            self.config = Configuration(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
         super()._set_state(arrays, n_features)
         self.stability_ = arrays["stability_"].item()
         self.excess_modularity_ = arrays["excess_modularity_"].item()
         self.preserved_ = "clusters" if arrays["preserved_clusters"].item() else "neighbors"
-        figures = dict(zip(_CANDIDATES, arrays["criterion_"].tolist(), strict=True))
+        figures = dict(zip(_CANDIDATES, arrays["criterion_"].tolist(), strict=False))
         self.criterion_ = {name: figure for name, figure in figures.items() if not np.isnan(figure)}

@@ -78,24 +78,30 @@ def every_row_its_own(rows: PrincipalRows, evidence: Evidence) -> Clusters:
 @dataclass(frozen=True, eq=False)
 class Map:
     """
-    Principal components (n_rows, n_components) to outputs (n_rows, n_bits), whose signs are the codes.
+    Rows to outputs (n_rows, n_bits), whose signs are the codes.
 
     Attributes
     ----------
     linear : float32 array of shape (n_components, n_bits), or a number
-        What components are multiplied with: a number before the layers of a network.
+        What principal components are multiplied with: a number before the layers of a network.
     layers : list of (weights, offsets)
         Of the hidden and the output layer; none for a linear map.
+    offsets : float32 array of shape (n_bits,), optional
+        Of a map of the features as they are: `linear` has the shape (n_features, n_bits), and these are subtracted.
     """
 
     linear: Float32 | np.float32
     layers: Layers = field(default_factory=list)
+    offsets: Float32 | None = None
 
-    def outputs(self, values: Float32) -> Float32:
+    def outputs(self, rows: PrincipalRows) -> Float32:
+        if self.offsets is not None:
+            signed: Float32 = rows.rows @ self.linear - self.offsets
+            return signed
         if not self.layers:
-            return values @ self.linear
+            return rows.values @ self.linear
         (hidden_weights, hidden_offsets), (weights, offsets) = self.layers
-        hidden = np.maximum((values * self.linear) @ hidden_weights + hidden_offsets, 0)
+        hidden = np.maximum((rows.values * self.linear) @ hidden_weights + hidden_offsets, 0)
         outputs: Float32 = hidden @ weights + offsets
         return outputs
 
@@ -107,7 +113,7 @@ class Trial:
 
     Attributes
     ----------
-    best : {"linear", "refined", "network"}
+    best : {"linear", "sign", "refined", "network"}
         The map that encodes.
     criterion : dict of str to float
         How good each was on the rest of the rows; lower is better.

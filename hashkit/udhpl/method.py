@@ -38,12 +38,12 @@ def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
     clusters = every_row_its_own(rows, Evidence())
     if task.preserve == "clusters":
         clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
-    linear = linear_map(rows.values, clusters, task.n_bits, config, rng)
+    linear = linear_map(rows, clusters, task.n_bits, config, rng)
     if not is_taught:
         return Learnt(rows, clusters, Map(linear))
-    lesson = make_lesson(clusters, rows.values, config)
+    lesson = make_lesson(clusters, rows, config)
     trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
-    best = train_map(trial, rows.values, lesson, linear, config, task.training, rng)
+    best = train_map(trial, rows, lesson, linear, config, task.training, rng)
     return Learnt(rows, clusters, best, trial.criterion, lesson.targets)
 
 
@@ -55,9 +55,9 @@ def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task
     found = every_row_its_own(some, clusters.evidence)
     if clusters.preserved == "clusters":
         found = find_clusters(some, task.n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
-    linear = linear_map(some.values, found, task.n_bits, config, rng)
-    tried = train_candidates(some.values, make_lesson(found, some.values, config), linear, config, task.training, rng)
-    criterion = judge({name: tried[name][0].outputs(rows.values) for name in tried}, lesson, unseen, config)
+    linear = linear_map(some, found, task.n_bits, config, rng)
+    tried = train_candidates(some, make_lesson(found, some, config), linear, config, task.training, rng)
+    criterion = judge({name: tried[name][0].outputs(rows) for name in tried}, lesson, unseen, config)
     best = winner(criterion, clusters.preserved, config)
     return Trial(best, criterion, tried[best][1])
 

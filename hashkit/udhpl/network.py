@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hashkit.cosines import Float32
+from hashkit.hashers.pca import PrincipalRows
+from hashkit.hashers.sign import choose_map
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Map, Training, Trial
 from hashkit.udhpl.reduce import mean_square_scale
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def train_candidates(
-    values: Float32,
+    rows: PrincipalRows,
     lesson: Lesson,
     linear: Float32,
     config: Configuration,
@@ -31,8 +33,6 @@ def train_candidates(
 
     Parameters
     ----------
-    values : float32 array of shape (n_rows, n_components)
-        Principal components.
     linear : float32 array of shape (n_components, n_bits)
         The linear map.
 
@@ -41,10 +41,12 @@ def train_candidates(
     dict of str to (Map, float)
         The simplest map first, so that it wins among equals.
     """
+    values = rows.values
     how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
     how = replace(how, n_epochs=max(1, round(config.trial_share * how.n_epochs)), held_out=config.held_out)
     maps = {"linear": (Map(linear), 1.0)}
     if lesson.preserved == "neighbors":
+        maps["sign"] = sign_map(rows, linear.shape[1], rng), 1.0
         maps["refined"] = Map(refine(values, linear, config, how)), 1.0
     maps["network"] = teach(values, lesson, linear.shape[1], config, how, Training(progress=training.progress))
     return maps
@@ -52,7 +54,7 @@ def train_candidates(
 
 def train_map(
     trial: Trial,
-    values: Float32,
+    rows: PrincipalRows,
     lesson: Lesson,
     linear: Float32,
     config: Configuration,
@@ -60,11 +62,20 @@ def train_map(
     rng: np.random.Generator,
 ) -> Map:
     """The map that won the trial, trained on all rows; parameters are those of `train_candidates`."""
+    values = rows.values
     how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
     how = replace(how, n_epochs=max(1, round(trial.epoch_share * how.n_epochs)), held_out=0.0, keep_best=False)
     if trial.best == "network":
         return teach(values, lesson, linear.shape[1], config, how, training)[0]
+    if trial.best == "sign":
+        return sign_map(rows, linear.shape[1], rng)
     return Map(refine(values, linear, config, how) if trial.best == "refined" else linear)
+
+
+def sign_map(rows: PrincipalRows, n_bits: int, rng: np.random.Generator) -> Map:
+    """Signs of the features around a threshold, or of a random rotation: the best of those that `Sign` compares."""
+    _, weights, offsets, _ = choose_map(rows.rows, rows.mean, n_bits, rng)
+    return Map(weights, offsets=offsets)
 
 
 def training_config(n_rows: int, seed: int, config: Configuration, device: str) -> TrainingConfig:

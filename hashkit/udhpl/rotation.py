@@ -7,19 +7,20 @@ import numpy as np
 from hashkit.cosines import Float32
 from hashkit.hashers.features import Float64
 from hashkit.hashers.itq import itq_rotation
+from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Clusters
-from hashkit.udhpl.selection import float_neighbor_recall
+from hashkit.udhpl.selection import float_neighbor_recalls
 from hashkit.udhpl.targets import Lesson
 
 
 def linear_map(
-    values: Float32, clusters: Clusters, n_bits: int, config: Configuration, rng: np.random.Generator
+    rows: PrincipalRows, clusters: Clusters, n_bits: int, config: Configuration, rng: np.random.Generator
 ) -> Float32:
-    """The linear map of principal components (n_rows, n_components): the best directions, rotated towards the signs."""
+    """The linear map of principal components: the best directions, rotated towards the signs."""
     if clusters.preserved == "neighbors":
-        return rotate_for_neighbors(values, n_bits, config, rng)
-    return rotate(values, clusters.directions, n_bits, config, rng)
+        return rotate_for_neighbors(rows, n_bits, config, rng)
+    return rotate(rows.values, clusters.directions, n_bits, config, rng)
 
 
 def rotate(
@@ -36,44 +37,51 @@ def rotate(
     return projection @ itq_rotation(values @ projection, n_iterations=config.n_rotations, rng=rng)
 
 
-def rotate_for_neighbors(values: Float32, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:
+def rotate_for_neighbors(rows: PrincipalRows, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:
     """
-    The linear map that preserves neighbors: several bits for each of the first components, if that finds more of them.
+    The linear map that preserves neighbors: ITQ's, or that of evener components, if that finds more of them.
 
-    Long codes need not give every component a bit: the last ones have little of the variance, and more bits for the
-    others quantize those finer. Which share of `n_bits` is best is measured by the recall of neighbors on some rows.
+    Short codes of many features find more neighbors if the largest components count less than they vary. Which map is
+    best is measured by the recall of neighbors of some rows, after rotations that were learnt on others if there are
+    enough.
 
     Returns
     -------
     float32 array of shape (n_components, n_bits)
     """
-    trials = rng.spawn(1)[0]
-    sample = values[np.sort(trials.permutation(len(values))[: config.max_trial_rows])]
-    lesson = Lesson("neighbors", sample, config.neighbor_temperature)
-    judges = np.arange(min(len(sample), config.max_unseen))
-    recalls = []
-    sizes = sorted({min(n_bits, max(1, round(share * n_bits))) for share in config.component_shares}, reverse=True)
-    for n_kept in sizes if len(sizes) > 1 else []:
-        outputs = sample[:, :n_kept] @ tight_frame(sample[:, :n_kept], n_bits, config, trials)
-        recalls.append(float_neighbor_recall(outputs, lesson, judges, config))
-    n_best = sizes[int(np.argmax(recalls)) if recalls else 0]
+    values, trials = rows.values, rng.spawn(1)[0]
+    order = trials.permutation(len(values))
+    sample, judges = values[order[: config.max_trial_rows]], np.sort(order[-config.max_unseen :])
+    powers = (0.0, *config.component_powers)
+    outputs = {power: values @ evened_map(sample, power, n_bits, config, trials) for power in powers}
+    lesson = Lesson("neighbors", values, config.neighbor_temperature, rows.n_rows)
+    recalls = float_neighbor_recalls(outputs, lesson, judges, config)
+    best = max(recalls, key=recalls.__getitem__)
+    # Less than the standard error of a recall is no reason to leave ITQ's map.
+    n_judged = len(judges) * max(1.0, config.n_recalled * len(values) / rows.n_rows)
+    error = np.sqrt(recalls[0.0] * (1 - recalls[0.0]) / n_judged)
+    return evened_map(values, best if recalls[best] > recalls[0.0] + error else 0.0, n_bits, config, rng)
+
+
+def evened_map(values: Float32, power: float, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:
+    """
+    ITQ's map of the first components, divided by their spread to a power.
+
+    Parameters
+    ----------
+    values : float32 array of shape (n_rows, n_components)
+    power : float
+        With 0 components count as they vary, as in ITQ; with 1 they would all count alike.
+
+    Returns
+    -------
+    float32 array of shape (n_components, n_bits)
+    """
+    kept = values[:, :n_bits]
+    factors = np.maximum(kept.std(axis=0), 1e-6) ** np.float32(-power)
     linear = np.zeros((values.shape[1], n_bits), dtype=np.float32)
-    linear[:n_best] = tight_frame(values[:, :n_best], n_bits, config, rng)
+    linear[:n_bits] = factors[:, None] * itq_rotation(kept * factors, n_iterations=config.n_rotations, rng=rng)
     return linear
-
-
-def tight_frame(values: Float32, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:
-    """
-    Orthonormal rows R of shape (n_kept, n_bits) of small ||sign(values R) - values R||^2, n_kept at most n_bits.
-
-    The alternating minimization of ITQ (Gong and Lazebnik, CVPR 2011), which is the case of n_kept = n_bits.
-    """
-    frame = np.linalg.qr(rng.normal(size=(n_bits, n_bits)))[0][: values.shape[1]].astype(np.float32)
-    for _ in range(config.n_rotations):
-        signs = np.where(values @ frame > 0, np.float32(1), np.float32(-1))
-        left, _, right = np.linalg.svd((values.T @ signs).astype(np.float64), full_matrices=False)
-        frame = (left @ right).astype(np.float32)
-    return frame
 
 
 def quantization_error(projections: Float32, config: Configuration, rng: np.random.Generator) -> float:

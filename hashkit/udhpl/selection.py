@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.cosines import Float32, unit_rows
-from hashkit.hashers.ranks import neighbor_ranks
+from hashkit.codes import hamming_distances
+from hashkit.cosines import Float32, nearest_rows, unit_rows
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.targets import Lesson
 
 Int64 = npt.NDArray[np.int64]
+Name = TypeVar("Name", bound=Hashable)
+
+# Pairs of rows that are compared at a time: a few arrays of 16 MiB.
+_PAIRS_AT_ONCE = 2**21
 
 
 def split_rows(n_rows: int, config: Configuration, rng: np.random.Generator) -> tuple[Int64, Int64]:
@@ -34,7 +41,7 @@ def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Conf
     """
     if lesson.preserved == "clusters":
         return {name: neighbor_cross_entropy(found, lesson, rows, config) for name, found in outputs.items()}
-    return {name: 1 - float_neighbor_recall(found, lesson, rows, config) for name, found in outputs.items()}
+    return {name: 1 - recall for name, recall in float_neighbor_recalls(outputs, lesson, rows, config).items()}
 
 
 def winner(criterion: dict[str, float], preserved: str, config: Configuration) -> str:
@@ -60,17 +67,40 @@ def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, co
     return min(losses)
 
 
-def float_neighbor_recall(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
+def float_neighbor_recalls(
+    outputs: dict[Name, Float32], lesson: Lesson, rows: Int64, config: Configuration
+) -> dict[Name, float]:
     """
     Share of some rows' nearest rows by cosine of the targets that are among the nearest rows by code, of all rows.
 
-    Among the nearest means in the first `recalled_share` of all rows; ties fall by row number.
+    Ties fall by row number. Where the rows are a sample, fewer neighbors must be among fewer rows, in proportion: a row
+    at rank r of m that were drawn from N is near rank r N / m of all.
+
+    Parameters
+    ----------
+    outputs : dict of a name to float32 array of shape (n_rows, n_bits)
+        Of each map; their signs are the codes.
+    rows : int64 array
+        Numbers of the rows whose neighbors count.
     """
-    n_rows = len(projections)
-    n_neighbors = min(config.n_recalled, n_rows - 1)
-    n_first = max(n_neighbors, round(config.recalled_share * n_rows))
-    codes = np.packbits(projections > 0, axis=1)
-    return float((neighbor_ranks(unit_rows(lesson.targets), codes, rows, n_neighbors) < n_first).mean())
+    n_rows = len(lesson.targets)
+    share = n_rows / max(n_rows, lesson.n_rows)
+    n_neighbors = min(max(1, round(config.n_recalled * share)), n_rows - 1)
+    n_first = min(max(n_neighbors, round(config.n_first * share)), n_rows - 1)
+    codes = {name: np.packbits(found > 0, axis=1) for name, found in outputs.items()}
+    unit = unit_rows(lesson.targets)
+    n_found = dict.fromkeys(outputs, 0)
+    step = max(1, _PAIRS_AT_ONCE // n_rows)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        near = nearest_rows(unit, n_neighbors, part)
+        for name, own in codes.items():
+            # The order by distance, then row number, in one number; the row itself comes last.
+            order = hamming_distances(own[part], own).astype(np.int64) * n_rows + np.arange(n_rows)
+            order[np.arange(len(part)), part] = np.iinfo(np.int64).max
+            last = np.partition(order, n_first - 1, axis=1)[:, n_first - 1 : n_first]
+            n_found[name] += np.count_nonzero(np.take_along_axis(order, near, axis=1) <= last)
+    return {name: found / (len(rows) * n_neighbors) for name, found in n_found.items()}
 
 
 def _log_shares(logits: Float32) -> Float32:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from hashkit.cosines import Float32, unit_rows
+from hashkit.hashers.pca import PrincipalRows
 from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Clusters
@@ -33,11 +34,14 @@ class Lesson:
         Their cosines say how similar rows are.
     temperature : float
         At which softmax of the cosines says how likely one row is another's neighbor.
+    n_rows : int
+        Rows of the collection that the rows are a sample of; as many as they are themselves if that is more.
     """
 
     preserved: str
     targets: Float32
     temperature: float
+    n_rows: int = 0
 
 
 def similarity_targets(
@@ -70,10 +74,10 @@ def similarity_targets(
     return np.concatenate(views, axis=1)
 
 
-def make_lesson(clusters: Clusters, values: Float32, config: Configuration) -> Lesson:
-    """The targets of clusters, or where neighbors are preserved the values (n_rows, n_components) themselves."""
+def make_lesson(clusters: Clusters, rows: PrincipalRows, config: Configuration) -> Lesson:
+    """The targets of clusters, or where neighbors are preserved the principal components themselves."""
     if clusters.preserved == "neighbors":
-        return Lesson(clusters.preserved, values, config.neighbor_temperature)
+        return Lesson(clusters.preserved, rows.values, config.neighbor_temperature, rows.n_rows)
     targets = clusters.targets
     return Lesson(clusters.preserved, targets, temperature_of_perplexity(targets, config.perplexity))
 
@@ -94,10 +98,11 @@ def walk_coordinates(graph: Graph, n_steps: int, config: Configuration) -> Float
 
     Returns
     -------
-    float32 array of shape (n_rows, min(n_eigenvectors, n_rows - 2))
+    float32 array of shape (n_rows, n_vectors)
     """
     n_rows = len(graph.neighbors)
-    n_vectors = min(config.n_eigenvectors, n_rows - 2)
+    # What an eigenvector weighs falls with the length of the walk: shorter ones need more of them.
+    n_vectors = min(config.n_eigenvectors * config.most_steps // n_steps, n_rows - 2)
     start = np.random.default_rng(0).normal(size=n_rows).astype(np.float32)
     values, vectors = eigsh(graph.weights, k=n_vectors, which="LA", v0=start, tol=config.eigenvector_tolerance)
     coordinates: Float32 = (vectors * np.maximum(values, 0) ** n_steps).astype(np.float32)

@@ -221,3 +221,16 @@ def test_parameters_of_numpy_and_a_configuration_are_kept(tmp_path):
     assert loaded.config == hasher._configuration()
     assert loaded.get_params() == {**hasher.get_params(), "config": loaded.config}
     assert np.array_equal(loaded.fit(X).project(X), hasher.project(X))
+
+
+def test_files_of_before_maps_of_signs_competed_are_read(tmp_path):
+    hasher = hashkit.UDHPL(8, network="never", config=Configuration(n_smoothing=4), random_state=0).fit(X)
+    hasher.save(tmp_path / "now")
+    arrays, settings = storage.read_tensors(tmp_path / "now", FILE_KIND)
+    arrays = {**arrays, "criterion_": np.array([0.5, np.nan, 0.25])}
+    settings["parameters"]["config"] |= {"component_shares": [1.0, 0.75], "recalled_share": 0.01}
+    storage.write_tensors(tmp_path / "before", FILE_KIND, arrays, settings)
+    loaded = hashkit.load(tmp_path / "before")
+    assert loaded.criterion_ == {"linear": 0.5, "network": 0.25}
+    assert loaded.config == hasher.config
+    assert np.array_equal(loaded.encode(X), hasher.encode(X))

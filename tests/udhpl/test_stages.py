@@ -8,12 +8,13 @@ import pytest
 
 from hashkit.cosines import nearest_neighbors
 from hashkit.hashers.itq import itq_rotation
+from hashkit.hashers.pca import principal_rows
 from hashkit.networks.temperature import temperature_of_perplexity
-from hashkit.udhpl import Configuration
+from hashkit.udhpl import Configuration, rotation
 from hashkit.udhpl.evidence import excess_modularity, reliability
 from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
-from hashkit.udhpl.rotation import rotate_for_neighbors, tight_frame
-from hashkit.udhpl.selection import float_neighbor_recall, judge, winner
+from hashkit.udhpl.rotation import evened_map, rotate_for_neighbors
+from hashkit.udhpl.selection import float_neighbor_recalls, judge, winner
 from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
 
 CONFIG = Configuration()
@@ -37,8 +38,13 @@ def test_float_neighbor_recall_is_its_definition():
         first = others[np.argsort(distances, kind="stable")[:24]]
         shares.append(np.isin(near, first).mean())
     lesson = Lesson("neighbors", X, 0.05)
-    found = float_neighbor_recall(projections, lesson, rows, Configuration(n_recalled=5, recalled_share=0.1))
-    assert np.isclose(found, np.mean(shares))
+    outputs = {"these": projections, "the features": X}
+    found = float_neighbor_recalls(outputs, lesson, rows, Configuration(n_recalled=5, n_first=24))
+    assert np.isclose(found["these"], np.mean(shares))
+    assert found["the features"] != found["these"]
+    # The same of a sample of a third: 15 among 72 of all are 5 among 24 of the sample.
+    of_more = replace(lesson, n_rows=720)
+    assert found == float_neighbor_recalls(outputs, of_more, rows, Configuration(n_recalled=15, n_first=72))
 
 
 @pytest.mark.parametrize(("reliability", "weight"), [(0.0, 0.0), (0.18, 0.36), (0.5, 1.0), (0.9, 1.0)])
@@ -61,23 +67,33 @@ def test_directions_of_small_spread_count_less():
     assert np.allclose(found, expected, atol=1e-5)
 
 
-def test_frames_of_as_many_bits_as_components_are_rotations_of_itq():
-    X, _ = classes()
-    found = tight_frame(X, 12, CONFIG, np.random.default_rng(3))
-    assert np.array_equal(found, itq_rotation(X, n_iterations=CONFIG.n_rotations, rng=np.random.default_rng(3)))
-    frame = tight_frame(X[:, :8], 12, CONFIG, np.random.default_rng(3))
-    assert np.allclose(frame @ frame.T, np.eye(8), atol=1e-5)
+def rows_of(values):
+    return principal_rows(values, values.shape[1], normalize=False, max_rows=len(values), rng=np.random.default_rng(0))
 
 
-def test_long_codes_spend_several_bits_on_the_components_that_matter():
-    rng = np.random.default_rng(0)
-    spread = np.r_[np.ones(12), np.full(20, 0.01)]
-    values = (rng.normal(size=(600, 32)) * spread).astype(np.float32)
-    linear = rotate_for_neighbors(values, 16, CONFIG, rng)
-    assert linear.shape == (32, 16)
-    assert not linear[12:].any()
-    even = rng.normal(size=(600, 32)).astype(np.float32)
-    assert rotate_for_neighbors(even, 32, CONFIG, rng)[31].any()
+def test_components_are_divided_by_their_spread_to_a_power():
+    values = rows_of(classes()[0]).values
+    spread = values.std(axis=0)[:8]
+    for power in (0.0, 0.5):
+        linear = evened_map(values, power, 8, CONFIG, np.random.default_rng(3))
+        rotation = linear[:8] * spread[:, None] ** power
+        assert np.allclose(rotation @ rotation.T, np.eye(8), atol=1e-5)
+        assert not linear[8:].any()
+    plain = evened_map(values, 0.0, 8, CONFIG, np.random.default_rng(3))[:8]
+    assert np.array_equal(plain, itq_rotation(values[:, :8], n_iterations=50, rng=np.random.default_rng(3)))
+
+
+# The standard error of a recall of .5 is .006 here.
+@pytest.mark.parametrize(
+    ("recalls", "power"), [((0.5, 0.503, 0.4), 0.0), ((0.5, 0.53, 0.52), 0.25), ((0.5, 0.5, 0.6), 0.5)]
+)
+def test_components_are_evened_only_where_that_finds_more_neighbors(recalls, power, monkeypatch):
+    rows = rows_of(classes(600, 32)[0])
+    monkeypatch.setattr(
+        rotation, "float_neighbor_recalls", lambda outputs, *_: dict(zip(outputs, recalls, strict=True))
+    )
+    linear = rotate_for_neighbors(rows, 8, CONFIG, np.random.default_rng(1))
+    assert np.array_equal(linear, evened_map(rows.values, power, 8, CONFIG, np.random.default_rng(1)))
 
 
 def test_targets_are_alike_within_a_class():
@@ -85,7 +101,7 @@ def test_targets_are_alike_within_a_class():
     nearest = nearest_neighbors(X, 20)
     graphs = [shared_neighbor_graph(nearest[:, :k], CONFIG) for k in (10, 20)]
     targets = similarity_targets(X, graphs, 4, 1.0, CONFIG)
-    assert targets.shape == (240, 12 + 2 * 128)
+    assert targets.shape == (240, 12 + 2 * 64)
     # Projections and walks count alike, however many graphs there are.
     assert np.allclose(np.linalg.norm(targets[:, :12], axis=1), 1, atol=1e-5)
     assert np.allclose(np.linalg.norm(targets[:, 12:], axis=1), 1, atol=1e-5)

@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("torch")
 
 import hashkit
+from hashkit.hashers.sign import choose_map
 from hashkit.networks import loop
 from hashkit.udhpl import Configuration, method
 from hashkit.udhpl.findings import Task
+from hashkit.udhpl.network import sign_map
 from hashkit.udhpl.reduce import reduce_features
 from hashkit.udhpl.selection import split_rows
 from hashkit.udhpl.targets import make_lesson
@@ -26,7 +28,7 @@ def classes(n=600, d=24):
 def test_rows_that_judge_take_no_part_in_what_is_judged(monkeypatch):
     rows = reduce_features(classes(), 8, CONFIG, np.random.default_rng(0), normalize=True)
     clusters = method.find_clusters(rows, 8, CONFIG, np.random.default_rng(0), with_targets=True)
-    lesson = make_lesson(clusters, rows.values, CONFIG)
+    lesson = make_lesson(clusters, rows, CONFIG)
     seen = []
 
     def judge(outputs, lesson, unseen, config):
@@ -78,3 +80,30 @@ def test_a_worse_network_does_not_encode():
     assert hasher.hidden_weights_.size == 0
     linear = hashkit.UDHPL(8, network="never", config=CONFIG, random_state=0).fit(classes())
     assert np.array_equal(hasher.encode(classes()), linear.encode(classes()))
+
+
+def test_signs_of_the_features_encode_where_they_keep_most_neighbors(monkeypatch, tmp_path):
+    def judge(outputs, lesson, unseen, config):
+        seen.update(outputs)
+        return {name: float(name != "sign") for name in outputs}
+
+    seen, X = {}, classes() + 3
+    monkeypatch.setattr(method, "judge", judge)
+    hasher = hashkit.UDHPL(8, preserve="neighbors", config=CONFIG, random_state=0).fit(X)
+    assert list(seen) == ["linear", "sign", "refined", "network"]
+    assert seen["sign"].shape == (600, 8)
+    maps = [hashkit.Sign(8, threshold=threshold, rotation="none").fit(X) for threshold in ("zero", "mean", "median")]
+    sizes = np.linalg.norm(hasher.weights_, axis=0)
+    assert np.allclose(sizes, 1, atol=1e-5)
+    is_rotated = np.count_nonzero(hasher.weights_) > 8
+    assert is_rotated or any(np.array_equal(hasher.encode(X), plain.encode(X)) for plain in maps)
+    hasher.save(tmp_path / "hasher")
+    assert np.array_equal(hashkit.load(tmp_path / "hasher").encode(X), hasher.encode(X))
+
+
+def test_the_map_of_signs_is_the_one_that_sign_would_choose():
+    rows = reduce_features(classes() + 3, 8, CONFIG, np.random.default_rng(0), normalize=True)
+    found = sign_map(rows, 8, np.random.default_rng(2))
+    _, weights, offsets, recalls = choose_map(rows.rows, rows.mean, 8, np.random.default_rng(2))
+    assert len(recalls) == 6
+    assert np.array_equal(found.outputs(rows), rows.rows @ weights - offsets)
