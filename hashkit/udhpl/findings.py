@@ -27,6 +27,10 @@ class Training:
     progress: bool = False
     checkpoint: str | PathLike[str] | None = None
 
+    def of_a_trial(self) -> Training:
+        """That of a training which only decides something: nobody follows it but by the progress bar."""
+        return Training(self.device, progress=self.progress)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -58,6 +62,8 @@ class Clusters:
         For principal components, the best first.
     targets : float32 array of shape (n_rows, n_targets)
         Their cosines say how similar rows are.
+    power : float
+        Components are divided by their spread to this power before they are rotated, where neighbors are preserved.
     """
 
     preserved: str
@@ -66,13 +72,14 @@ class Clusters:
     evidence: Evidence
     directions: Float64
     targets: Float32
+    power: float = 0.0
 
 
-def every_row_its_own(rows: PrincipalRows, evidence: Evidence) -> Clusters:
+def every_row_its_own(rows: PrincipalRows, evidence: Evidence, power: float = 0.0) -> Clusters:
     """Float neighbors are preserved: rows as they are, principal components as they are."""
     labels = np.arange(len(rows.values), dtype=np.int32)[:, None]
     directions = np.eye(rows.values.shape[1])
-    return Clusters("neighbors", labels, np.zeros((0, 3)), evidence, directions, rows.values)
+    return Clusters("neighbors", labels, np.zeros((0, 3)), evidence, directions, rows.values, power)
 
 
 @dataclass(frozen=True, eq=False)

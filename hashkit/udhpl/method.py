@@ -20,10 +20,10 @@ from hashkit.udhpl.evidence import Evidence, reliability, weigh_clusters
 from hashkit.udhpl.findings import Clusters, Learnt, Map, Task, Trial, every_row_its_own
 from hashkit.udhpl.graph import build_graph, more_graphs, smooth_rows
 from hashkit.udhpl.labels import count_clusters
-from hashkit.udhpl.network import train_candidates, train_map
+from hashkit.udhpl.network import linear_candidates, teach, train_map, trial_config
 from hashkit.udhpl.projection import lean_on_variance
-from hashkit.udhpl.reduce import reduce_features, whitening, without_copies
-from hashkit.udhpl.rotation import linear_map
+from hashkit.udhpl.reduce import reduce_features, take_rows, whitening, without_copies
+from hashkit.udhpl.rotation import choose_power, linear_map
 from hashkit.udhpl.selection import judge, split_rows, winner
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
@@ -31,16 +31,22 @@ from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
     """Learn a map from features (n_rows, n_features)."""
     config = task.config
-    rows = reduce_features(X, task.n_bits, config, rng, normalize=task.normalize)
+    most = config.max_rows if task.preserve == "clusters" else config.max_rotated_rows
+    rows = reduce_features(X, task.n_bits, config, rng, normalize=task.normalize, max_rows=most)
     if task.preserve == "clusters":
         rows = without_copies(rows, task.n_bits, config, rng)
     is_taught = task.network == "always" or (task.network == "auto" and len(rows.values) >= config.least_network_rows)
     clusters = every_row_its_own(rows, Evidence())
     if task.preserve == "clusters":
         clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
+    if clusters.preserved == "neighbors":
+        clusters = replace(clusters, power=choose_power(rows, task.n_bits, config, rng.spawn(1)[0]))
     linear = linear_map(rows, clusters, task.n_bits, config, rng)
     if not is_taught:
         return Learnt(rows, clusters, Map(linear))
+    if len(rows.values) > config.max_rows:
+        rows = take_rows(rows, np.sort(rng.permutation(len(rows.values))[: config.max_rows]))
+        clusters = every_row_its_own(rows, clusters.evidence, clusters.power)
     lesson = make_lesson(clusters, rows, config)
     trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
     best = train_map(trial, rows, lesson, linear, config, task.training, rng)
@@ -51,15 +57,21 @@ def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task
     """Learn each map from a part of the rows; the best on the rest, of which all rows say what is similar, wins."""
     config = task.config
     part, unseen = split_rows(len(rows.values), config, rng)
-    some = replace(rows, row_numbers=rows.row_numbers[part], rows=rows.rows[part], values=rows.values[part])
-    found = every_row_its_own(some, clusters.evidence)
+    some = take_rows(rows, part)
+    found = every_row_its_own(some, clusters.evidence, clusters.power)
     if clusters.preserved == "clusters":
         found = find_clusters(some, task.n_bits, config, rng.spawn(1)[0], with_targets=True, evidence=clusters.evidence)
-    linear = linear_map(some, found, task.n_bits, config, rng)
-    tried = train_candidates(some, make_lesson(found, some, config), linear, config, task.training, rng)
-    criterion = judge({name: tried[name][0].outputs(rows) for name in tried}, lesson, unseen, config)
+    taught, linear = make_lesson(found, some, config), linear_map(some, found, task.n_bits, config, rng)
+    how = trial_config(len(part), config, task.training, rng)
+    tried = linear_candidates(some, taught, linear, config, how, rng)
+    criterion = judge({name: tried[name].outputs(rows) for name in tried}, lesson, unseen, config)
+    epoch_share = 1.0
+    # Where a refined linear map finds no more neighbors a network, which has more to learn, does not either.
+    if clusters.preserved == "clusters" or criterion["refined"] < criterion["linear"]:
+        network, epoch_share = teach(some.values, taught, task.n_bits, config, how, task.training.of_a_trial())
+        criterion |= judge({"network": network.outputs(rows)}, lesson, unseen, config)
     best = winner(criterion, clusters.preserved, config)
-    return Trial(best, criterion, tried[best][1])
+    return Trial(best, criterion, epoch_share if best == "network" else 1.0)
 
 
 def find_clusters(

@@ -20,35 +20,32 @@ if TYPE_CHECKING:
     from hashkit.networks.losses import Loss
 
 
-def train_candidates(
+def trial_config(n_rows: int, config: Configuration, training: Training, rng: np.random.Generator) -> TrainingConfig:
+    """How maps are trained that compete: for a share of the epochs, some rows held out to choose the best one."""
+    how = training_config(n_rows, int(rng.integers(2**31)), config, training.device)
+    return replace(how, n_epochs=max(1, round(config.trial_share * how.n_epochs)), held_out=config.held_out)
+
+
+def linear_candidates(
     rows: PrincipalRows,
     lesson: Lesson,
     linear: Float32,
     config: Configuration,
-    training: Training,
+    how: TrainingConfig,
     rng: np.random.Generator,
-) -> dict[str, tuple[Map, float]]:
+) -> dict[str, Map]:
     """
-    The maps that compete, trained for a share of the epochs, each with the share of those after which it was best.
+    The linear maps that compete, the simplest first, so that it wins among equals.
 
     Parameters
     ----------
     linear : float32 array of shape (n_components, n_bits)
-        The linear map.
-
-    Returns
-    -------
-    dict of str to (Map, float)
-        The simplest map first, so that it wins among equals.
+        That of stage 5; others are there only if neighbors are preserved.
     """
-    values = rows.values
-    how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
-    how = replace(how, n_epochs=max(1, round(config.trial_share * how.n_epochs)), held_out=config.held_out)
-    maps = {"linear": (Map(linear), 1.0)}
+    maps = {"linear": Map(linear)}
     if lesson.preserved == "neighbors":
-        maps["sign"] = sign_map(rows, linear.shape[1], rng), 1.0
-        maps["refined"] = Map(refine(values, linear, config, how)), 1.0
-    maps["network"] = teach(values, lesson, linear.shape[1], config, how, Training(progress=training.progress))
+        maps["sign"] = sign_map(rows, linear.shape[1], rng)
+        maps["refined"] = Map(refine(rows.values, linear, config, how))
     return maps
 
 
@@ -61,7 +58,7 @@ def train_map(
     training: Training,
     rng: np.random.Generator,
 ) -> Map:
-    """The map that won the trial, trained on all rows; parameters are those of `train_candidates`."""
+    """The map that won the trial, trained on all rows; parameters are those of `linear_candidates`."""
     values = rows.values
     how = training_config(len(values), int(rng.integers(2**31)), config, training.device)
     how = replace(how, n_epochs=max(1, round(trial.epoch_share * how.n_epochs)), held_out=0.0, keep_best=False)

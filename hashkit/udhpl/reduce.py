@@ -14,7 +14,13 @@ from hashkit.udhpl.configuration import Configuration
 
 
 def reduce_features(
-    X: npt.NDArray[Any], n_bits: int, config: Configuration, rng: np.random.Generator, *, normalize: bool
+    X: npt.NDArray[Any],
+    n_bits: int,
+    config: Configuration,
+    rng: np.random.Generator,
+    *,
+    normalize: bool,
+    max_rows: int,
 ) -> PrincipalRows:
     """
     Principal components of all rows, as many as bits at least, and a sample of rows projected on them.
@@ -24,9 +30,16 @@ def reduce_features(
     X : array of shape (n_rows, n_features)
     normalize : bool
         Scale every row to length 1 first.
+    max_rows : int
+        Of the sample, at most.
     """
     n_components = max(config.n_components, n_bits)
-    return principal_rows(X, n_components, normalize=normalize, max_rows=config.max_rows, rng=rng)
+    return principal_rows(X, n_components, normalize=normalize, max_rows=max_rows, rng=rng)
+
+
+def take_rows(rows: PrincipalRows, chosen: npt.NDArray[np.int64]) -> PrincipalRows:
+    """Some rows of the sample, by their place in it."""
+    return replace(rows, row_numbers=rows.row_numbers[chosen], rows=rows.rows[chosen], values=rows.values[chosen])
 
 
 def without_copies(rows: PrincipalRows, n_bits: int, config: Configuration, rng: np.random.Generator) -> PrincipalRows:

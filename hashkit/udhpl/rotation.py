@@ -19,7 +19,7 @@ def linear_map(
 ) -> Float32:
     """The linear map of principal components: the best directions, rotated towards the signs."""
     if clusters.preserved == "neighbors":
-        return rotate_for_neighbors(rows, n_bits, config, rng)
+        return evened_map(rows.values, clusters.power, n_bits, config, rng)
     return rotate(rows.values, clusters.directions, n_bits, config, rng)
 
 
@@ -37,30 +37,25 @@ def rotate(
     return projection @ itq_rotation(values @ projection, n_iterations=config.n_rotations, rng=rng)
 
 
-def rotate_for_neighbors(rows: PrincipalRows, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:
+def choose_power(rows: PrincipalRows, n_bits: int, config: Configuration, rng: np.random.Generator) -> float:
     """
-    The linear map that preserves neighbors: ITQ's, or that of evener components, if that finds more of them.
+    How far components are evened before they are rotated, if neighbors are preserved: 0, as in ITQ, or more.
 
-    Short codes of many features find more neighbors if the largest components count less than they vary. Which map is
+    Short codes of many features find more neighbors if the largest components count less than they vary. Which power is
     best is measured by the recall of neighbors of some rows, after rotations that were learnt on others if there are
     enough.
-
-    Returns
-    -------
-    float32 array of shape (n_components, n_bits)
     """
-    values, trials = rows.values, rng.spawn(1)[0]
-    order = trials.permutation(len(values))
-    sample, judges = values[order[: config.max_trial_rows]], np.sort(order[-config.max_unseen :])
+    order = rng.permutation(len(rows.values))
+    sample, judges = rows.values[order[: config.max_trial_rows]], np.sort(order[-config.max_unseen :])
     powers = (0.0, *config.component_powers)
-    outputs = {power: values @ evened_map(sample, power, n_bits, config, trials) for power in powers}
-    lesson = Lesson("neighbors", values, config.neighbor_temperature, rows.n_rows)
+    outputs = {power: rows.values @ evened_map(sample, power, n_bits, config, rng) for power in powers}
+    lesson = Lesson("neighbors", rows.values, config.neighbor_temperature, rows.n_rows)
     recalls = float_neighbor_recalls(outputs, lesson, judges, config)
     best = max(recalls, key=recalls.__getitem__)
     # Less than the standard error of a recall is no reason to leave ITQ's map.
-    n_judged = len(judges) * max(1.0, config.n_recalled * len(values) / rows.n_rows)
+    n_judged = len(judges) * max(1.0, config.n_recalled * len(rows.values) / rows.n_rows)
     error = np.sqrt(recalls[0.0] * (1 - recalls[0.0]) / n_judged)
-    return evened_map(values, best if recalls[best] > recalls[0.0] + error else 0.0, n_bits, config, rng)
+    return best if recalls[best] > recalls[0.0] + error else 0.0
 
 
 def evened_map(values: Float32, power: float, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:

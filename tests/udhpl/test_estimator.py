@@ -40,7 +40,7 @@ def test_neighbors_are_kept_better_than_by_the_map_it_starts_from():
         distances = hashkit.hamming_distances(hasher.encode(Q), hasher.encode(X))
         first = np.argsort(distances, axis=1, kind="stable")[:, :50]
         shares.append((near[:, :, None] == first[:, None, :]).any(axis=2).mean())
-    assert set(hasher.criterion_) == {"linear", "sign", "refined", "network"}
+    assert {"linear", "sign", "refined"} <= set(hasher.criterion_)
     assert shares[1] > shares[0] + 0.01
 
 

@@ -13,7 +13,7 @@ from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl import Configuration, rotation
 from hashkit.udhpl.evidence import excess_modularity, reliability
 from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
-from hashkit.udhpl.rotation import evened_map, rotate_for_neighbors
+from hashkit.udhpl.rotation import choose_power, evened_map
 from hashkit.udhpl.selection import float_neighbor_recalls, judge, winner
 from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
 
@@ -47,7 +47,7 @@ def test_float_neighbor_recall_is_its_definition():
     assert found == float_neighbor_recalls(outputs, of_more, rows, Configuration(n_recalled=15, n_first=72))
 
 
-@pytest.mark.parametrize(("reliability", "weight"), [(0.0, 0.0), (0.18, 0.36), (0.5, 1.0), (0.9, 1.0)])
+@pytest.mark.parametrize(("reliability", "weight"), [(0.0, 0.0), (0.2, 0.16), (0.5, 1.0), (0.75, 2.25)])
 def test_walks_count_as_far_as_clusters_are_reliable(reliability, weight):
     X, _ = classes()
     graphs = [shared_neighbor_graph(nearest_neighbors(X, k), CONFIG) for k in (10, 20)]
@@ -92,15 +92,14 @@ def test_components_are_evened_only_where_that_finds_more_neighbors(recalls, pow
     monkeypatch.setattr(
         rotation, "float_neighbor_recalls", lambda outputs, *_: dict(zip(outputs, recalls, strict=True))
     )
-    linear = rotate_for_neighbors(rows, 8, CONFIG, np.random.default_rng(1))
-    assert np.array_equal(linear, evened_map(rows.values, power, 8, CONFIG, np.random.default_rng(1)))
+    assert choose_power(rows, 8, CONFIG, np.random.default_rng(1)) == power
 
 
 def test_targets_are_alike_within_a_class():
     X, labels = classes()
     nearest = nearest_neighbors(X, 20)
     graphs = [shared_neighbor_graph(nearest[:, :k], CONFIG) for k in (10, 20)]
-    targets = similarity_targets(X, graphs, 4, 1.0, CONFIG)
+    targets = similarity_targets(X, graphs, 4, 0.5, CONFIG)
     assert targets.shape == (240, 12 + 2 * 64)
     # Projections and walks count alike, however many graphs there are.
     assert np.allclose(np.linalg.norm(targets[:, :12], axis=1), 1, atol=1e-5)
