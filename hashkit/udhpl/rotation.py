@@ -51,11 +51,10 @@ def choose_power(rows: PrincipalRows, n_bits: int, config: Configuration, rng: n
     outputs = {power: rows.values @ evened_map(sample, power, n_bits, config, rng) for power in powers}
     lesson = Lesson("neighbors", rows.values, config.neighbor_temperature, rows.n_rows)
     recalls = float_neighbor_recalls(outputs, lesson, judges, config)
-    best = max(recalls, key=recalls.__getitem__)
-    # Less than the standard error of a recall is no reason to leave ITQ's map.
-    n_judged = len(judges) * max(1.0, config.n_recalled * len(rows.values) / rows.n_rows)
-    error = np.sqrt(recalls[0.0] * (1 - recalls[0.0]) / n_judged)
-    return best if recalls[best] > recalls[0.0] + error else 0.0
+    best = max(powers, key=lambda power: float(recalls[power].mean()))
+    gains = recalls[best] - recalls[0.0]
+    # Less than two standard errors are no reason to leave ITQ's map.
+    return best if gains.mean() > 2 * gains.std() / np.sqrt(len(gains)) else 0.0
 
 
 def evened_map(values: Float32, power: float, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hashkit.codes import hamming_distances
 from hashkit.cosines import Float32, nearest_rows, unit_rows
+from hashkit.hashers.features import Float64
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.targets import Lesson
 
@@ -41,7 +42,8 @@ def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Conf
     """
     if lesson.preserved == "clusters":
         return {name: neighbor_cross_entropy(found, lesson, rows, config) for name, found in outputs.items()}
-    return {name: 1 - recall for name, recall in float_neighbor_recalls(outputs, lesson, rows, config).items()}
+    recalls = float_neighbor_recalls(outputs, lesson, rows, config)
+    return {name: 1 - float(recall.mean()) for name, recall in recalls.items()}
 
 
 def winner(criterion: dict[str, float], preserved: str, config: Configuration) -> str:
@@ -69,9 +71,9 @@ def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, co
 
 def float_neighbor_recalls(
     outputs: dict[Name, Float32], lesson: Lesson, rows: Int64, config: Configuration
-) -> dict[Name, float]:
+) -> dict[Name, Float64]:
     """
-    Share of some rows' nearest rows by cosine of the targets that are among the nearest rows by code, of all rows.
+    Share of the nearest rows by cosine of the targets that are among the nearest by code of all rows, for some rows.
 
     Ties fall by row number. Where the rows are a sample, fewer neighbors must be among fewer rows, in proportion: a row
     at rank r of m that were drawn from N is near rank r N / m of all.
@@ -82,6 +84,10 @@ def float_neighbor_recalls(
         Of each map; their signs are the codes.
     rows : int64 array
         Numbers of the rows whose neighbors count.
+
+    Returns
+    -------
+    dict of a name to float64 array of shape (len(rows),)
     """
     n_rows = len(lesson.targets)
     share = n_rows / max(n_rows, lesson.n_rows)
@@ -89,7 +95,7 @@ def float_neighbor_recalls(
     n_first = min(max(n_neighbors, round(config.n_first * share)), n_rows - 1)
     codes = {name: np.packbits(found > 0, axis=1) for name, found in outputs.items()}
     unit = unit_rows(lesson.targets)
-    n_found = dict.fromkeys(outputs, 0)
+    recalls = {name: np.empty(len(rows)) for name in outputs}
     step = max(1, _PAIRS_AT_ONCE // n_rows)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
@@ -99,8 +105,8 @@ def float_neighbor_recalls(
             order = hamming_distances(own[part], own).astype(np.int64) * n_rows + np.arange(n_rows)
             order[np.arange(len(part)), part] = np.iinfo(np.int64).max
             last = np.partition(order, n_first - 1, axis=1)[:, n_first - 1 : n_first]
-            n_found[name] += np.count_nonzero(np.take_along_axis(order, near, axis=1) <= last)
-    return {name: found / (len(rows) * n_neighbors) for name, found in n_found.items()}
+            recalls[name][start : start + step] = (np.take_along_axis(order, near, axis=1) <= last).mean(axis=1)
+    return recalls
 
 
 def _log_shares(logits: Float32) -> Float32:
