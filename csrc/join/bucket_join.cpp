@@ -9,6 +9,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kProbesPerBatch = 128;      // looked up together, so that their cache misses overlap
+constexpr size_t kPrefetchedBytes = 512;     // of a bucket; the rest comes by reading on
 constexpr size_t kCodesPerScan = 2048;       // codes of a bucket compared between two checks for an interrupt
 constexpr size_t kProbesPerThread = 20'000;  // a thread does not pay for fewer
 
@@ -83,7 +84,9 @@ class Prober {
       if (probe.end - probe.begin == 1 && rows_.later_only && probe.is_own) probe.end = probe.begin;  // the row itself
       if (probe.begin == probe.end) continue;
       __builtin_prefetch(tables_.rows.data() + probe.begin);
-      __builtin_prefetch(tables_.codes.data() + probe.begin * rows_.left.n_bytes);
+      const uint8_t* codes = tables_.codes.data() + probe.begin * rows_.left.n_bytes;
+      const size_t n_bytes = std::min(kPrefetchedBytes, (probe.end - probe.begin) * rows_.left.n_bytes);
+      for (size_t at = 0; at < n_bytes; at += 64) __builtin_prefetch(codes + at);
     }
   }
 

@@ -13,7 +13,10 @@ constexpr double kScanWord = 0.1;       // a 64-bit word of a code, compared in 
 constexpr double kCandidateWord = 0.5;  // the same among the few codes of a bucket
 constexpr double kInsert = 40;          // insert a code into a table
 constexpr double kProbe = 40;           // look a code up in a table
-constexpr double kNearProbe = 15;       // look one more of its keys up there
+constexpr double kNearProbe = 100;      // look one more of its keys up there, in buckets that no other key is near to
+// Beyond a reach of 0 and 16 tables costs were measured on one machine only: tables must look this much cheaper.
+constexpr double kMargin = 3;
+constexpr size_t kTablesWithoutMargin = 16;
 
 constexpr size_t kRowsPerTableTask = 1 << 16;
 // Rows copied to their places between two polls. Each may be the first in a page of 2 MiB, which the system zeroes
@@ -58,7 +61,9 @@ class JoinCosts {
       : n_codes_(static_cast<double>(codes.n_codes)),
         n_left_(static_cast<double>(n_left)),
         n_words_(static_cast<double>((codes.n_bytes + 7) / 8)),
-        n_pairs_(n_left == 0 ? n_codes_ * (n_codes_ - 1) / 2 : n_codes_ * n_left_) {
+        n_pairs_(n_left == 0 ? n_codes_ * (n_codes_ - 1) / 2 : n_codes_ * n_left_),
+        by_scan_(n_pairs_ * n_words_ * kScanWord) {
+    if (substrings.reach() > 0 || substrings.n_tables() > kTablesWithoutMargin) by_scan_ /= kMargin;
     for (size_t t = 0; t < substrings.n_tables(); ++t) {
       const auto n_keys = static_cast<double>(substrings.masks(t).size());
       by_tables_ += n_codes_ * kInsert + (n_left == 0 ? n_codes_ : n_left_) * (kProbe + (n_keys - 1) * kNearProbe);
@@ -80,13 +85,13 @@ class JoinCosts {
     by_tables_ += (n_left_ == 0 ? n_own + n_near * n_squares / 2 : (1 + n_near) * n_squares * n_left_ / n_codes_) *
                   n_words_ * kCandidateWord;
   }
-  double by_scan() const noexcept { return n_pairs_ * n_words_ * kScanWord; }
-  bool prefer_scan() const noexcept { return by_tables_ > by_scan(); }
+  bool prefer_scan() const noexcept { return by_tables_ > by_scan_; }
+  bool prefer_scan_at_best() const noexcept { return at_best() > by_scan_; }
   // For codes spread evenly over all buckets, which gives the fewest candidates.
   double at_best() const noexcept { return by_tables_ + n_least_candidates_ * n_words_ * kCandidateWord; }
 
  private:
-  double n_codes_, n_left_, n_words_, n_pairs_, by_tables_ = 0, n_least_candidates_ = 0;
+  double n_codes_, n_left_, n_words_, n_pairs_, by_scan_, by_tables_ = 0, n_least_candidates_ = 0;
 };
 
 // Substrings for this radius; none if there would be too many tables.
@@ -106,7 +111,7 @@ std::optional<HashedSubstrings> choose_substrings(CodesView codes, size_t n_bits
     auto substrings = cut_for(codes.n_codes, n_bits, radius, reach);
     if (!substrings) continue;
     const JoinCosts costs(codes, n_left, *substrings);
-    if (costs.at_best() > (best ? least : costs.by_scan())) continue;
+    if (costs.prefer_scan_at_best() || (best && costs.at_best() > least)) continue;
     least = costs.at_best();
     best = std::move(substrings);
   }

@@ -78,18 +78,24 @@ def test_large_radii(n_bits, radius, reach):
     assert_equal(bucket_pairs(codes, codes, n_bits, radius, reach=reach), reference.pairs_within(codes, codes, radius))
 
 
-def test_an_index_joins_by_tables_beyond_radius_15(monkeypatch, tables_made):
+def test_tables_at_large_radii_are_for_large_joins():
+    codes = np.random.default_rng(0).integers(0, 256, (300_000, 32), np.uint8)
+    described = _native.describe_join_tables(_native.build_join_tables(codes, 256, 10**7, 31, 1))
+    assert (described["n_tables"], described["reach"]) == (16, 1)
+    for few, n_left in ((codes[:10_000], 10**7), (codes, 100)):
+        assert _native.build_join_tables(few, 256, n_left, 31, 1) is None
+
+
+def test_an_index_joins_by_tables_beyond_radius_15(monkeypatch):
     rng = np.random.default_rng(0)
-    codes, others = rng.integers(0, 256, (50_000, 32), np.uint8), rng.integers(0, 256, (4000, 32), np.uint8)
+    codes, others = rng.integers(0, 256, (20_000, 32), np.uint8), rng.integers(0, 256, (1000, 32), np.uint8)
     near = codes[rng.integers(0, len(codes), 200)]
     others[:200] = near ^ np.packbits(rng.random((200, 256)) < 0.08, axis=1)
     left, right = hashkit.Index(others), hashkit.Index(codes, method="scan")
-    found = joined(left.pairs(31, right, n_threads=2))
-    described = _native.describe_join_tables(tables_made[0])
-    assert (described["n_tables"], described["reach"]) == (16, 1)
-    assert len(found[0]) > 150
-    monkeypatch.setattr(joins._native, "build_join_tables", lambda *_: None)
-    assert_equal(found, joined(left.pairs(31, right)))
+    expected, make = joined(left.pairs(31, right)), _native.build_join_tables
+    assert len(expected[0]) > 150
+    monkeypatch.setattr(joins._native, "build_join_tables", lambda *arguments: make(*arguments, 1))
+    assert_equal(joined(left.pairs(31, right, n_threads=2)), expected)
 
 
 def joined(blocks):

@@ -237,7 +237,7 @@ def test_files_of_an_unknown_metric_are_refused(tmp_path):
         {"codes": fingerprints(3)},
         {"n_bits": 128, "next_id": 3, "arrived_in_order": True, "metric": "cosine"},
     )
-    with pytest.raises(FormatError, match="its metric is 'cosine'"):
+    with pytest.raises(FormatError, match="an unknown metric: 'cosine'"):
         hashkit.Index.load(tmp_path / "index")
 
 
