@@ -130,8 +130,12 @@ def test_bad_tables_are_explained():
         interop.from_arrow(pa.table({"id": ids, "code": pa.array([b"ab", None], pa.binary(2))}))
     with pytest.raises(TypeError, match="column 'id' must hold integers, it holds string"):
         interop.from_arrow(pa.table({"id": ["a", "b"], "code": codes}))
-    with pytest.raises(TypeError, match="fixed-size binary or fixed-size lists of uint8, it holds binary"):
-        interop.from_arrow(pa.table({"id": ids, "code": [b"ab", b"cd"]}))
+    with pytest.raises(
+        TypeError, match=r"must hold bytes or lists of uint8 .*, it holds double"
+    ):
+        interop.from_arrow(pa.table({"id": ids, "code": [0.5, 1.5]}))
+    with pytest.raises(ValueError, match="column 'code' must hold bytes of one length"):
+        interop.from_arrow(pa.table({"id": ids, "code": [b"ab", b"cde"]}))
     field = pa.field("code", codes.type, metadata={"hashkit.n_bits": "9"})
     with pytest.raises(ValueError, match="zero padding after 9 bits"):
         interop.from_arrow(pa.table([ids, codes], schema=pa.schema([pa.field("id", pa.int64()), field])))

@@ -58,7 +58,12 @@ def test_the_help_of_the_command_takes_little_time():
 )
 def test_a_method_that_needs_torch_names_the_extra_at_once(run_python, method, advice):
     done = run_python(
-        f"""import sys; sys.modules["torch"] = None
+        f"""import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, NoTorch())
 import numpy as np, hashkit
 rows = np.random.default_rng(0).standard_normal((200, 16))
 hashkit.fit(rows, n_bits=8, method="itq").encode(rows)

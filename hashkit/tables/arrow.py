@@ -52,7 +52,9 @@ def to_numpy(column: Any, name: str) -> NDArray[Any]:
     """
     import pyarrow as pa
 
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = column
+    if isinstance(column, pa.ChunkedArray):  # one chunk is read as it lies
+        array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if array.null_count:
         raise ValueError(f"column {name!r} must have no nulls, it has {array.null_count}")
     kind = array.type

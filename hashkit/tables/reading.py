@@ -69,14 +69,14 @@ def _from_array(
     if named is not None:
         raise ValueError(f"{path} is one array without columns; .parquet, .arrow, .csv and .safetensors have some")
     convert = _converter(path, holds, format)
-    convert(array[:0]) if holds == "codes" and array.ndim == 2 else convert(array[:1])  # before the first block
+    is_plain = holds != "codes" or (format is None and array.ndim == 2)
+    convert(array if is_plain else array[:1])  # before the first block
 
     def read(n_rows: int) -> Iterator[Block]:
         for first in range(0, max(1, len(array)), n_rows):
             rows = slice(first, first + n_rows)
             yield Block(convert(array[rows]), None if ids is None else ids[rows])
 
-    is_plain = holds != "codes" or (format is None and array.ndim == 2)
     return Rows(path, len(array), read, array if is_plain else None)
 
 

@@ -1,0 +1,31 @@
+"""Types as users meet them: type checkers in their strictest mode accept scripts that use what is public."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hashkit
+
+SCRIPTS = sorted((Path(__file__).parent / "user_scripts").glob("*.py"))
+
+
+def test_the_stub_of_the_top_level_has_every_public_name():
+    stub = ast.parse(Path(hashkit.__file__).with_suffix(".pyi").read_text())
+    names = {alias.asname for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert {*names, "__version__"} == set(hashkit.__all__)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
+def test_mypy_accepts_scripts_of_users(tmp_path):
+    """The package is followed in silence, as an installed one is: errors are those of the scripts."""
+    environment = {**os.environ, "MYPYPATH": str(Path(hashkit.__file__).parents[1])}
+    (tmp_path / "mypy.ini").write_text("[mypy]\n")
+    options = ["--strict", "--follow-imports=silent", "--cache-dir", str(tmp_path), "--config-file", "mypy.ini"]
+    command = [sys.executable, "-m", "mypy", *options, *map(str, SCRIPTS)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
