@@ -130,9 +130,7 @@ def test_bad_tables_are_explained():
         interop.from_arrow(pa.table({"id": ids, "code": pa.array([b"ab", None], pa.binary(2))}))
     with pytest.raises(TypeError, match="column 'id' must hold integers, it holds string"):
         interop.from_arrow(pa.table({"id": ["a", "b"], "code": codes}))
-    with pytest.raises(
-        TypeError, match=r"must hold bytes or lists of uint8 .*, it holds double"
-    ):
+    with pytest.raises(TypeError, match=r"must hold bytes or lists of uint8 .*, it holds double"):
         interop.from_arrow(pa.table({"id": ids, "code": [0.5, 1.5]}))
     with pytest.raises(ValueError, match="column 'code' must hold bytes of one length"):
         interop.from_arrow(pa.table({"id": ids, "code": [b"ab", b"cde"]}))
