@@ -72,8 +72,11 @@ def main() -> None:
         command += ["--definitions", str(short_grids(vibe))]
     if args.algorithm:
         command += ["--algorithm", args.algorithm]
-    for module in args.modules:
-        subprocess.run([*command, "--module", module], cwd=vibe, env=environment, check=True)
+    runs = {
+        module: subprocess.run([*command, "--module", module], cwd=vibe, env=environment) for module in args.modules
+    }
+    if failed := [module for module, run in runs.items() if run.returncode]:
+        raise SystemExit(f"VIBE ended with an error for {', '.join(failed)}: see above, or all of it has run before")
 
 
 if __name__ == "__main__":
