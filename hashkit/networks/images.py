@@ -18,6 +18,26 @@ from hashkit.networks.modules import perceptron
 Float32 = npt.NDArray[np.float32]
 
 
+class _Pictures:
+    """An array of images as networks take them: uint8 as floats from 0 to 1, and one channel where there is none."""
+
+    def __init__(self, images: npt.NDArray[np.generic]) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> npt.NDArray[np.generic]:
+        taken = self._images[rows]
+        taken = taken[:, None] if taken.ndim == 3 else taken
+        return np.divide(taken, 255, dtype=np.float32) if taken.dtype == np.uint8 else taken
+
+
+def _as_pictures(images: Rows) -> Rows:
+    is_raw = isinstance(images, np.ndarray) and (images.ndim == 3 or images.dtype == np.uint8)
+    return _Pictures(images) if is_raw else images  # type: ignore[arg-type]
+
+
 def train_backbone(
     backbone: nn.Module,
     images: Rows,
@@ -40,7 +60,8 @@ def train_backbone(
     backbone : nn.Module
         Images (n_batch, ...) to features (n_batch, n_features); trained in place, where its weights require gradients.
     images : array, memory map or other `Rows`
-        Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do.
+        Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do. Of an array, uint8
+        values become floats from 0 to 1, and images of shape (n, height, width) get one channel.
     targets : float32 array of shape (n_images, n_targets)
     n_bits, n_hidden, dropout
         Of the head, one hidden layer.
@@ -50,6 +71,7 @@ def train_backbone(
     nn.Sequential
         Backbone and head, in evaluation mode on the CPU; signs of its outputs are codes, see `encode_images`.
     """
+    images = _as_pictures(images)
     backbone.to("cpu").eval()
     with torch.no_grad():
         features = backbone(take_rows(images, np.arange(min(2, len(images))), torch.device("cpu")))
@@ -68,12 +90,15 @@ def encode_images(network: nn.Module, images: Rows, *, batch_size: int = 256) ->
     """
     Packed codes of images: the signs of a network's outputs.
 
+    Images are taken as `hashkit.udhpl.train_image_network` takes them.
+
     Returns
     -------
     uint8 array of shape (n_images, ceil(n_bits / 8))
         Of a network in evaluation mode; where an output is within rounding of zero its bit may depend on the batch.
     """
     network.eval()
+    images = _as_pictures(images)
     device = next(network.parameters()).device
     codes = [
         np.packbits((network(take_rows(images, rows, device)) > 0).cpu().numpy(), axis=1)

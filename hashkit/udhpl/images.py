@@ -37,7 +37,8 @@ def train_image_network(
     backbone : torch.nn.Module
         Images (n_batch, ...) to features (n_batch, n_features); trained in place, where its weights require gradients.
     images : array, memory map or other `Rows`
-        Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do.
+        Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do. Of an array, uint8
+        values become floats from 0 to 1, and images of shape (n, height, width) get one channel.
     targets : float32 array of shape (n_images, n_targets)
         Vectors whose cosines say how similar images are: `UDHPL.targets_`, learnt from the features that the backbone,
         or a better one, gives before it is tuned.

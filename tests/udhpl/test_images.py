@@ -52,6 +52,22 @@ def test_a_backbone_learns_the_similarities_of_the_targets():
     assert np.array_equal(codes, encode_images(again, images))
 
 
+def test_images_come_as_bytes_and_without_a_channel():
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 256, (64, 8, 8), dtype=np.uint8)
+    values = (raw[:, None] / np.float32(255)).astype(np.float32)
+    targets = rng.standard_normal((64, 5)).astype(np.float32)
+    config = TrainingConfig(n_epochs=1, batch_size=16, seed=1)
+    networks = [
+        train_image_network(convolutional_network(), images, targets, n_bits=8, n_hidden=8, config=config)
+        for images in (raw, values[:, 0], values)
+    ]
+    expected = encode_images(networks[-1], values)
+    for network in networks:
+        for images in (raw, raw[:, None], values[:, 0], values):
+            assert np.array_equal(encode_images(network, images), expected)
+
+
 def test_a_backbone_that_gives_no_features_is_refused():
     with pytest.raises(ValueError, match=r"features of shape \(n_images, n_features\), got \(2, 1, 8, 8\)"):
         train_image_network(nn.Identity(), np.zeros((8, 1, 8, 8), np.float32), np.eye(8, dtype=np.float32), n_bits=4)
