@@ -1,4 +1,4 @@
-"""An index for those who add all day: every change is on disk when the call returns.
+"""A durable index: every change is on disk when the call returns.
 
 A collection is a folder (:mod:`hashkit.storage.layout`): an index file, a journal with the changes since that was
 written, and a lock. :mod:`hashkit.index.durable` keeps the folder and memory together.
@@ -41,19 +41,19 @@ class Collection:
     n_bits : int, optional
         Length of the codes. Needed to make a collection; of one that is there it must be the length, if given.
     sync : {"always", "batch"}, default="always"
-        When a change is flushed to disk. "always": before the call returns. "batch": the call hands it to the operating
-        system, and :meth:`flush`, :meth:`compact`, :meth:`close` and now and then a change flush what has come in:
-        many times faster for small changes. A crash of the process loses nothing; one of the machine may lose the
-        changes since the last flush, never a part of one.
+        When a change is flushed to disk. "always": before the call returns. "batch": the call passes it to the
+        operating system, and :meth:`flush`, :meth:`compact`, :meth:`close` and some changes flush all changes so far.
+        This is many times faster for small changes. A crash of the process loses nothing; a crash of the machine may
+        lose changes since the last flush, but never a part of a change.
     method : {"auto", "scan", "mih"}, default="auto"
-        How nearest codes are searched, as for :class:`Index`. Opening makes no tables: the first query or change
-        makes them, where the method has any, which reads all codes once. See :meth:`describe`.
+        How nearest codes are searched, as for :class:`Index`. Opening builds no tables. If the method uses tables, the
+        first query or change builds them, which reads all codes once. See :meth:`describe`.
 
     Raises
     ------
     BlockingIOError
-        If it is open already, here or in another process. Changes raise it, too, once the lock file was deleted: then
-        another process may have opened the collection.
+        If the collection is open already, in this process or another. Changes also raise it after the lock file was
+        deleted, because another process may have opened the collection.
     hashkit.storage.FormatError
         If a file in it is damaged, or made by a newer hashkit; if its journal is missing (see :meth:`recover`).
     OSError
@@ -63,13 +63,13 @@ class Collection:
 
     Notes
     -----
-    Threads may share it as they may share an :class:`Index`. After a fork the child can go on searching; to change
-    anything it must open the collection itself, once the parent has closed it.
+    Threads may share it as they may share an :class:`Index`. After a fork the child process can search; to change
+    the collection it must open it itself, after the parent has closed it.
 
-    A call that an exception breaks off, Ctrl-C too, has happened wholly or not at all, on disk and in memory alike.
+    A change that an exception interrupts, Ctrl-C included, is applied completely or not at all, on disk and in memory.
 
-    A collection of an older version is brought to the format of this one when it is opened, in one step; older versions
-    refuse it from then on.
+    Opening a collection of an older version converts it to the current format, in one step. Older versions of hashkit
+    refuse it afterwards.
 
     Examples
     --------
@@ -103,9 +103,9 @@ class Collection:
 
     @classmethod
     def recover(cls, path: Path) -> Collection:
-        """Open the folder of a collection whose journal is gone, with the codes of its newest index file.
+        """Open the folder of a collection whose journal is lost, with the codes of its newest index file.
 
-        What changed after the last :meth:`compact`, and all metadata, was in the journal and stays lost.
+        Changes after the last :meth:`compact`, and all metadata, were in the journal and are lost.
 
         Parameters
         ----------
@@ -203,9 +203,9 @@ class Collection:
         return self._durable.settled().groups(radius, n_threads=n_threads, progress=progress)
 
     def describe(self) -> dict[str, Any]:
-        """How it is searched, and what that takes: see :meth:`Index.describe`.
+        """How the collection is searched, and what that takes: see :meth:`Index.describe`.
 
-        After opening every part is said to be scanned until the first query or change has made its tables.
+        After opening, each part is listed as scanned until the first query or change has built its tables.
         """
         return self._durable.settled().describe()
 
@@ -214,9 +214,9 @@ class Collection:
         return self._durable.settled().get(ids)
 
     def metadata(self, ids: Ids | int) -> list[Any]:
-        """What is noted about each of `ids`, in their order; None where nothing is.
+        """The metadata of each of `ids`, in their order; None for an id without any.
 
-        The first call after opening verifies everything that is noted.
+        The first call after opening verifies all metadata.
 
         Parameters
         ----------
@@ -225,13 +225,13 @@ class Collection:
         Raises
         ------
         hashkit.storage.FormatError
-            If the notes are damaged.
+            If the metadata are damaged.
         """
         wanted = check_ids(ids, "ids")
         return self._durable.locked(lambda: self._durable.journal.metadata(wanted))
 
     def set_metadata(self, ids: Ids | int, metadata: Sequence[Any]) -> None:
-        """Note something about codes that are there, or with None forget it.
+        """Set the metadata of codes that are in the collection; None deletes it.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class Collection:
         codes : uint8 array of shape (n, n_bytes)
         ids : int64 array of shape (n,), optional
         metadata : sequence of n values, optional
-            Something to note about each: anything JSON can hold, or None.
+            Metadata of each code: anything that JSON can hold, or None.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class Collection:
         Raises
         ------
         OSError
-            If it cannot be written; the collection is then unchanged.
+            If the change cannot be written; the collection is then unchanged.
         """
         notes = None if metadata is None else _check_metadata(metadata, len(codes))
         return self._durable.change(
@@ -274,12 +274,12 @@ class Collection:
         )
 
     def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
-        """Remove codes and what is noted about them: see :meth:`Index.remove`.
+        """Remove codes and their metadata: see :meth:`Index.remove`.
 
         Raises
         ------
         OSError
-            If it cannot be written; the collection is then unchanged.
+            If the change cannot be written; the collection is then unchanged.
         """
         none = np.empty((0, (self.n_bits + 7) // 8), np.uint8)
         self._durable.change(
@@ -288,12 +288,12 @@ class Collection:
         )
 
     def replace(self, codes: Codes, ids: Ids, *, metadata: Sequence[Any] | None = None) -> None:
-        """Give new codes to `ids`: see :meth:`Index.replace`. What is noted stays, unless `metadata` is given.
+        """Give new codes to `ids`: see :meth:`Index.replace`. Metadata are kept unless `metadata` is given.
 
         Raises
         ------
         OSError
-            If it cannot be written; the collection is then unchanged.
+            If the change cannot be written; the collection is then unchanged.
         """
         notes = None if metadata is None else _check_metadata(metadata, len(codes))
         self._durable.change(
@@ -302,12 +302,12 @@ class Collection:
         )
 
     def compact(self) -> None:
-        """Fold the journal into a new index file: opening and searching are then fastest, and least space is taken.
+        """Fold the journal into a new index file. Opening and searching are then fastest, and the folder is smallest.
 
         Raises
         ------
         OSError
-            If it cannot be written; the collection is then unchanged.
+            If the change cannot be written; the collection is then unchanged.
         """
         self._durable.compact()
 
@@ -316,13 +316,13 @@ class Collection:
         self._durable.settled().save(path)
 
     def flush(self) -> None:
-        """Bring to disk what ``sync="batch"`` has not yet."""
+        """Flush to disk the changes that ``sync="batch"`` has not flushed yet."""
         self._durable.locked(lambda: self._durable.journal.flush())
 
     def close(self) -> None:
-        """Flush, and let others open the collection. It can no longer be changed, but still be searched.
+        """Flush, and release the lock. The collection can no longer be changed, but still be searched.
 
-        In a child of the process that opened it, only the child's copy is closed.
+        In a child of the process that opened the collection, only the child's copy is closed.
         """
         self._durable.close()
 
@@ -336,7 +336,7 @@ class Collection:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What the collection in the folder `path` holds, after reading and checking all of it; it may be open meanwhile.
+    """What the collection in the folder `path` holds, after reading and verifying all of it, even if it is open.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""Metrics over rankings; each says which items are relevant, where it cuts, what it divides by and how ties count.
+"""Metrics over rankings. Each states which items are relevant, the cut-off, the denominator and how ties count.
 
 Every function takes arrays: packed codes and labels, or the ids that any search returned. A query without any relevant
-item has no average precision and no recall: it is left out of a mean, counted, and reported in the result.
+item has no average precision and no recall: the mean leaves it out, and the result states how many there were.
 """
 
 from hashkit.evaluation.metrics import (

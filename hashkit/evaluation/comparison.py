@@ -1,4 +1,4 @@
-"""Hashers side by side on one data set: what their codes keep, and what they cost."""
+"""Hashers compared on one data set: the quality of their codes, and their costs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A data set cut into queries and the items that are searched, which are also what hashers learn from.
+    """A data set split into queries and items. Hashers learn from the items, and searches run over them.
 
     Attributes
     ----------
     queries, items : float arrays of shape (n_queries, n_dims) and (n_items, n_dims)
     query_rows, item_rows : int64 arrays
-        Where they stand in the data set.
+        Their row numbers in the data set.
     query_labels, labels : arrays, or None
     train : float array of shape (n_train, n_dims), or None
         What hashers learn from instead of the items.
@@ -64,7 +64,7 @@ class Trial:
 
 
 def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_state: int | None = None) -> Split:
-    """Take queries out of a data set.
+    """Split a data set into queries and items.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def split_dataset(dataset: Dataset, n_queries: int | None = None, *, random_stat
     n_queries : int, optional
         By default a sixth of the rows, 1,000 at most.
     random_state : int, optional
-        Queries are drawn with this seed; without it they are the first rows.
+        Seed of the draw of queries; without it the first rows are the queries.
     """
     n_rows = len(dataset.features)
     n_queries = max(1, min(1000, n_rows // 6)) if n_queries is None else check_int(n_queries, "n_queries", 1)
@@ -170,7 +170,7 @@ def run_trials(
 
 
 def report(split: Split, trials: Sequence[Trial]) -> str:
-    """Tell quality and cost of the trials, and of the float features, in one table with its definitions below."""
+    """A table of the quality and cost of the trials and of the float features, with definitions below it."""
     found, float_seconds = _timed(
         lambda: evaluation.float_neighbors(split.queries, split.items, n_neighbors=NEIGHBOR_CUT)
     )
@@ -223,7 +223,7 @@ def score_labels(
 
 
 def score_float_features(split: Split, *, k: int | None = None) -> evaluation.Score | None:
-    """Mean average precision of the ranking by cosine of the features; None without labels, or if it took too long."""
+    """Mean average precision of the ranking by cosine of the features; None without labels, or for too many pairs."""
     n_items = len(split.items)
     if split.query_labels is None or split.labels is None or len(split.queries) * n_items > MAX_FLOAT_PAIRS:
         return None

@@ -33,7 +33,7 @@ def save_picture(
     trials : sequence of Trial
         The queries are shown with the results of the first method at its longest code.
     images : uint8 array of shape (n_rows, height, width), optional
-        What the rows of the whole data set look like.
+        Images of the rows of the whole data set.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The hashers by name, one learnt map per file, and the two functions most users need: `fit` and `load`."""
+"""The hashers by name, one method per file, and the functions `fit` and `load`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fit(
     random_state : int, Generator, RandomState or None
         Seed; the same seed on the same machine gives the same codes.
     progress : bool
-        Show progress bars, for the methods that take long.
+        Show progress bars, for methods that take long.
     **options
         Further parameters of the method's class.
 
@@ -117,8 +117,8 @@ def load(path: str | PathLike[str]) -> Hasher:
     Raises
     ------
     hashkit.storage.FormatError
-        If the file is not a whole hasher's file, or holds parameters or arrays that no hasher has: what is wrong is
-        named.
+        If the file is cut off or is not a hasher's file, or if it holds parameters or arrays that no hasher has. The
+        message names them.
     """
     from hashkit import storage
     from hashkit.hashers.base import FILE_KIND

@@ -1,4 +1,4 @@
-"""The one contract of every hasher: fit, project, encode, save; and the rows it accepts."""
+"""The contract that all hashers share: fit, project, encode, save; and the rows that they accept."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     n_bits : int
         Length of the codes.
     normalize : bool
-        Scale every row to length 1 first, so that only directions count. A row of zeros stays zero.
+        Scale every row to length 1 first, so that only directions matter. A row of zeros stays zero.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of features seen in `fit`.
     n_bits_, normalize_ : int, bool
-        The parameters that it was fitted with: these count until the next fit, whatever `set_params` says.
+        The parameters of the last fit. They stay in effect until the next fit, also after `set_params`.
     """
 
     n_bits: int
@@ -77,17 +77,17 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         X : array, torch tensor or memory map of shape (n_rows, n_features)
             Finite features of float16, float32 or float64; read in blocks, so that a memory map is never loaded whole.
         y : ignored
-            For scikit-learn's pipelines.
+            Present for scikit-learn's pipelines.
 
         Returns
         -------
         Hasher
-            This object. A fit that fails leaves it as it was.
+            This object. A fit that fails leaves it unchanged.
 
         Raises
         ------
         ValueError
-            If a row is not finite (it is named), or rows or features are too few for `n_bits`.
+            If a row is not finite (the message has its number), or if there are too few rows or features for `n_bits`.
         """
         before = vars(self).copy()
         for name in [name for name in before if name.endswith("_")]:
@@ -130,12 +130,12 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return codes
 
     def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-        """Encode rows: the name that scikit-learn's pipelines call."""
+        """Encode rows; scikit-learn's pipelines call this name."""
         return self.encode(X)
 
     def project(self, X: npt.ArrayLike) -> Float32:
         """
-        Give the real values whose signs are the code.
+        Compute the real values whose signs are the code.
 
         Parameters
         ----------
@@ -160,19 +160,19 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self, X: npt.ArrayLike, *, n_rows: int = 2000, database_size: int | None = None, random_state: int = 0
     ) -> HasherReport:
         """
-        Describe without labels how good the codes of features are.
+        Measure, without labels, how good the codes of features are.
 
         Parameters
         ----------
         X : array, torch tensor or memory map of shape (n_rows, n_features)
             Finite features.
         n_rows : int
-            Rows looked at, drawn uniformly; all pairs of them are compared. Neighbors are sought for as many queries at
-            most, among 50,000 rows at most.
+            Size of a uniform sample of rows; all of its pairs are compared. Neighbors are searched for at most as many
+            queries, among at most 50,000 rows.
         database_size : int, optional
-            Size of the collection that the recall is predicted for; by default there are as many rows as in X. It may
-            be larger than X, a sample: the recall of neighbors falls as a collection grows. Up to 5.5 times as many
-            rows as are drawn it follows from their ranks; beyond, it is extrapolated.
+            Size of the collection that the recall is predicted for; by default the number of rows of X. It may be
+            larger: X is then a sample, and the recall of neighbors falls as a collection grows. Up to 5.5 times the
+            number of drawn rows the prediction follows from ranks; beyond, it is extrapolated.
         random_state : int
             Seed of the draw.
 
@@ -197,7 +197,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def save(self, path: str | PathLike[str]) -> None:
         """
-        Write the fitted hasher to a file that `hashkit.load` reads, replacing an older file only by a whole one.
+        Write the fitted hasher to a file that `hashkit.load` reads. An existing file is replaced in one step.
 
         Raises
         ------

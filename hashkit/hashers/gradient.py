@@ -46,7 +46,7 @@ class GradientHasher(NetworkHasher):
     max_rows : int
         The network learns from at most this many rows, drawn uniformly; mean and principal components from all.
     device : str
-        Where to train: ``"auto"``, or a device that torch knows.
+        Where to train: ``"auto"``, or the name of a device of torch.
     random_state : int, Generator, RandomState or None
         Seed of everything drawn.
     progress : bool

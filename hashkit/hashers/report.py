@@ -1,4 +1,4 @@
-"""How good a hasher's codes are, told without labels."""
+"""How good a hasher's codes are, measured without labels."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 1.0)
 @dataclass(frozen=True, eq=False)
 class HasherReport:
     """
-    What codes of some rows look like.
+    Statistics of the codes of some rows.
 
     Attributes
     ----------
     n_rows : int
-        Rows looked at.
+        Rows in the sample.
     bit_balance : float64 array of shape (n_bits,)
         Share of ones of each bit; best is 0.5.
     dead_bits : int64 array
-        Bits that are the same in all rows.
+        Bits with the same value in all rows.
     bit_correlation : float
-        Mean absolute correlation of two different bits, dead ones left out; best is 0.
+        Mean absolute correlation of two different bits, without dead ones; best is 0.
     quantization_error : float
         Mean squared difference between projections, scaled to mean square 1, and their signs; best is 0.
     neighbor_recall : dict of int to float
@@ -44,9 +44,9 @@ class HasherReport:
         Rows whose ranks the recall is predicted from; where the database is more than 5.5 times as large it is
         extrapolated.
     distance_quantiles : dict of float to int
-        Share -> Hamming distance that this share of all pairs does not exceed.
+        Share -> the largest Hamming distance among this share of all pairs, the nearest first.
     n_distinct : int
-        Different codes among the rows.
+        Number of distinct codes among the rows.
     """
 
     n_rows: int

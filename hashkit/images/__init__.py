@@ -1,4 +1,4 @@
-"""Pictures in, pictures out: features of image files, perceptual hashes, and an index of a folder to look at."""
+"""Pictures: features of image files, perceptual hashes, and a searchable index of a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening images from anybody: one upright RGB picture out of any common format, or an error that says why."""
+"""Opens untrusted images: one upright RGB picture from any common format, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _REASONS = {
 
 
 class ImageError(ValueError):
-    """A file that is no image, is damaged, or is too large to decode; the message says which."""
+    """A file that is not an image, is damaged, or is too large to decode; the message has the reason."""
 
 
 @dataclass(frozen=True)

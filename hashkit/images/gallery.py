@@ -51,7 +51,7 @@ class Gallery:
     path : path
         What :func:`index_folder` wrote.
     model : str, torch.nn.Module, callable or Model, optional
-        The model the gallery was made with, needed where that is one's own; by default the one whose name it knows.
+        The model that the gallery was made with. Needed for a model of your own; by default the model of that name.
     device : str
         Where a network runs; see :func:`make_model`.
 
@@ -65,7 +65,7 @@ class Gallery:
     Raises
     ------
     FileNotFoundError
-        If there is no gallery at `path`, or its indexing has not come to an end.
+        If there is no gallery at `path`, or its indexing is not finished.
     ValueError
         If it was made by another model; hashkit.storage.FormatError if it is damaged.
     BlockingIOError
@@ -139,17 +139,17 @@ class Gallery:
         return codes
 
     def query(self, source: Source, k: int = 20, *, rerank: bool = False) -> list[Match]:
-        """The `k` pictures most like the one in a file, or in a file's contents, by distance.
+        """The `k` pictures nearest to the picture in a file, or in a file's contents.
 
-        Pictures at one distance are ordered by the cosine similarity of their features, where these are kept and there
-        are not too many (``10 k`` are compared); else by id.
+        Pictures at equal distance are ordered by the cosine similarity of their features if these are kept, for the
+        nearest ``10 k`` pictures; otherwise by id.
 
         Parameters
         ----------
         source : path or bytes
         k : int
         rerank : bool
-            Order the nearest ``10 k`` by the similarity of their features alone, and tell it.
+            Order the nearest ``10 k`` by the similarity of their features alone, and return it.
 
         Raises
         ------
@@ -207,9 +207,9 @@ class Gallery:
         return codes
 
     def duplicates(self, radius: int) -> list[list[Photo]]:
-        """Groups of pictures that hang together by distances of at most `radius`, the largest groups first.
+        """Groups of pictures connected by chains of distances of at most `radius`, the largest groups first.
 
-        What codes cannot tell apart comes together, too: :meth:`groups` looks at the pictures.
+        Different pictures with equal codes share a group; :meth:`groups` compares the pictures themselves.
         """
         photos = list(self.photos.values())
         return [[photos[row] for row in group] for group in group_duplicates(self.codes, radius)]
@@ -220,17 +220,17 @@ class Gallery:
         Parameters
         ----------
         way : {"copies", "similar"}
-            Copies are told by their pixels, whatever the model: the same picture after another compression or size, a
-            crop or a border of about a tenth, mirrored or turned by right angles. Similar pictures are told by the
-            cosine of their features, or without features by the share of bits that agree.
+            Copies have the same pixels, after another compression or size, a crop or a border of about a tenth,
+            mirrored or turned by right angles; the model does not matter. Similar pictures have features with a large
+            cosine, or without features codes with a large share of equal bits.
         similarity : float, optional
             The least similarity, from 0 to 1; by default .97 for copies and .85 for similar pictures.
 
         Returns
         -------
         groups : list of list of Match
-            The tightest first. In each the first is the one that all others are similar to; these follow by their
-            similarity, with their codes' distance to it.
+            The tightest first. The first match of a group is the picture that all others are similar to. The others
+            follow by similarity, with the distance of their codes to it.
         """
         check_choice(way, "way", tuple(THRESHOLDS))
         pairs = self.pairs(way).at_least(THRESHOLDS[way][0] if similarity is None else similarity)

@@ -1,4 +1,4 @@
-"""The pictures of a gallery as its collection notes them, and what a search tells of them."""
+"""The pictures of a gallery, as its collection holds them, and the results of a search."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _ROWS_PER_CHANGE = 4096
 
 @dataclass
 class Report:
-    """What a run has done.
+    """The outcome of a run.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def index_folder(
 ) -> Report:
     """Index the pictures of a folder, or bring the index up to date with it.
 
-    Whatever was done is on disk: a run that was stopped, at any moment and in any way, is gone on with by the next.
+    All finished work is on disk: after a run was stopped, at any moment and in any way, the next run continues it.
 
     Parameters
     ----------

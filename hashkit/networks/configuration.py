@@ -29,7 +29,7 @@ class TrainingConfig:
     n_threads : int, optional
         Threads of torch while it trains on the CPU; by default as many as torch has.
     device : str
-        ``"auto"``: CUDA or MPS where there is one, else the CPU; or any device that torch knows.
+        ``"auto"``: CUDA or MPS if available, otherwise the CPU; or the name of any device of torch.
     seed : int
         Of the held-out rows, the order of rows and dropout.
     """

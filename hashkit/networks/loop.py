@@ -30,7 +30,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a callback is told after an epoch: its number from 1 on, and the mean losses a row."""
+    """The argument of callbacks after each epoch: its number from 1 on, and the mean losses per row."""
 
     epoch: int
     loss: float
@@ -77,7 +77,7 @@ def train(
     loss : callable
         Takes outputs and targets of a batch.
     callbacks : sequence of callables
-        Each is told every epoch's `EpochReport`. An exception raised there ends the training.
+        Each is called with every epoch's `EpochReport`. An exception that it raises ends the training.
     progress : bool
         Show a progress bar.
     checkpoint : path, optional

@@ -1,7 +1,7 @@
 """Beyond one machine, on Ray: fit and encode data sets of any size, build shards, and search them as one index.
 
-Needs Ray, the extra `ray`; nothing else in hashkit does. What is computed is what a single machine would compute, bit
-for bit: Ray brings scheduling, retries and machines.
+Needs Ray, the extra `ray`. The results equal those of a single machine, bit for bit; Ray provides
+scheduling, retries and machines.
 
 >>> import ray, hashkit.scale  # doctest: +SKIP
 >>> dataset = ray.data.read_parquet("features/")  # doctest: +SKIP

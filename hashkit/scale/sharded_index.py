@@ -124,7 +124,7 @@ class ShardedIndex:
         k : int, default=100
             How many; at least 1. More than there are codes gives as many as there are.
         allow_partial : bool, default=False
-            Answer from the shards that there are, and say which were missing.
+            Return the results of the available shards, and which shards were missing.
         timeout : float, optional
             Seconds after which a shard is missing that has not answered a batch, however often it was asked.
 

@@ -84,7 +84,7 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
     ----------
     path : str or path
     kind : str
-        What the file holds; :func:`read_tensors` compares it.
+        What the file holds; :func:`read_tensors` requires the same kind.
     tensors : mapping of str to array
         Integers or floats of 8 to 64 bits.
     settings : mapping

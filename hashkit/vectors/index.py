@@ -47,7 +47,7 @@ class VectorIndex:
     -----
     Answers are ordered by (score, id), the best score first, and are the same with any number of threads and on every
     instruction set. Any number of threads may search while others change the index: a call sees the state before a
-    change or after it. A copy (:mod:`copy`, :mod:`pickle`) goes its own way.
+    change or after it. A copy (:mod:`copy`, :mod:`pickle`) is independent.
     """
 
     _encoder: Encoder
@@ -333,7 +333,7 @@ class VectorIndex:
         self._change(vectors, change)
 
     def remove(self, ids: Ids | int, *, missing: str = "raise") -> None:
-        """Remove the vectors of `ids`; `missing` says whether those not in the index are an error or passed over."""
+        """Remove the vectors of `ids`; with ``missing="ignore"`` ids that are not in the index are not an error."""
         with self._lock():
             state = self._current()
             index = copy.copy(state.index)
@@ -354,7 +354,7 @@ class VectorIndex:
         return ids
 
     def subset(self, filter: NDArray[Any]) -> VectorIndex:
-        """An index of those vectors alone that `filter` lets through; it goes its own way."""
+        """An independent index of the vectors that `filter` allows."""
         state = self._current()
         index = state.index.subset(filter)
         chosen = State(index, state.store.compacted(index.ids), state.next_id)
