@@ -75,7 +75,7 @@ def read_settings(path: str) -> Settings:
             return _checked(Settings(**values))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file!r} is damaged: {error}") from error
-    raise FormatError(f"{file!r} has version {version!r}: this hashkit knows version {VERSION}")
+    raise FormatError(f"{file!r} has version {version!r}: this hashkit reads version {VERSION}")
 
 
 def write_settings(path: str, settings: Settings) -> None:

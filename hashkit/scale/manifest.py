@@ -107,7 +107,7 @@ def _check_shard(shard: Shard) -> Shard:
 def check_shard_file(path: str, shard: Shard, n_bits: int) -> None:
     """Raise a FormatError unless the file at `path` is the one that the manifest means; reads its header only."""
     if os.path.getsize(path) != shard.n_bytes:
-        raise FormatError(f"{path!r} has {os.path.getsize(path)} bytes, the manifest tells of {shard.n_bytes}")
+        raise FormatError(f"{path!r} has {os.path.getsize(path)} bytes, the manifest lists {shard.n_bytes}")
     file = open_tensors(path, "index")
     if file.checksums != shard.checksums or file.settings.get("n_bits") != n_bits:
         raise FormatError(f"{path!r} is not the file of the manifest: its checksums are others")

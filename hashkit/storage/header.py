@@ -141,7 +141,7 @@ def _check_metadata(header: dict[str, Any]) -> dict[str, str]:
         raise FormatError("it was not made by hashkit")
     version = metadata.get("version", "")
     if not version.isascii() or not version.isdigit() or len(version) > 9:
-        raise FormatError("it does not say its format version")
+        raise FormatError("its format version is missing or not a number")
     if int(version) > VERSION:
         raise FormatError(f"it was made by a newer hashkit: it has format version {version}, this one reads {VERSION}")
     if int(version) < 1 or {"kind", "settings", "checksums", "header_checksum"} - metadata.keys():
@@ -177,7 +177,7 @@ def _check_coverage(entries: dict[str, Entry], n_bytes: int) -> None:
             raise FormatError("its arrays overlap or leave holes")
         at = entry.end
     if at != n_bytes:
-        raise FormatError(f"it has {n_bytes} bytes of arrays where its header has {at}")
+        raise FormatError(f"it has {n_bytes} bytes of arrays where its header lists {at}")
 
 
 def _parse_object(text: str | bytes, what: str) -> dict[str, Any]:

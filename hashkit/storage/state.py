@@ -86,7 +86,7 @@ def check_format(db: sqlite3.Connection, path: str) -> int:
         raise FormatError(f"{path!r} is damaged or no journal of a collection: it has no facts")
     row = db.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
     if row is None or not isinstance(row[0], int) or row[0] < 1:
-        raise FormatError(f"{path!r} is damaged or no journal of a collection: it does not say its version")
+        raise FormatError(f"{path!r} is damaged or no journal of a collection: its version is missing")
     version = int(row[0])
     if version > VERSION:
         raise FormatError(
@@ -133,7 +133,7 @@ def _state_of_version_1(db: sqlite3.Connection) -> State:
     facts = dict(db.execute("SELECT name, value FROM facts").fetchmany(4))
     n_bits, generation = facts.get(b"n_bits"), facts.get(b"generation")
     if len(facts) != 3 or not isinstance(n_bits, int) or not isinstance(generation, int):
-        raise FormatError("it does not say its n_bits and generation")
+        raise FormatError("n_bits and generation are missing")
     if not 1 <= n_bits <= MAX_BITS or not 0 <= generation < 2**60:
         raise FormatError(f"it has n_bits {n_bits} and generation {generation}")
     n_notes = db.execute("SELECT count(*) FROM metadata").fetchone()[0]

@@ -269,7 +269,7 @@ def test_newer_settings_are_refused(tmp_path, folder):
     index_folder(folder, tmp_path / "g", model="dct")
     file = tmp_path / "g" / MARKER
     file.write_text(json.dumps(json.loads(file.read_text()) | {"version": 2}))
-    with pytest.raises(hashkit.storage.FormatError, match="has version 2: this hashkit knows version 1"):
+    with pytest.raises(hashkit.storage.FormatError, match="has version 2: this hashkit reads version 1"):
         Gallery(tmp_path / "g")
 
 

@@ -191,7 +191,7 @@ def test_damaged_shards_are_named(ray_cluster, data, tmp_path):
         assert caught.value.shards == ("shard-0.hashkit", "shard-1.hashkit")
         assert index.query(queries, 10, allow_partial=True)[2] == ("shard-0.hashkit", "shard-1.hashkit")
     damaged.write_bytes(content[:-1])
-    with pytest.raises(MissingShardsError, match=r"shard-1\.hashkit.* bytes, the manifest tells of"):
+    with pytest.raises(MissingShardsError, match=r"shard-1\.hashkit.* bytes, the manifest lists"):
         ShardedIndex(tmp_path)
 
 

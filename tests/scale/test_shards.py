@@ -149,7 +149,7 @@ def test_a_file_that_is_not_the_manifest_s_is_refused(place, some_codes):
     with pytest.raises(FormatError, match="not the file of the manifest: its checksums are others"):
         check_shard_file(place.join(shard.file), shard, 64)
     write_shard(hashkit.Index(codes[:51], ids=ids[:51]), place, shard.file)
-    with pytest.raises(FormatError, match="bytes, the manifest tells of"):
+    with pytest.raises(FormatError, match="bytes, the manifest lists"):
         check_shard_file(place.join(shard.file), shard, 64)
 
 
