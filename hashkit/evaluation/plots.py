@@ -95,7 +95,7 @@ def _draw_results(figure: Any, split: Split, trial: Trial, images: NDArray[np.ui
 
 
 def choose_queries(same: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Row numbers of the queries to draw: the first ones, with a miss among them if any query has one.
+    """Row numbers of the queries to draw: the first ones, and the one with the fewest misses if they have no miss.
 
     Parameters
     ----------
@@ -103,9 +103,9 @@ def choose_queries(same: NDArray[np.bool_]) -> NDArray[np.int64]:
         Whether a result has the query's label.
     """
     shown = np.arange(min(N_SHOWN_QUERIES, len(same)))
-    missed = np.flatnonzero(~same.all(axis=1))
-    if len(missed) and same[shown].all():
-        shown[-1] = missed[0]
+    n_missed = np.count_nonzero(~same, axis=1)
+    if n_missed.any() and same[shown].all():
+        shown[-1] = np.argmin(np.where(n_missed, n_missed, same.shape[1] + 1))
     return shown
 
 
