@@ -38,18 +38,19 @@ class Index:
     Parameters
     ----------
     codes : uint8 array of shape (n_codes, n_bytes)
-        Packed codes (see :func:`hashkit.pack`). May be empty, of shape (0, n_bytes). They are not copied where they
-        are in the order of their ids, so that an index takes no more memory than its codes: do not change the array
-        afterwards, since tables are made from it once. Pass ``codes.copy()`` to keep an array of your own.
+        Packed codes (see :func:`hashkit.pack`). May be empty, of shape (0, n_bytes). Codes in the order of their ids
+        are not copied, so that an index takes no more memory than its codes. Do not change the array afterwards,
+        because tables are built from it once; or pass ``codes.copy()``.
     ids : int64 array of shape (n_codes,), optional
         A number for each code, all different; by default the row numbers. Copied. Other integers are accepted where
         they fit, in any array, list, or column of pandas, Polars or Arrow.
     n_bits : int, optional
         Length of the codes, by default ``8 * n_bytes``; padding bits must be zero.
     metric : {"hamming", "jaccard"}, default="hamming"
-        The distance to search by: the number of bits that differ; or for fingerprints, whose bits say what is there,
-        one less the share of the bits set in both among those set in either (Jaccard's, also named Tanimoto's), 0
-        between two codes without any. The first search by it sorts a copy of the codes by how many bits they have set.
+        The distance to search by. "hamming": the number of bits that differ. "jaccard", for fingerprints whose bits
+        mark what is present: one minus the share of the bits set in both among the bits set in either (also named
+        Tanimoto), 0 between two codes without any set bit. The first search by it sorts a copy of the codes by
+        popcount.
     method : {"auto", "scan", "mih", "cells"}, default="auto"
         How nearest codes by Hamming distance are searched: by comparing with every code; by multi-index hashing, which
         looks parts of the query up in tables, and turns to a scan where that is faster; or "auto", by tables from
@@ -73,7 +74,7 @@ class Index:
     and the number of threads.
 
     Any number of threads may search while others change the index: a call sees the state before a change or after it,
-    never between. Changes wait for each other. A copy (:mod:`copy`, :mod:`pickle`) goes its own way.
+    never between. Changes wait for each other. A copy (:mod:`copy`, :mod:`pickle`) is independent.
 
     Examples
     --------
@@ -240,20 +241,20 @@ class Index:
         k : int, default=100
             How many; at least 1. More than there are codes gives as many as there are.
         filter : bool array of shape (len(index),), or int64 array of ids, optional
-            Which codes may be found. Bool is a mask by row (rows being counted in the order in which the codes were
-            given, which must be that of their ids). Integers are the allowed ids; those that are not in the index are
-            passed over. Both may come as an array, a list, or a column of pandas, Polars or Arrow; no ids allow
-            nothing. As many integers as there are codes, 0 and 1 only, look like a mask and are refused.
+            Which codes may be found. Bool is a mask by row, in the order of the ids, which must be the order in which
+            the codes were given. Integers are the allowed ids; ids that are not in the index are ignored, and an empty
+            array allows nothing. Both may be an array, a list, or a column of pandas, Polars or Arrow. An array of
+            integers that has the length of the index and only 0 and 1 looks like a mask and is refused.
         recall : float, default=1
-            The share of the `k` nearest codes that are found, on average over queries like the codes; above 0. Below 1
-            the search is approximate, and of codes of 128 bits and more, whatever their distances, it reads only a
-            part: those in the nearest cells of a clustering. The first such query makes the cells, unless
-            ``method="cells"`` has made them, and calibrates for this `k` and recall, on the index's own codes. Where
-            that does not pay, the answer is exact; :meth:`describe` says so. Hamming distance only.
+            The share of the `k` nearest codes that is found, on average over queries like the codes; above 0. Below 1
+            the search is approximate: for codes of 128 bits and more it reads only the codes in the nearest cells of a
+            clustering. The first such query builds the cells, unless ``method="cells"`` has built them, and calibrates
+            for this `k` and recall, on the index's own codes. If cells would not be faster, the answer is exact;
+            :meth:`describe` shows which. Hamming distance only.
         max_candidates : int, optional
-            For an approximate answer: stop looking in the tables for a query when so many codes have been compared with
-            it, at least 1. Its answer is then the nearest of those, with distances of 2**31 - 1 and ids of -1 where
-            they were fewer than `k`. Where there are no tables, all codes are scanned. Hamming distance only.
+            Stop a query's search in the tables after this many candidates, at least 1. The answer is then the nearest
+            of the candidates, with distances of 2**31 - 1 and ids of -1 if they are fewer than `k`. Without tables all
+            codes are scanned. Hamming distance only.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The answer does not depend on it.
 
@@ -265,7 +266,7 @@ class Index:
         ids : int64 array of the same shape
             Ids in the order of the distances; among equal distances ascending.
         exact : bool array of shape (n_queries,), or one bool for a single query
-            Only with `max_candidates`: whether an answer is proven to be the exact one all the same.
+            Only with `max_candidates`: whether an answer is proven to be exact.
 
         Raises
         ------
@@ -301,7 +302,7 @@ class Index:
         max_candidates: int | None = None,
         n_threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], QueryStats]:
-        """:meth:`query` by Hamming distance, with what was done for it.
+        """:meth:`query` by Hamming distance, with counts of the work done.
 
         Parameters
         ----------
@@ -366,8 +367,9 @@ class Index:
         q : uint8 array of shape (n_queries, n_bytes), or (n_bytes,) for one query
             Packed codes of the index's length.
         r : int, or float for Jaccard distance
-            The radius; at least 0. From `n_bits` on, or from 1, it takes in every code. A Jaccard distance is within it
-            if, as float64, it is at most `r`: 0.3 takes in 3/10, and just what :meth:`query` says is at most 0.3.
+            The radius; at least 0. From `n_bits` on, or from 1 for Jaccard distance, it includes every code. A Jaccard
+            distance is within the radius if its float64, as :meth:`query` returns it, is at most `r`: 0.3 includes
+            3/10.
         filter : array, optional
             Which codes may be found, as for :meth:`query`.
         n_threads : int, optional
@@ -384,7 +386,7 @@ class Index:
             If `q` is not packed codes of the index's length, `r` is not an int (or a float) of at least 0, `n_threads`
             is not a positive int, or `filter` is none.
         MemoryError
-            If there is no memory for the answer; where it is large, an estimate shows that before the search begins.
+            If there is no memory for the answer. The size of a large answer is estimated before the search begins.
         """
         queries, state = self._check_queries(q), self._current()
         if state.metric == "jaccard":
@@ -530,7 +532,7 @@ class Index:
         return codes[0] if np.ndim(ids) == 0 else codes
 
     def subset(self, filter: NDArray[Any]) -> Index:
-        """An index of those codes alone that `filter` lets through, under their ids: a filter to search by many times.
+        """An index of the codes that `filter` allows, under their ids, for a filter that many queries share.
 
         Parameters
         ----------
@@ -540,8 +542,8 @@ class Index:
         Returns
         -------
         index : Index
-            With a copy of the codes, and tables where this index would have them. It goes its own way: changes of one
-            are not seen by the other.
+            Independent of this one: it has a copy of the codes, and tables if this index would have them for as many
+            codes.
 
         Raises
         ------
@@ -585,8 +587,8 @@ class Index:
 
         Notes
         -----
-        Takes a time that grows with `codes`; now and then, as they accumulate, they are folded into the codes that
-        were there before, which takes as long as building that part of the index.
+        The time grows with the number of added codes. When many have accumulated, a call folds them into the earlier
+        codes, which takes as long as building that part of the index.
         """
         return self._living.change(lambda state: growth.add(state, codes, ids))
 
@@ -624,7 +626,7 @@ class Index:
         self._living.change(lambda state: growth.replace_codes(state, codes, ids))
 
     def compact(self) -> None:
-        """Fold in all that was added and removed: the state in which searches are fastest and memory is least."""
+        """Fold in all additions and removals. Searches are then fastest, and memory is smallest."""
         self._living.compact()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""UDHPL as an estimator: parameters, files, and what was found; `method` has the method."""
+"""UDHPL as an estimator: parameters, files and fitted attributes. The method itself is in `method`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OVERRIDES = (
 
 class UDHPL(NetworkHasher):
     """
-    Codes that follow pseudo labels: clusters found in the features at granularities that the features show.
+    Unsupervised hashing with pseudo labels: clusters of the features at several granularities.
 
     Parameters
     ----------
@@ -53,55 +53,52 @@ class UDHPL(NetworkHasher):
     normalize : bool
         Scale every row to length 1 first.
     preserve : {"clusters", "neighbors"}
-        What codes shall keep: which rows are of one kind, or each row's nearest rows by cosine of the features. With
-        ``"neighbors"`` every row is its own pseudo label, and the map is that of ITQ, of evened components, of `Sign`,
-        a refined one or the network, by recall on held-out rows. So it is, too, where the rows show no clusters: there
-        is nothing else to keep.
+        What codes keep: the cluster of each row, or its nearest rows by cosine of the features. With ``"neighbors"``
+        every row is its own pseudo label, and the map is that of ITQ, of evened components, of `Sign`, a refined one or
+        the network, by recall on held-out rows. The same is done if the rows have no clusters.
     network : {"auto", "always", "never"}
-        Whether the network encodes: unless it loses to the linear map on held-out rows by more than `trial_handicap` of
-        the configuration, in any case, or never.
-        Without it nothing is learnt by gradient.
+        Whether the network encodes. ``"auto"``: unless it is worse than the linear map on held-out rows by more than
+        `trial_handicap` of the configuration. With ``"never"`` nothing is learned by gradient.
     config : Configuration, optional
-        Every constant of the method.
+        All constants of the method.
     n_neighbors, n_smoothing, ridge, max_rounds, term_weights, max_rows : optional
-        Constants that take the place of the configuration's: edges of each row in the neighbor graph; steps of
-        averaging along it; ridge of the whitening; rounds of labels, projection and rotation; weights of the three
-        terms in the objective; rows that all but mean and principal components is learnt on.
+        Constants that replace those of the configuration: edges of each row in the neighbor graph; steps of averaging
+        along it; ridge of the whitening; rounds of labels, projection and rotation; weights of the three terms in the
+        objective; number of rows to learn from, except for mean and principal components, which use all.
     n_hidden, n_epochs, batch_size, learning_rate : optional
-        The same for the network: units, passes over the rows at most, rows a step, largest rate.
+        The same for the network: hidden units, largest number of epochs, rows per step, largest learning rate.
     device : str
-        Where the network is trained: ``"auto"``, or a device that torch knows.
+        Where the network is trained: ``"auto"``, or the name of a device of torch.
     random_state : int, Generator, RandomState or None
-        Seed of everything drawn.
+        Seed of all random numbers.
     progress : bool
         Show a progress bar while the network learns.
     callbacks : sequence of callables
-        Each is told the `hashkit.networks.EpochReport` of every epoch.
+        Each is called with the `hashkit.networks.EpochReport` of every epoch.
     checkpoint : path, optional
-        File that keeps the network's training after every epoch; if it exists, training goes on from there.
+        File that stores the network's training after every epoch. If it exists, training continues from it.
 
     Attributes
     ----------
     pseudo_labels_ : int32 array of shape (n_sample, n_granularities)
-        Cluster numbers of the rows that were learnt on, coarsest granularity first.
+        Cluster numbers of the sampled rows, coarsest granularity first.
     sample_rows_ : int64 array of shape (n_sample,)
-        Which rows of X those are.
+        Row numbers of the sample in X.
     objective_ : float64 array of shape (n_rounds, 3)
         Likelihood, mutual information and quantization error after each round.
     stability_ : float
-        How far two halves of the rows agree on clusters, the adjusted Rand index: 1 at best, 0 by chance; NaN for
-        `preserve="neighbors"`. The less they do, the more codes keep plain cosines, and the linear map becomes ITQ's.
+        Agreement of two halves of the rows on clusters, by the adjusted Rand index: 1 at best, 0 by chance; NaN for
+        `preserve="neighbors"`. The lower it is, the more the codes keep plain cosines, and the linear map is ITQ's.
     excess_modularity_ : float
-        How much better clusters fit the neighbor graph than they would one Gaussian's of the same variances; NaN as
-        above.
+        Modularity of the clusters beyond that of clusters of one Gaussian with the same variances; NaN as above.
     preserved_ : {"clusters", "neighbors"}
-        What codes keep after all: ``"neighbors"`` where clusters were no more than one cloud's.
+        What the codes keep: ``"neighbors"`` also if the rows have no clusters.
     criterion_ : dict of str to float
-        What decided between ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"`` and ``"sign"``:
-        lower is better; empty if nothing was to decide.
+        The criterion of the selection for ``"linear"``, ``"network"`` and, if neighbors are preserved, ``"refined"``
+        and ``"sign"``. Lower is better. Empty if there was no selection.
     targets_ : float32 array of shape (n_sample, n_targets)
-        What a network is to learn about the rows that were learnt on: vectors whose cosines say how similar rows are.
-        For `hashkit.udhpl.train_image_network`; only there after a fit that trained a network, not kept by `save`.
+        Targets of the network for the sampled rows: vectors whose cosines are the similarities of rows. For
+        `hashkit.udhpl.train_image_network`. Present after a fit that trained a network; `save` does not store them.
     """
 
     pseudo_labels_: npt.NDArray[np.int32]
