@@ -14,7 +14,7 @@ from PIL import Image
 from hashkit.images import Gallery, index_folder
 
 ROOT = Path(__file__).parents[2]
-PER_CLASS = 4  # the page shows a few dozen pictures
+PER_CLASS = 2  # the page shows a few dozen pictures
 WIDTH, HEIGHT, MOST_BYTES = 1100, 760, 300_000
 
 
@@ -43,8 +43,9 @@ def photograph(gallery: Gallery, query: str, path: Path, profile: Path) -> None:
         try:
             browser.set_window_size(WIDTH, HEIGHT)
             browser.get(f"http://127.0.0.1:{site.port}/neighbors/{id}")
-            whole = "return [...document.images].every(image => image.complete)"
-            browsing.wait(browser, lambda: browser.execute_script(whole))
+            shown = "image.complete || image.getBoundingClientRect().top > innerHeight"  # the others load lazily
+            all_shown = f"return [...document.images].every(image => {shown})"
+            browsing.wait(browser, lambda: browser.execute_script(all_shown))
             browser.save_screenshot(str(path))
         finally:
             browser.quit()
