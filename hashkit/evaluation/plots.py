@@ -15,6 +15,8 @@ from hashkit.evaluation.relevance import same_label
 from hashkit.extras import needs_extra
 from hashkit.index import Index
 
+__all__ = ["save_picture"]
+
 N_SHOWN_QUERIES, N_SHOWN_RESULTS = 6, 12
 SAME, OTHER, QUERY = "#2a9d4a", "#d1495b", "#333333"
 
