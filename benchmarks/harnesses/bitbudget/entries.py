@@ -5,6 +5,7 @@ import entries  # registers them, beside BitBudget's own
 
 # mypy: disallow-untyped-decorators=False
 import time
+from typing import Literal
 
 import numpy as np
 from bitbudget import index, method
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 import hashkit
 
 Vectors = NDArray[np.float32]
+Keep = Literal["none", "as_came"]
 N_SCORED = 100
 REPEATS = 3
 
 
-def _score(demb: Vectors, qemb: Vectors, keep: str, n_read: int) -> tuple[Vectors, float]:
+def _score(demb: Vectors, qemb: Vectors, keep: Keep, n_read: int) -> tuple[Vectors, float]:
     """A score of each document for each query, shape (n_queries, n_documents), and bytes of a document."""
     n_dims = demb.shape[1]
     built = hashkit.VectorIndex.fit(
@@ -42,7 +44,7 @@ def reranked(demb: Vectors, qemb: Vectors) -> tuple[Vectors, float]:
     return _score(demb, qemb, "as_came", N_SCORED)
 
 
-def _search(xb: Vectors, xq: Vectors, k: int, keep: str) -> tuple[NDArray[np.int64], float, float]:
+def _search(xb: Vectors, xq: Vectors, k: int, keep: Keep) -> tuple[NDArray[np.int64], float, float]:
     recall = None if keep == "none" else 0.95
     n_bits = xb.shape[1] if keep == "none" else None
     built = hashkit.VectorIndex.fit(xb, recall=recall, k=k, metric="ip", n_bits=n_bits, keep=keep, n_threads=1)
