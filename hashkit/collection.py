@@ -45,9 +45,10 @@ class Collection:
         operating system, and :meth:`flush`, :meth:`compact`, :meth:`close` and some changes flush all changes so far.
         This is many times faster for small changes. A crash of the process loses nothing; a crash of the machine may
         lose changes since the last flush, but never a part of a change.
-    method : {"auto", "scan", "mih"}, default="auto"
-        How nearest codes are searched, as for :class:`Index`. Opening builds no tables. If the method uses tables, the
-        first query or change builds them, which reads all codes once. See :meth:`describe`.
+    method : {"auto", "scan", "mih", "cells"}, default="auto"
+        How nearest codes are searched, as for :class:`Index`. If the method uses tables or cells, :meth:`compact`
+        writes them into the index file, and opening maps them. Where there are none, the first query or change builds
+        them, which reads all codes once. See :meth:`describe`.
 
     Raises
     ------
@@ -89,7 +90,7 @@ class Collection:
         n_bits: int | None = None,
         *,
         sync: str = "always",
-        method: Literal["auto", "scan", "mih"] = "auto",
+        method: Literal["auto", "scan", "mih", "cells"] = "auto",
     ) -> None:
         check_choice(sync, "sync", sorted(SYNCS))
         if n_bits is not None:
@@ -156,18 +157,26 @@ class Collection:
         return f"<hashkit.Collection of {len(self)} codes of {self.n_bits} bits in {self._folder!r}>"
 
     def query(
-        self, q: Codes, k: int = 100, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
+        self,
+        q: Codes,
+        k: int = 100,
+        *,
+        filter: NDArray[Any] | None = None,
+        recall: float = 1,
+        n_threads: int | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The `k` nearest codes of each query: see :meth:`Index.query`."""
         index = self._durable.settled()
         self._durable.make_tables()
-        return index.query(q, k, filter=filter, n_threads=n_threads)
+        return index.query(q, k, filter=filter, recall=recall, n_threads=n_threads)
 
     def radius(
         self, q: Codes, r: int, *, filter: NDArray[Any] | None = None, n_threads: int | None = None
     ) -> RadiusResult:
         """Every code within distance `r` of each query: see :meth:`Index.radius`."""
-        return self._durable.settled().radius(q, r, filter=filter, n_threads=n_threads)
+        index = self._durable.settled()
+        self._durable.make_tables()
+        return index.radius(q, r, filter=filter, n_threads=n_threads)
 
     def pairs(
         self,
@@ -205,7 +214,7 @@ class Collection:
     def describe(self) -> dict[str, Any]:
         """How the collection is searched, and what that takes: see :meth:`Index.describe`.
 
-        After opening, each part is listed as scanned until the first query or change has built its tables.
+        After opening, a part without tables in its file is listed as scanned until the first query or change.
         """
         return self._durable.settled().describe()
 

@@ -93,3 +93,12 @@ class Inputs:
 
     def n_threads(self):
         return int(self.rng.integers(1, 9))
+
+
+def far_codes(n, n_bits, seed, n_topics=200):
+    """Signs of noisy vectors around topics: the nearest codes are at a fifth of the bits, as for real embeddings."""
+    shape, draw = np.random.default_rng(0), np.random.default_rng(seed)
+    topics = shape.standard_normal((n_topics, 24), dtype=np.float32)
+    basis = shape.standard_normal((24, n_bits), dtype=np.float32)
+    inner = topics[draw.integers(n_topics, size=n)] + 0.6 * draw.standard_normal((n, 24), dtype=np.float32)
+    return np.packbits(inner @ basis + 2.5 * draw.standard_normal((n, n_bits), dtype=np.float32) > 0, axis=1)

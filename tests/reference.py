@@ -237,3 +237,26 @@ def plane_scores(codes, n_bits, factors, integers, step):
     """offset + factor * (step * sum of signs times integers) of every code, rounded to float32 at each operation."""
     signs = 2 * np.unpackbits(codes, axis=1, count=n_bits).astype(int) - 1
     return factors[:, 0] + factors[:, 1] * (np.float32(step) * (signs @ integers).astype(np.float32))
+
+
+def xxh64(data):
+    """XXH64 with seed 0 of bytes whose number is a multiple of 32 (Collet)."""
+    p1, p2, p3, p4 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63
+    low = 2**64 - 1
+
+    def rotate(value, n):
+        return (value << n | value >> (64 - n)) & low
+
+    def mix(lane, word):
+        return rotate((lane + word * p2) & low, 31) * p1 & low
+
+    lanes = [(p1 + p2) & low, p2, 0, -p1 & low]
+    for at in range(0, len(data), 8):
+        lanes[at // 8 % 4] = mix(lanes[at // 8 % 4], int.from_bytes(data[at : at + 8], "little"))
+    total = sum(rotate(lane, n) for lane, n in zip(lanes, (1, 7, 12, 18), strict=True)) & low
+    for lane in lanes:
+        total = ((total ^ mix(0, lane)) * p1 + p4) & low
+    total = (total + len(data)) & low
+    total = (total ^ total >> 33) * p2 & low
+    total = (total ^ total >> 29) * p3 & low
+    return total ^ total >> 32

@@ -102,6 +102,7 @@ void bind_merge(py::module_& module);
 void bind_mih(py::module_& module);
 void bind_parts(py::module_& module);
 void bind_scan(py::module_& module);
+void bind_stored(py::module_& module);
 void bind_vectors(py::module_& module);
 
 }  // namespace hashkit::bindings

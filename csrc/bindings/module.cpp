@@ -30,6 +30,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   bind_mih(module);
   bind_parts(module);
   bind_scan(module);
+  bind_stored(module);
   bind_vectors(module);
 }
 

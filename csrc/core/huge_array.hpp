@@ -8,12 +8,19 @@
 
 namespace hashkit {
 
-// `size` values in pages of 2 MiB, as a HugeVector has, but not initialized: what fills them touches them first.
+// `size` values in pages of 2 MiB, as a HugeVector has, but not initialized: what fills them touches them first. Or
+// values that others own, of a mapped file for example: those are only read, and must outlive the array.
 template <class Value>
 class HugeArray {
  public:
   HugeArray() = default;
   explicit HugeArray(size_t size) : size_(size), data_(size == 0 ? nullptr : Allocator().allocate(size)) {}
+  static HugeArray borrow(const Value* data, size_t size) {
+    HugeArray array;
+    array.size_ = size;
+    array.data_ = {const_cast<Value*>(data), Free{false}};
+    return array;
+  }
 
   Value* data() noexcept { return data_.get(); }
   const Value* data() const noexcept { return data_.get(); }
@@ -26,7 +33,10 @@ class HugeArray {
   using Allocator = HugePageAllocator<Value>;
 
   struct Free {
-    void operator()(Value* p) const noexcept { Allocator().deallocate(p, 0); }
+    bool is_owner = true;
+    void operator()(Value* p) const noexcept {
+      if (is_owner) Allocator().deallocate(p, 0);
+    }
   };
 
   size_t size_ = 0;

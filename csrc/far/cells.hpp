@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/block_checks.hpp"
 #include "core/codes_view.hpp"
 #include "core/huge_array.hpp"
 #include "kernels/kernel_table.hpp"
@@ -27,6 +28,13 @@ struct Cells {
   size_t sketch_bytes;
   size_t largest_cell;          // codes in it
   HugeArray<uint8_t> sketches;  // (n_codes, sketch_bytes) in the order of `rows`
+  // Of the mapped file that cells and codes lie in; null if what they contain is not checked when it is first used.
+  const BlockChecks* checks = nullptr;
+
+  template <class Value>
+  void require(const Value* values, size_t n) const {
+    if (checks != nullptr) checks->require(values, n * sizeof(Value));
+  }
 
   size_t n_cells() const noexcept { return starts.size() - 1; }
   bool has_copies() const noexcept { return sketch_bytes == n_bytes; }

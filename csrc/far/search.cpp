@@ -29,10 +29,11 @@ class CellOrder {
         cells_(cells),
         distances_(cells.n_cells()),
         order_(cells.n_cells()),
-        ends_(cells.n_bits + 2) {}
+        ends_(8 * cells.n_bytes + 2) {}
 
   void start(const uint8_t* query) {
     const size_t n = cells_.n_cells();
+    cells_.require(cells_.centroids.data(), cells_.centroids.size());
     kernels_.distances(query, cells_.centroids.data(), n, cells_.n_bytes, distances_.data());
     std::fill(ends_.begin(), ends_.end(), 0);
     for (uint16_t distance : distances_) ++ends_[distance + 1u];
@@ -44,7 +45,7 @@ class CellOrder {
   }
 
   uint32_t cell(size_t i) {
-    if (i >= n_sorted_) sort_below(static_cast<uint32_t>(cells_.n_bits) + 1);
+    if (i >= n_sorted_) sort_below(static_cast<uint32_t>(ends_.size()) - 1);
     return order_[i];
   }
   int distance_of(uint32_t cell) const noexcept { return distances_[cell]; }
@@ -121,15 +122,16 @@ class Searcher {
     const uint32_t begin = cells.starts[cell], n = cells.starts[cell + 1] - begin;
     const uint32_t* rows = cells.rows.data() + begin;
     const uint8_t* sketches = cells.sketches.data() + begin * cells.sketch_bytes;
+    cells.require(rows, n);
+    cells.require(sketches, n * cells.sketch_bytes);
     if (cells.has_copies()) {
       const size_t n_hits = in_.kernels.scan(query, sketches, n, cells.sketch_bytes, bound_of(nearest), hits_.data());
-      for (size_t i = 0; i < n_hits; ++i) push(rows[hits_[i].row], hits_[i].distance, nearest);
+      for (size_t i = 0; i < n_hits; ++i) push(known(rows[hits_[i].row]), hits_[i].distance, nearest);
       stats.codes += n;
       return;
     }
     if (cells.sketch_bytes == 0) {
-      std::copy_n(rows, n, pending_.begin() + static_cast<std::ptrdiff_t>(n_pending_));
-      n_pending_ += n;
+      for (size_t i = 0; i < n; ++i) append(rows[i]);
     } else {
       const int limit = in_.rule.sketch_limits[bound_of(nearest)];
       const size_t n_hits =
@@ -141,9 +143,14 @@ class Searcher {
   }
 
   void append(uint32_t row) {
-    pending_[n_pending_++] = row;
+    pending_[n_pending_++] = known(row);
     const uint8_t* code = in_.codes.row(row);
     for (size_t byte = 0; byte < in_.cells.n_bytes; byte += kLine) __builtin_prefetch(code + byte);
+  }
+
+  uint32_t known(uint32_t row) const {
+    if (row >= in_.codes.n_codes) throw_damaged(in_.cells.checks, "its cells name a code that there is not");
+    return row;
   }
 
   void push(uint32_t row, int distance, TopK& nearest) {
@@ -151,6 +158,9 @@ class Searcher {
   }
 
   void compare_pending(const uint8_t* query, TopK& nearest, CellStats& stats) {
+    if (in_.cells.checks != nullptr) {
+      for (size_t i = 0; i < n_pending_; ++i) in_.cells.require(in_.codes.row(pending_[i]), in_.cells.n_bytes);
+    }
     const CodeRun all{0, static_cast<uint32_t>(n_pending_)};
     const size_t n_hits = in_.kernels.scan_listed_runs(query, in_.codes.data, pending_.data(), &all, 1,
                                                        in_.cells.n_bytes, bound_of(nearest), hits_.data());

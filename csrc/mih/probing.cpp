@@ -70,7 +70,9 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
       allowed_(allowed),
       costs_(costs),
       hits_(room_for_hits(kCodesPerCompare)),
-      words_(tables.substrings.n_words()) {}
+      words_(tables.substrings.n_words()) {
+  for (const Table& table : tables.tables) tables.require(table.occupied.data(), table.occupied.size());
+}
 
 // The size of the first shell of each table, which is a single bucket: sizes differ widely where codes are crowded, and
 // the smallest are looked up first. Only as many tables are read as a query may need.
@@ -87,6 +89,7 @@ void Probing::begin(std::vector<Probe>& group) {
   for (Probe& probe : group) {
     for (size_t j = 0; j < tables_.tables.size(); ++j) {
       const uint32_t* ends = bucket(probe, j);
+      tables_.require(ends, 2);
       const double n_codes = j < n_needed_tables(probe) ? ends[1] - ends[0] : tables_.tables[j].expected[0];
       probe.states_[j] = {0, n_codes, costs_.of_shell(1, n_codes)};
     }
@@ -223,7 +226,11 @@ bool Probing::find_runs(const Step& step) {
   size_t n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
     if (i + 4 * kPrefetchedKeys < step.n_keys) __builtin_prefetch(&table.offsets[keys[i + 4 * kPrefetchedKeys]]);
+    tables_.require(&table.offsets[keys[i]], 2);
     runs[i] = {table.offsets[keys[i]], table.offsets[keys[i] + 1]};
+    if (runs[i].begin > runs[i].end || runs[i].end > tables_.n_codes) {
+      throw_damaged(tables_.checks, "a bucket of its tables lies outside them");
+    }
     n_codes += runs[i].end - runs[i].begin;
     if (i >= kPrefetchedKeys) continue;
     if (tables_.compact) {
@@ -275,6 +282,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
   const Table& table = tables_.tables[step.table];
   const size_t n_words = tables_.substrings.n_words();
   const int limit = probe.collector_.limit();
+  for (size_t i = 0; i < n_runs; ++i) require_run(table, runs[i]);
   if (tables_.compact) {
     const size_t n_hits = kernels_.scan_listed_runs(probe.query_, codes_.data, table.rows.data(), runs, n_runs,
                                                     codes_.n_bytes, limit, hits_.get());
@@ -296,8 +304,23 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
     __builtin_prefetch(&table.rows[hits_[i].row]);
   }
   for (size_t i = 0; i < n_new; ++i) {
+    tables_.require(&table.rows[hits_[i].row], 1);
     const size_t row = table.rows[hits_[i].row];
+    if (row >= tables_.n_codes) throw_damaged(tables_.checks, "its tables name a code that there is not");
     if (allowed_.has(row)) probe.collector_.push(static_cast<int64_t>(row), hits_[i].distance);
+  }
+}
+
+// What `compare` reads of a bucket: its codes, or if they are looked up by row its rows and their codes.
+void Probing::require_run(const Table& table, const CodeRun& run) const {
+  const size_t n_words = tables_.substrings.n_words(), n = run.end - run.begin;
+  if (!tables_.compact) return tables_.require(table.words.data() + run.begin * n_words, n * n_words);
+  if (!tables_.from_file) return;
+  tables_.require(table.rows.data() + run.begin, n);
+  for (size_t i = run.begin; i < run.end; ++i) {
+    const size_t row = table.rows[i];
+    if (row >= tables_.n_codes) throw_damaged(tables_.checks, "its tables name a code that there is not");
+    tables_.require(codes_.row(row), codes_.n_bytes);
   }
 }
 

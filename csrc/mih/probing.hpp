@@ -104,6 +104,7 @@ class Probing {
   double allowance(const Probe& probe) const;
   void expect_next(Probe::TableState& state, size_t table, double n_found) const;
   void compare(const Step& step, const CodeRun* runs, size_t n_runs);
+  void require_run(const Table& table, const CodeRun& run) const;
   bool found_earlier(const Step& step, const uint64_t* words) const noexcept;
 
   const KernelTable& kernels_;

@@ -125,6 +125,11 @@ void mark_scanned(QueryStats* stats, size_t n_queries) {
   for (size_t q = 0; q < n_queries; ++q) stats[q].scanned = true;
 }
 
+// Before all of them are read.
+void require_codes(const IndexedCodes& in) {
+  in.tables.require(in.codes.data, in.codes.n_codes * in.codes.n_bytes);
+}
+
 // Scans for the queries whose probing ended early, within the limits that it had reached.
 void scan_fallback(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
                    int64_t* rows, const std::vector<int32_t>& limits, const std::vector<char>& needs_scan) {
@@ -136,6 +141,7 @@ void scan_fallback(const IndexedCodes& in, CodesView queries, size_t k, size_t n
     fallback_limits.push_back(limits[q]);
   }
   if (numbers.empty()) return;
+  require_codes(in);
   const GatheredCodes gathered(queries, numbers);
   std::vector<int32_t> found(numbers.size() * k);
   std::vector<int64_t> found_rows(numbers.size() * k);
@@ -167,6 +173,7 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
   const bool scan_at_once = outlook.mean_cost > costs.scan || cost_of_radius(in.tables, costs, goal) > costs.scan;
   if (max_candidates == kNoMaximum && scan_at_once) {
     mark_scanned(stats, queries.n_codes);
+    require_codes(in);
     return scan_k_nearest(in.kernels, in.codes, in.allowed, queries, k, n_threads, distances, rows, limits);
   }
   if (max_candidates == kNoMaximum && outlook.share >= kMostByTables) {
@@ -197,6 +204,7 @@ WithinRadius mih_within_radius(const IndexedCodes& in, CodesView queries, int ra
   alone_costs.scan += found_cost;
   costs.scan += found_cost;
   if (queries.n_codes == 0 || cost_of_radius(in.tables, costs, radius) > costs.scan) {
+    require_codes(in);
     return scan_within_radius(in.kernels, in.codes, in.allowed, queries, radius, n_threads);
   }
   std::vector<std::vector<Neighbor>> found(queries.n_codes);
@@ -212,6 +220,7 @@ WithinRadius mih_within_radius(const IndexedCodes& in, CodesView queries, int ra
     if (needs_scan[q]) fallback.push_back(q);
   }
   if (!fallback.empty()) {
+    require_codes(in);
     const GatheredCodes gathered(queries, fallback);
     const WithinRadius scanned =
         scan_within_radius(in.kernels, in.codes, in.allowed, gathered.view(), radius, n_threads);

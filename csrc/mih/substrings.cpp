@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 namespace hashkit {
 namespace {
@@ -115,6 +116,25 @@ Substrings::Substrings(CodesView codes, size_t n_bits) : n_bytes_(codes.n_bytes)
   places_.reserve(n_bits);
   for (size_t j : substring_of) places_.push_back(64 * fields_[j].word + fields_[j].shift + n_placed[j]++);
   if (n_bytes_ <= kMaxTabledBytes) fill_bytes();
+}
+
+Substrings::Substrings(size_t n_bytes, size_t n_substrings, std::vector<uint32_t> places)
+    : n_bytes_(n_bytes), places_(std::move(places)) {
+  cut(n_substrings, places_.size());
+  if (n_bytes_ <= kMaxTabledBytes) fill_bytes();
+}
+
+bool Substrings::are_places(const std::vector<uint32_t>& places, size_t n_substrings) {
+  const size_t n_bits = places.size();
+  if (n_substrings == 0 || n_substrings > n_bits || n_bits > n_substrings * kMaxWidth) return false;
+  Substrings cut_alike;
+  cut_alike.cut(n_substrings, n_bits);
+  std::vector<char> is_free(64 * cut_alike.n_words_);
+  for (const Substring& field : cut_alike.fields_) {
+    std::fill_n(is_free.begin() + 64 * field.word + field.shift, field.width, 1);
+  }
+  return std::all_of(places.begin(), places.end(),
+                     [&](uint32_t place) { return place < is_free.size() && std::exchange(is_free[place], 0) != 0; });
 }
 
 void Substrings::cut(size_t n_substrings, size_t n_bits) {

@@ -30,6 +30,10 @@ class Substrings {
   // Chosen for these codes: about as many keys as there are codes, and bits dealt out so that the bits of a substring
   // correlate as little as possible in a sample of the codes: then buckets are even.
   Substrings(CodesView codes, size_t n_bits);
+  // As others were, of so many substrings with bits at these places; see are_places.
+  Substrings(size_t n_bytes, size_t n_substrings, std::vector<uint32_t> places);
+  // Whether bits at these places make so many substrings.
+  static bool are_places(const std::vector<uint32_t>& places, size_t n_substrings);
 
   size_t size() const noexcept { return fields_.size(); }
   size_t n_words() const noexcept { return n_words_; }

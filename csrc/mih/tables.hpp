@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/block_checks.hpp"
 #include "core/huge_array.hpp"
 #include "cpu/isa.hpp"
 #include "kernels/kernel_table.hpp"
@@ -42,6 +43,15 @@ struct Tables {
   bool compact;                  // only rows in the buckets: codes are looked up by row
   std::vector<double> expected;  // by distance: how many codes are that far from a code
   Survey survey;
+  // Of the mapped file that tables and codes lie in; null if what they contain is not checked when it is first used.
+  const BlockChecks* checks = nullptr;
+  bool from_file = false;  // what they contain may be anything
+
+  // Compares values that are about to be read with the checksums of their blocks.
+  template <class Value>
+  void require(const Value* values, size_t n) const {
+    if (checks != nullptr) checks->require(values, n * sizeof(Value));
+  }
 
   size_t memory() const noexcept;  // bytes, besides the codes
 };

@@ -70,8 +70,10 @@ def _step(per_query: float) -> int:
 
 def _sample(measure: Measure, selections: list[Selection], queries: Codes, radius: float) -> tuple[int, int]:
     """How many of some pairs are within the radius, and how many pairs that are."""
-    codes = max(selections, key=lambda selection: selection.n_rows).part.codes
-    some = codes.take(np.linspace(0, len(codes) - 1, min(SAMPLED_CODES, len(codes))).astype(np.int64), axis=0)
+    part = max(selections, key=lambda selection: selection.n_rows).part
+    sampled = np.linspace(0, len(part.codes) - 1, min(SAMPLED_CODES, len(part.codes))).astype(np.int64)
+    part.require_codes(sampled)
+    some = part.codes.take(sampled, axis=0)
     rows = np.linspace(0, len(queries) - 1, min(SAMPLED_QUERIES, len(queries))).astype(np.int64)
     distances = measure(queries.take(rows, axis=0), some)
     return int(np.count_nonzero(distances <= radius)), distances.size

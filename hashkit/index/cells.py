@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.snapshot import Part
+from hashkit.storage.blocks import BlockSums
 
 LEAST_BITS = 128
 """Tables find the neighbors of shorter codes exactly in as little time."""
@@ -118,6 +119,7 @@ class CodeCells:
     codes: Codes
     n_bits: int
     rules: dict[tuple[int, float], Rule] = field(default_factory=dict)
+    blocks: BlockSums | None = None
     _sample: _Sample | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -145,10 +147,29 @@ class CodeCells:
         ]
         return {**_native.describe_cells(self.native), "calibrated": calibrated}
 
+    def rules_to_store(self) -> tuple[list[dict[str, Any]], NDArray[np.int32]]:
+        """The rules as JSON, and the sketch limits of each as rows, (n_rules, n_bits + 1); none if there are none."""
+        rules = sorted(self.rules.items())
+        limits = [rule.sketch_limits for _, rule in rules if rule.sketch_limits is not None]
+        settings = [
+            {
+                "k": k,
+                "recall": recall,
+                "twice_slack": rule.twice_slack,
+                "start": rule.start_distance,
+                "sample_recall": rule.recall,
+                "work": rule.work,
+            }
+            for (k, recall), rule in rules
+        ]
+        return settings, np.array(limits, np.int32).reshape(len(limits), self.n_bits + 1)
+
     def _calibrate(self, k: int, recall: float, n_threads: int) -> Rule:
         """The rule of least work that has the recall on the sample, beyond its error."""
         sample = self._sample
         if sample is None or sample.neighbors.shape[1] < k:
+            if self.blocks is not None:
+                self.blocks.require(self.codes)
             sample = self._sample = _draw_sample(self.native, self.codes, self.n_bits, max(k, CALIBRATED_K), n_threads)
         # The rule stops by the distance of the k-th code known so far, which is at least that of the k-th of all, so
         # that it finds more than the share it is made for: bisect for the smallest that is enough.
@@ -227,6 +248,7 @@ def _tables_suffice(part: Part, k: int, n_threads: int) -> bool:
     name = f"tables suffice for {k}"
     if name not in part.derived:
         rows = np.arange(0, len(part.codes), max(1, len(part.codes) // TABLE_QUERIES))
+        part.require_codes(rows)
         queries = part.codes.take(rows, axis=0)
         counts = np.empty((len(queries), 5), np.int64)
         n_found = min(k + 1, len(part.codes))

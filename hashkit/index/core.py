@@ -22,13 +22,13 @@ from hashkit.checks import (
     check_radius,
     describe,
 )
-from hashkit.index import files, groups, growth, jaccard, joins, search
+from hashkit.index import files, groups, growth, jaccard, joins, search, stored
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.living import Living
 from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
-from hashkit.index.tables import TablePolicy, describe_parts, make_tables
+from hashkit.index.tables import TablePolicy, describe_parts, lack_tables, make_tables, with_tables
 from hashkit.storage import Path, open_tensors
 
 
@@ -131,22 +131,28 @@ class Index:
             that map the same file share its memory. The file must not be written to; saving over it is safe.
         verify : bool, default=True
             Compare the contents with their checksums: now, or if the file is mapped when they are first needed, which
-            reads the file once. Without it damage goes unnoticed, and answers may be wrong.
+            reads the codes once. Where tables were saved, searches without a filter verify only those pages of the
+            file that they read. Without it damage goes unnoticed, and answers may be wrong.
         method, compact
-            As for :class:`Index`. Tables are not saved but made anew, which reads all codes: "auto" leaves that, and
-            scans, where the file is mapped.
+            As for :class:`Index`. Tables and cells that were saved are used as they are, unless `method` is "scan".
+            Where there are none, tables are made anew, which reads all codes: "auto" leaves that, and scans, where the
+            file is mapped.
 
         Raises
         ------
         hashkit.storage.FormatError
-            If the file is damaged, not an index, or made by a newer hashkit; from a mapped file also on first use.
+            If the file is damaged, not an index, or made by a newer hashkit; if its tables are of other codes or of
+            a machine with another byte order; from a mapped file also on use of what is damaged.
         OSError
             If it cannot be read.
         """
         file = open_tensors(path, files.KIND, mmap=mmap)
         state = files.from_file(file)
-        policy = TablePolicy("scan" if mmap and method == "auto" else method, compact)
-        is_read_now = not mmap or policy.method in ("mih", "cells")
+        policy = TablePolicy(method, compact)
+        stored.attach(file, state, tables=method in ("auto", "mih"), verify=verify)
+        if mmap and method == "auto" and state.parts[0].tables is None:
+            policy = TablePolicy("scan", compact)
+        is_read_now = not mmap or lack_tables(state, policy)
         if verify and is_read_now:
             files.verify(file, state)
         index = cls.__new__(cls)
@@ -154,17 +160,32 @@ class Index:
         index._begin(state, policy, None if is_read_now or not verify else functools.partial(files.verify, file, state))
         return index
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, tables: bool = False) -> None:
         """Write the index to one file, in the safetensors format; what was there is replaced in one step.
 
         Codes that were added or removed since the last time are folded in first (see :meth:`compact`).
 
+        Parameters
+        ----------
+        path : str or path
+        tables : bool, default=False
+            Write the tables, too, and the cells with what was calibrated: ``Index.load(path, mmap=True)`` then
+            searches by them at once. They are those that the index has; where its method is "scan", those that "auto"
+            would have. The file has the size of :meth:`describe`'s ``memory`` more, several times that of the codes.
+
         Raises
         ------
+        TypeError
+            If `tables` is not a bool.
         OSError
             If the file cannot be written, saying why; what was at `path` before is still there.
         """
-        files.save(self._living.compact(), path)
+        if not isinstance(tables, bool):
+            raise TypeError(f"tables must be a bool, got {describe(tables)}")
+        state = self._living.compact()
+        if tables:
+            state = with_tables(state, self._living.policy, check_n_threads(None))
+        files.save(state, path, tables=tables)
 
     @property
     def n_bits(self) -> int:
@@ -283,7 +304,7 @@ class Index:
         queries = self._check_queries(q)
         k, n_threads = check_int(k, "k", 1), check_n_threads(n_threads)
         approximation = None if recall == 1 and type(recall) is int else self._check_recall(recall)
-        state = self._current()
+        state = self._searchable(filter)
         distances: NDArray[Any]
         if state.metric == "hamming":
             selections = select(state, filter, k if len(queries) <= FEW_QUERIES else None)
@@ -324,7 +345,7 @@ class Index:
         self._require_hamming("query_stats and max_candidates")
         queries, k, n_threads = self._check_queries(q), check_int(k, "k", 1), check_n_threads(n_threads)
         most = None if max_candidates is None else min(check_int(max_candidates, "max_candidates", 1), 2**62)
-        selections = select(self._current(), filter, k if len(queries) <= FEW_QUERIES else None)
+        selections = select(self._searchable(filter), filter, k if len(queries) <= FEW_QUERIES else None)
         approximation = self._check_recall(recall, max_candidates)
         distances, ids, counts = search.k_nearest(
             selections, queries, k, n_threads, max_candidates=most, counting=True, approximation=approximation
@@ -341,8 +362,9 @@ class Index:
             ``n_codes``, ``n_bits``, ``metric``; ``memory``, the bytes of tables besides the codes; and ``parts``, a
             list with a dict for the large part and those that were added since: ``n_codes``, ``n_removed``, ``method``
             (``"scan"`` or ``"mih"``), and if it has tables ``widths``, the bits of every substring,
-            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact`` and ``memory``. Once a
-            query at a recall below 1 has made cells, ``cells`` has their number, ``sketch_bits``, ``memory`` and
+            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact``, ``memory`` and
+            ``source``: ``"built"`` from the codes, ``"read"`` from a file or ``"mapped"``. Once a query at a recall
+            below 1 has made cells, ``cells`` has their number, ``sketch_bits``, ``memory``, ``source`` and
             ``calibrated``: for each ``k`` and ``recall`` of a query so far, the recall on the sample of its
             calibration, the work as a share of a scan's, and whether cells or an exact search answer.
         """
@@ -388,7 +410,7 @@ class Index:
         MemoryError
             If there is no memory for the answer. The size of a large answer is estimated before the search begins.
         """
-        queries, state = self._check_queries(q), self._current()
+        queries, state = self._check_queries(q), self._searchable(filter)
         if state.metric == "jaccard":
             reach = check_jaccard_radius(r, "r")
             return jaccard.within_radius(select(state, filter), queries, reach, check_n_threads(n_threads))
@@ -638,6 +660,10 @@ class Index:
     def _current(self) -> Snapshot:
         """What the index holds at this moment, its contents verified."""
         return self._living.current()
+
+    def _searchable(self, filter: object) -> Snapshot:
+        """The same for a search; without a filter, by tables in a mapped file, verified only as it is read."""
+        return self._living.searchable() if filter is None else self._current()
 
     def _query_within(
         self, queries: Codes, k: int, limits: NDArray[np.int32], n_threads: int | None

@@ -26,7 +26,7 @@ from hashkit.index.ids import Ids
 from hashkit.index.living import Living
 from hashkit.index.replay import read_state
 from hashkit.index.snapshot import Snapshot
-from hashkit.index.tables import TablePolicy
+from hashkit.index.tables import TablePolicy, lack_tables
 from hashkit.storage import FormatError
 from hashkit.storage.journal import Journal
 from hashkit.storage.layout import (
@@ -75,6 +75,7 @@ class DurableState:
         self._settled = True  # whether memory is known to hold what the journal holds
         self._busy = False  # whether a thread is at work that will settle what it leaves unsettled
         self._has_tables = False
+        self._policy = policy
         os.makedirs(folder, exist_ok=True)
         self._writer = WriterLock(os.path.join(folder, LOCK))
         try:
@@ -83,7 +84,7 @@ class DurableState:
                 self._writer.guard(self._journal.close_copy)
                 self.n_bits = self._journal.n_bits
                 self._applied = self._journal.position()  # what memory holds
-                state, verify = read_state(folder, self._journal)
+                state, verify = self._read()
                 self.living = Living(state, policy, verify)
                 self.index = index_over(self.living)
                 remove_leftovers(folder, self._journal)
@@ -157,7 +158,8 @@ class DurableState:
         """Make the tables that the policy needs and opening has left out; other threads wait meanwhile."""
         if not self._has_tables:
             with self.living.lock():
-                self.living.prepare(self.living.current())
+                if lack_tables(self.living.state, self._policy):
+                    self.living.prepare(self.living.current())
                 self._has_tables = True
 
     def close(self) -> None:
@@ -179,7 +181,7 @@ class DurableState:
         generation = next_generation(self.folder, self._journal)
         self._journal.begin_file(generation)
         path = index_path(self.folder, generation)
-        files.save(state, path)
+        files.save(state, path, tables=True)
         try:
             self._journal.begin_generation(generation)
         except BlockingIOError:  # the journal is another's now, and does not list this file: nothing else deletes it
@@ -189,6 +191,10 @@ class DurableState:
         self._show(state)
         self._journal.flush()
         remove_leftovers(self.folder, self._journal)
+
+    def _read(self) -> tuple[Snapshot, Callable[[], None] | None]:
+        """What is on disk, and what verifies that."""
+        return read_state(self.folder, self._journal, tables=self._policy.method in ("auto", "mih"))
 
     def _show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
         """Show a state that the journal holds. In this order, so that `_applied` never runs ahead of memory."""
@@ -200,7 +206,7 @@ class DurableState:
         if not self._settled:
             self._journal.end_transaction()
             if self._journal.position() != self._applied:
-                state, verify = read_state(self.folder, self._journal)
+                state, verify = self._read()
                 self._has_tables = False
                 self._show(state, verify)
             self._settled = True

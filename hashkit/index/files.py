@@ -1,4 +1,7 @@
-"""An index as a file: the arrays of a snapshot in one part, and its other properties, as settings."""
+"""An index as a file: the arrays of a snapshot in one part, and what else it needs to know, as settings.
+
+Tables and cells go with it if they are asked for (:mod:`hashkit.index.stored`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import check_codes, check_n_bits
+from hashkit.index import stored
 from hashkit.index.ids import MAX_ID, is_ascending
 from hashkit.index.snapshot import METRICS, Part, Snapshot
 from hashkit.storage import FormatError, Path, TensorFile, write_tensors
@@ -15,8 +19,8 @@ from hashkit.storage import FormatError, Path, TensorFile, write_tensors
 KIND = "index"
 
 
-def save(snapshot: Snapshot, path: Path) -> None:
-    """Write a compact snapshot. Ids are left out where they are the row numbers."""
+def save(snapshot: Snapshot, path: Path, *, tables: bool = False) -> None:
+    """Write a compact snapshot, with the `tables` and cells that it has. Row numbers are not written as ids."""
     (part,) = snapshot.parts
     tensors: dict[str, NDArray[Any]] = {"codes": part.codes}
     if part.ids is not None:
@@ -27,7 +31,8 @@ def save(snapshot: Snapshot, path: Path) -> None:
         "arrived_in_order": snapshot.arrived_in_order,
         "metric": snapshot.metric,
     }
-    write_tensors(path, KIND, tensors, settings)
+    more, others = stored.to_store(part) if tables else ({}, {})
+    write_tensors(path, KIND, {**tensors, **more}, {**settings, **others}, block_sums=bool(more))
 
 
 def from_file(file: TensorFile) -> Snapshot:
@@ -52,13 +57,15 @@ def from_file(file: TensorFile) -> Snapshot:
 def verify(file: TensorFile, snapshot: Snapshot) -> None:
     """Check what the arrays of `file`, which are those of `snapshot`, contain.
 
+    Of a mapped file that is codes and ids: tables and cells are verified page by page as they are used.
+
     Raises
     ------
     FormatError
         If they are not what was saved, or not an index.
     """
-    file.verify()
     (part,) = snapshot.parts
+    file.verify([name for name in ("codes", "ids") if name in file.tensors] if file.is_mapped else None)
     last_id = len(part.codes) - 1 if part.ids is None else int(part.ids[-1]) if len(part.ids) else -1
     if (part.ids is not None and not is_ascending(part.ids)) or not last_id < snapshot.next_id <= MAX_ID + 1:
         raise FormatError(f"{file.path!r} holds no index: its ids are not in order")
@@ -66,3 +73,5 @@ def verify(file: TensorFile, snapshot: Snapshot) -> None:
         check_codes(part.codes, "codes", snapshot.n_bits)
     except ValueError as error:
         raise FormatError(f"{file.path!r} holds no index: {error}") from None
+    if not file.is_mapped:
+        stored.check_contents(file, part)

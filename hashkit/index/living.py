@@ -48,6 +48,11 @@ class Living:
                 self._verify = None
         return self.state
 
+    def searchable(self) -> Snapshot:
+        """The current snapshot, for a search without filter, which verifies what it reads where that is mapped."""
+        state = self.state
+        return state if self._verify is None or state.parts[0].blocks is not None else self.current()
+
     def prepare(self, state: Snapshot) -> Snapshot:
         """`state` with the tables that it is to have."""
         return make_tables(state, self.policy, check_n_threads(None))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hashkit.checks import Codes
-from hashkit.index import files, growth
+from hashkit.index import files, growth, stored
 from hashkit.index.ids import Ids
 from hashkit.index.snapshot import Snapshot
 from hashkit.storage import FormatError, open_tensors
@@ -17,10 +17,11 @@ from hashkit.storage.journal import Journal
 from hashkit.storage.layout import index_path
 
 
-def read_state(folder: str, journal: Journal) -> tuple[Snapshot, Callable[[], None] | None]:
+def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[Snapshot, Callable[[], None] | None]:
     """What the collection in `folder` holds, and what verifies its contents if that is still to be done.
 
-    The index file is mapped. It is read, and verified, only if there are changes to apply to it.
+    The index file is mapped, with its `tables`. Codes and ids are read, and verified, only if there are changes to
+    apply to them.
 
     Raises
     ------
@@ -36,6 +37,7 @@ def read_state(folder: str, journal: Journal) -> tuple[Snapshot, Callable[[], No
     else:
         file = open_tensors(index_path(folder, generation), files.KIND, mmap=True)
         state = files.from_file(file)
+        stored.attach(file, state, tables=tables, verify=True)
         verify = functools.partial(files.verify, file, state)
     if state.n_bits != journal.n_bits:
         raise FormatError(

@@ -15,6 +15,7 @@ from hashkit.index.ids import Ids
 from hashkit.index.merging import merge_nearest
 from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Bitmap, Rows, Selection, take_codes
+from hashkit.storage import FormatError
 
 Distances = NDArray[np.int32]
 Counts = NDArray[np.int64]
@@ -62,6 +63,7 @@ def k_nearest(
 ) -> tuple[Distances, Ids, list[Counts | None]]:
     """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
 
+    What is read of a mapped file is verified first: a FormatError says what is damaged.
     With an `approximation` parts are searched by cells where that is less work than an exact search.
     With `limits`, codes beyond a query's limit may be left out: its last distances are then NO_DISTANCE. With
     `max_candidates`, a search in tables is cut short when it has compared so many codes. The counts say what was done
@@ -72,11 +74,14 @@ def k_nearest(
     for selection in selections:
         k_here = min(k, selection.n_rows)
         by_cells = None
-        if approximation is not None:
-            by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation, counting)
-        distances, ids, done = by_cells or _nearest_in(
-            selection, queries, k_here, n_threads, limits, max_candidates, counting
-        )
+        try:
+            if approximation is not None:
+                by_cells = _nearest_in_cells(selection, queries, k_here, n_threads, limits, approximation, counting)
+            distances, ids, done = by_cells or _nearest_in(
+                selection, queries, k_here, n_threads, limits, max_candidates, counting
+            )
+        except _native.DamagedError as error:
+            raise FormatError(str(error)) from None
         counts.append(done)
         if len(selections) == 1:
             return distances, ids, counts
@@ -180,9 +185,12 @@ def _within_radius(selections: list[Selection], queries: Codes, r: int, n_thread
     for selection in selections:
         part, tables = selection.part, _tables_for(selection, len(queries))
         if tables is not None:
-            offsets, found, rows = _native.mih_within_radius(
-                tables, part.codes, queries, r, n_threads, selection.bitmap
-            )
+            try:
+                offsets, found, rows = _native.mih_within_radius(
+                    tables, part.codes, queries, r, n_threads, selection.bitmap
+                )
+            except _native.DamagedError as error:
+                raise FormatError(str(error)) from None
         else:
             codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
             offsets, found, rows = _native.scan_within_radius(codes, queries, r, n_threads, allowed)
@@ -211,6 +219,7 @@ def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes
 
     Rows that are listed, or are few enough in a bitmap, are copied together: what is left out then costs nothing.
     """
+    selection.part.require_codes()
     codes, bitmap, listed = selection.part.codes, selection.bitmap, selection.listed
     if listed is not None:
         return take_codes(codes, listed), None, listed

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hashkit import _native
 from hashkit.checks import Codes
 from hashkit.index.ids import Ids, is_ascending
+from hashkit.storage.blocks import BlockSums
 
 METRICS = ("hamming", "jaccard")
 LEAST_TOUCHED = 1000
@@ -75,13 +76,27 @@ class Part:
         return self.derived.get("tables")
 
     @property
+    def blocks(self) -> BlockSums | None:
+        """What verifies the mapped file in which codes, ids and tables lie as they are read; None if nothing has to."""
+        return self.derived.get("blocks")
+
+    def require_codes(self, rows: Rows | None = None) -> None:
+        """Verify the codes, or those at `rows`, where that is still to be done."""
+        if self.blocks is not None:
+            self.blocks.require(self.codes, rows)
+
+    @property
     def everything(self) -> Selection:
         """All live rows."""
         return Selection(self, self.n_live, bitmap=self.live)
 
     def ids_of(self, rows: Rows) -> Ids:
         """The ids at `rows`, an array of any shape."""
-        return rows if self.ids is None else self.ids[rows]
+        if self.ids is None:
+            return rows
+        if self.blocks is not None:
+            self.blocks.require(self.ids, np.ascontiguousarray(rows))
+        return self.ids[rows]
 
     def rows_of(self, ids: Ids) -> Rows:
         """The row of each of `ids`, -1 for those that are not live here."""

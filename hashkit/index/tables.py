@@ -1,19 +1,19 @@
 """Which parts of a snapshot have tables for multi-index hashing beside their codes.
 
 Tables are made where an index is built, loaded or changed, never in a query. They go with the codes of a part from
-snapshot to snapshot; what is removed from the part is passed over when they are searched. They are not saved: a file
-would be several times as large, and making them takes no longer than reading them from a disk.
+snapshot to snapshot; what is removed from the part is passed over when they are searched. They are saved where that is
+asked for, which makes a file several times as large (:mod:`hashkit.index.stored`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hashkit import _native
 from hashkit.checks import check_choice, describe
 from hashkit.index.cells import can_have_cells, cells_of
-from hashkit.index.snapshot import Part, Snapshot
+from hashkit.index.snapshot import Derived, Part, Snapshot
 
 METHODS = ("auto", "scan", "mih", "cells")
 LEAST_CODES = 2**15
@@ -63,6 +63,23 @@ def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snap
     return snapshot
 
 
+def lack_tables(snapshot: Snapshot, policy: TablePolicy) -> bool:
+    """Whether :func:`make_tables` has something to make."""
+    return snapshot.metric == "hamming" and any(
+        (part.tables is None and policy.applies_to(part, snapshot.n_bits))
+        or (policy.method == "cells" and "cells" not in part.derived and can_have_cells(part, snapshot.n_bits))
+        for part in snapshot.parts
+    )
+
+
+def with_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snapshot:
+    """A copy of `snapshot` that has tables as the policy says, those of ``"scan"`` as of ``"auto"``."""
+    parts = tuple(replace(part, derived=Derived(part.derived)) for part in snapshot.parts)
+    if policy.method == "scan":
+        policy = replace(policy, method="auto")
+    return make_tables(replace(snapshot, parts=parts), policy, n_threads)
+
+
 def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
     """What each part is searched by."""
     return [
@@ -70,8 +87,13 @@ def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
             "n_codes": len(part.codes),
             "n_removed": len(part.codes) - part.n_live,
             "method": "scan" if part.tables is None else "mih",
-            **({} if part.tables is None else _native.describe_tables(part.tables)),
-            **({"cells": part.derived["cells"].describe()} if "cells" in part.derived else {}),
+            **({} if part.tables is None else {**_native.describe_tables(part.tables), **_source(part, "tables")}),
+            **({"cells": part.derived["cells"].describe() | _source(part, "cells")} if "cells" in part.derived else {}),
         }
         for part in snapshot.parts
     ]
+
+
+def _source(part: Part, kind: str) -> dict[str, str]:
+    """Where a part's tables or cells come from."""
+    return {"source": part.derived.get(f"source of {kind}", "built")}

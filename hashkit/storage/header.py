@@ -13,7 +13,9 @@ import numpy as np
 
 VERSION = 1
 ALIGNMENT = 64
+PAGE = 4096
 PADDING = "__padding_"
+BLOCK_SUMS = "__block_sums__"
 MAX_HEADER_BYTES = 1 << 20
 MAX_DIMENSIONS = 8
 MAX_LENGTH = 1 << 48
@@ -61,12 +63,12 @@ class Header:
     checksums: dict[str, str]
 
 
-def with_padding(tensors: dict[str, Array]) -> dict[str, Array]:
-    """`tensors` with an array of zeros wherever the next one would not begin at a multiple of ALIGNMENT."""
+def with_padding(tensors: dict[str, Array], alignment: int = ALIGNMENT) -> dict[str, Array]:
+    """`tensors` with an array of zeros wherever the next one would not begin at a multiple of `alignment`."""
     parts: dict[str, Array] = {}
     offset = 0
     for name, tensor in tensors.items():
-        gap = -offset % ALIGNMENT
+        gap = -offset % alignment
         if gap and tensor.size:
             parts[f"{PADDING}{len(parts)}__"] = np.zeros(gap, np.uint8)
             offset += gap
@@ -75,8 +77,8 @@ def with_padding(tensors: dict[str, Array]) -> dict[str, Array]:
     return parts
 
 
-def render_header(kind: str, parts: dict[str, Array], settings: Mapping[str, Any]) -> bytes:
-    """The length and the JSON header, padded with spaces so that the arrays begin at a multiple of ALIGNMENT."""
+def render_header(kind: str, parts: dict[str, Array], settings: Mapping[str, Any], alignment: int = ALIGNMENT) -> bytes:
+    """The length and the JSON header, padded with spaces so that the arrays begin at a multiple of `alignment`."""
     header: dict[str, Any] = {
         "__metadata__": {
             "format": "hashkit",
@@ -96,7 +98,7 @@ def render_header(kind: str, parts: dict[str, Array], settings: Mapping[str, Any
         offset += array.nbytes
     header["__metadata__"]["header_checksum"] = _header_checksum(header)
     text = _compact(header)
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    text += b" " * (-(8 + len(text)) % alignment)
     if len(text) > MAX_HEADER_BYTES:
         raise ValueError(f"settings and array names must fit in a header of {MAX_HEADER_BYTES} bytes, got {len(text)}")
     return len(text).to_bytes(8, "little") + text

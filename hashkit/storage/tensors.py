@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from hashkit.storage.blocks import BlockSums, add_block_sums, block_sums_of
 from hashkit.storage.header import (
+    ALIGNMENT,
+    BLOCK_SUMS,
     NAMES,
     PADDING,
+    PAGE,
     Array,
     Entry,
     FormatError,
@@ -46,6 +50,9 @@ class TensorFile:
     tensors : dict of str to array
         Read-only views of the mapping, which lives as long as they do, or arrays in memory.
     checksums : dict of str to str
+    blocks : BlockSums or None
+        Of a mapped file that was written with them: what compares only those pages that are needed.
+    is_mapped : bool
     """
 
     path: str
@@ -54,6 +61,8 @@ class TensorFile:
     settings: dict[str, Any]
     tensors: dict[str, Array]
     checksums: dict[str, str]
+    blocks: BlockSums | None = None
+    is_mapped: bool = False
 
     def verify(self, names: Iterable[str] | None = None) -> None:
         """Compare the contents of the arrays `names` (all by default) with their checksums.
@@ -77,7 +86,9 @@ def check_path(path: Path, name: str) -> str:
     return os.fspath(path)
 
 
-def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: Path, kind: str, tensors: Mapping[str, Array], settings: Mapping[str, Any], *, block_sums: bool = False
+) -> None:
     """Write arrays and settings to one file, replacing what was there in one step.
 
     Parameters
@@ -89,6 +100,8 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
         Integers or floats of 8 to 64 bits.
     settings : mapping
         Anything JSON can hold, without NaN and infinity.
+    block_sums : bool, default=False
+        Write a checksum for each page, too, so that who maps the file can verify just what is read of it.
 
     Raises
     ------
@@ -96,8 +109,11 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, Array], settings:
         If the file cannot be written, saying why; what was at `path` before is still there.
     """
     target = check_path(path, "path")
-    parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()})
-    header = render_header(kind, parts, settings)
+    alignment = PAGE if block_sums else ALIGNMENT
+    parts = with_padding({name: _plain(name, tensor) for name, tensor in tensors.items()}, alignment)
+    if block_sums:
+        parts = add_block_sums(parts)
+    header = render_header(kind, parts, settings, alignment)
     try:
         _check_target(target)
         replace_file(target, [header, *(_bytes(array) for array in parts.values())])
@@ -155,20 +171,27 @@ def open_tensors(path: Path, kind: str | None = None, *, mmap: bool = True) -> T
     with open(path, "rb") as file:
         try:
             header = read_header(file, os.fstat(file.fileno()).st_size, kind)
-            tensors = (_map_arrays if mmap else _read_arrays)(file, header.entries)
+            start, blocks = file.tell(), None
+            if mmap:
+                mapping = _mmap.mmap(file.fileno(), 0, access=_mmap.ACCESS_READ)
+                tensors = _map_arrays(mapping, start, header.entries)
+                blocks = block_sums_of(mapping, start, header.entries, path)
+            else:
+                tensors = _read_arrays(file, header.entries)
         except FormatError as error:
             raise FormatError(f"{path!r} cannot be read: {error}") from None
-    result = TensorFile(path, header.version, header.kind, header.settings, tensors, header.checksums)
+    result = TensorFile(path, header.version, header.kind, header.settings, tensors, header.checksums, blocks, mmap)
     padding = [name for name in tensors if name.startswith(PADDING)]
-    result.verify(padding)
-    for name in padding:
-        del tensors[name]
+    if BLOCK_SUMS not in tensors:  # where there are checksums of pages those have the padding in them
+        result.verify(padding)
+    for name in [*padding, BLOCK_SUMS]:
+        tensors.pop(name, None)
     return result
 
 
 def _plain(name: str, tensor: Array) -> Array:
     """`tensor` in C order and little-endian, as it lies in the file."""
-    if not isinstance(name, str) or name == "__metadata__" or name.startswith(PADDING):
+    if not isinstance(name, str) or name in ("__metadata__", BLOCK_SUMS) or name.startswith(PADDING):
         raise ValueError(f"{name!r} cannot name an array in a file")
     if not isinstance(tensor, np.ndarray) or tensor.dtype.newbyteorder("<") not in NAMES:
         got = f"array of {tensor.dtype}" if isinstance(tensor, np.ndarray) else type(tensor).__name__
@@ -186,9 +209,7 @@ def _check_target(target: str) -> None:
         raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}")
 
 
-def _map_arrays(file: BufferedReader, entries: dict[str, Entry]) -> dict[str, Array]:
-    mapping = _mmap.mmap(file.fileno(), 0, access=_mmap.ACCESS_READ)
-    start = file.tell()
+def _map_arrays(mapping: _mmap.mmap, start: int, entries: dict[str, Entry]) -> dict[str, Array]:
     return {
         name: np.frombuffer(mapping, entry.dtype, math.prod(entry.shape), start + entry.begin).reshape(entry.shape)
         if entry.end > entry.begin

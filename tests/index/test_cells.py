@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import reference
+from index_inputs import far_codes
 
 import hashkit
 from hashkit import _native
@@ -12,15 +13,6 @@ from hashkit.index import cells
 
 N_CODES, N_QUERIES = 40_000, 300
 SIZES = {"copies": 256, "sketches": 768}
-
-
-def far_codes(n, n_bits, seed, n_topics=200):
-    """Signs of noisy vectors around topics: the nearest codes are at a fifth of the bits, as for real embeddings."""
-    shape, draw = np.random.default_rng(0), np.random.default_rng(seed)
-    topics = shape.standard_normal((n_topics, 24), dtype=np.float32)
-    basis = shape.standard_normal((24, n_bits), dtype=np.float32)
-    inner = topics[draw.integers(n_topics, size=n)] + 0.6 * draw.standard_normal((n, 24), dtype=np.float32)
-    return np.packbits(inner @ basis + 2.5 * draw.standard_normal((n, n_bits), dtype=np.float32) > 0, axis=1)
 
 
 @pytest.fixture(scope="module", params=SIZES)

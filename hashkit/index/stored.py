@@ -1,0 +1,208 @@
+"""Tables and cells in an index file, beside the codes they were made of: mapped, they are searched at once.
+
+Arrays lie in the file as they lie in memory, so that nothing is made when it is opened. Names that begin with
+``tables/`` or ``cells/`` belong to them; what is no array is in the settings of these names. Both say which codes they
+are of, by the checksum of these, and in which byte order.
+
+Of a mapped file only the small arrays are read when it is opened. The rest is verified page by page as a search comes
+to it (:mod:`hashkit.storage.blocks`), and whatever a file contains, a search reads nothing outside its arrays.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashkit import _native
+from hashkit.checks import check_n_threads
+from hashkit.index.cells import CodeCells, Rule
+from hashkit.index.snapshot import Part, Snapshot
+from hashkit.storage import FormatError, TensorFile
+from hashkit.storage.header import checksum
+
+VERSION = 1
+BUCKETS = ("offsets", "occupied", "rows", "words")
+SMALL_TABLES = ("places", "expected", "costs", "neighbors")
+CELLS = ("centroids", "rows", "sketches")
+SMALL_CELLS = ("starts", "places", "limits")
+MOST_RULES = 10_000
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def to_store(part: Part) -> tuple[Tensors, dict[str, Any]]:
+    """The arrays of the tables and cells that a part has, and their settings; nothing if it has none.
+
+    Raises
+    ------
+    FormatError
+        If they are those of a mapped file, and damaged.
+    """
+    tensors: Tensors = {}
+    settings: dict[str, Any] = {}
+    origin = {"version": VERSION, "byte_order": sys.byteorder, "codes": checksum(part.codes)}
+    if part.tables is not None:
+        arrays = _native.table_arrays(part.tables)
+        for j, bucket in enumerate(arrays["columns"]):
+            tensors |= {f"tables/{j}/{name}": array for name, array in zip(BUCKETS, bucket, strict=True)}
+        tensors |= {f"tables/{name}": arrays[name] for name in SMALL_TABLES}
+        others = {name: arrays[name] for name in ("n_neighbors", "isa", "compact")}
+        settings["tables"] = {**origin, "n_substrings": len(arrays["columns"]), **others}
+    if "cells" in part.derived:
+        cells: CodeCells = part.derived["cells"]
+        tensors |= {f"cells/{name}": array for name, array in _native.cell_arrays(cells.native).items()}
+        rules, limits = cells.rules_to_store()
+        tensors["cells/limits"] = limits
+        settings["cells"] = {**origin, "sketch_bytes": tensors["cells/sketches"].shape[1], "rules": rules}
+    if part.blocks is not None:
+        for tensor in tensors.values():
+            part.blocks.require(tensor)
+    return tensors, settings
+
+
+def attach(file: TensorFile, snapshot: Snapshot, *, tables: bool, verify: bool) -> None:
+    """Let the part of `snapshot`, which is that of `file`, have the cells in it, and the `tables`, if there are any.
+
+    Parameters
+    ----------
+    file : TensorFile
+    snapshot : Snapshot
+    tables : bool
+        Whether it is to have tables; cells are not in the way of anything.
+    verify : bool
+        Verify the small arrays now, and the rest of a mapped file as it is used.
+
+    Raises
+    ------
+    FormatError
+        If they are damaged, of other codes, of a machine with another byte order or made by a newer hashkit.
+    """
+    (part,) = snapshot.parts
+    stored = [name for name in ("tables", "cells") if name in file.settings]
+    if not stored or snapshot.metric != "hamming":
+        return
+    if verify:
+        if file.is_mapped and file.blocks is None:
+            raise FormatError(f"{file.path!r} is damaged: it has tables or cells, but no checksums of its pages")
+        part.derived["blocks"] = file.blocks
+        small = (f"{kind}/{name}" for kind in stored for name in {"tables": SMALL_TABLES, "cells": SMALL_CELLS}[kind])
+        file.verify([name for name in small if name in file.tensors])
+    for kind in stored:
+        if kind == "cells" or tables:
+            _check_origin(file, kind)
+            try:
+                part.derived[kind] = (_tables if kind == "tables" else _cells)(file, snapshot, part)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise FormatError(f"{file.path!r} is damaged: its {kind} do not fit: {error}") from None
+            part.derived[f"source of {kind}"] = "read" if not file.is_mapped else "mapped"
+
+
+def check_contents(file: TensorFile, part: Part) -> None:
+    """Compare all contents of a part's tables and cells with its codes.
+
+    Raises
+    ------
+    FormatError
+        If they are not of these codes.
+    """
+    try:
+        if part.tables is not None:
+            _native.check_tables(part.tables, part.codes, check_n_threads(None))
+        if "cells" in part.derived:
+            _native.check_cells(part.derived["cells"].native, part.codes)
+    except _native.DamagedError:
+        raise FormatError(f"{file.path!r} is damaged: its tables or cells are not those of its codes") from None
+
+
+def _check_origin(file: TensorFile, kind: str) -> None:
+    settings = file.settings[kind]
+    if not isinstance(settings, dict) or type(settings.get("version")) is not int:
+        raise FormatError(f"{file.path!r} is damaged: it does not tell the version of its {kind}")
+    if settings["version"] != VERSION:
+        raise FormatError(
+            f"{file.path!r} has {kind} of version {settings['version']}, this hashkit reads {VERSION}: "
+            "load it with method='scan', or save it without tables"
+        )
+    if settings.get("byte_order") != sys.byteorder:
+        raise FormatError(
+            f"{file.path!r} has {kind} in the byte order {settings.get('byte_order')!r}, this machine's is "
+            f"{sys.byteorder!r}: save it without tables"
+        )
+    if settings.get("codes") != file.checksums["codes"]:
+        raise FormatError(f"{file.path!r} is damaged: its {kind} are not those of its codes")
+
+
+def _tables(file: TensorFile, snapshot: Snapshot, part: Part) -> _native.Tables:
+    settings, arrays = file.settings["tables"], file.tensors
+    n_substrings, isa = _int(settings["n_substrings"], snapshot.n_bits), settings["isa"]
+    columns = tuple(tuple(arrays[f"tables/{j}/{name}"] for name in BUCKETS) for j in range(n_substrings))
+    costs = arrays["tables/costs"]
+    if isa not in _native.supported_isas():  # measured on another machine: estimates take their place
+        isa, costs = "portable", np.zeros_like(costs)
+    if arrays["tables/places"].size != snapshot.n_bits:
+        raise ValueError("places must have one for each bit")
+    return _native.tables_from(
+        columns,
+        _checks(part),
+        part.codes,
+        arrays["tables/places"],
+        arrays["tables/expected"],
+        costs,
+        arrays["tables/neighbors"],
+        _int(settings["n_neighbors"], 2**20),
+        isa,
+        bool(settings["compact"]),
+    )
+
+
+def _cells(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeCells:
+    settings, arrays = file.settings["cells"], file.tensors
+    native = _native.cells_from(
+        tuple(arrays[f"cells/{name}"] for name in CELLS),
+        _checks(part),
+        part.codes,
+        snapshot.n_bits,
+        _int(settings["sketch_bytes"], part.codes.shape[1]),
+        arrays["cells/starts"],
+        arrays["cells/places"],
+    )
+    rules = _rules(settings["rules"], arrays["cells/limits"], snapshot.n_bits, bool(arrays["cells/places"].size))
+    return CodeCells(native, part.codes, snapshot.n_bits, rules, part.blocks)
+
+
+def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) -> dict[tuple[int, float], Rule]:
+    """The calibrated rules in a file."""
+    if not isinstance(stored, list) or len(stored) > MOST_RULES:
+        raise TypeError("rules must be a list")
+    if limits.dtype != np.int32 or limits.shape != (len(stored) if have_limits else 0, n_bits + 1):
+        raise ValueError("limits must have a row for each rule")
+    rules = {}
+    for i, each in enumerate(stored):
+        k, slack, start = (
+            _int(each["k"], 2**62),
+            _int(each["twice_slack"], 2**20, -(2**20)),
+            _int(each["start"], n_bits),
+        )
+        recall, sample_recall, work = (_share(each[name]) for name in ("recall", "sample_recall", "work"))
+        own = np.ascontiguousarray(limits[i]) if have_limits else None
+        rules[max(1, k), recall] = Rule(slack, own, start, sample_recall, work)
+    return rules
+
+
+def _checks(part: Part) -> _native.BlockChecks | None:
+    return None if part.blocks is None else part.blocks.native
+
+
+def _int(value: Any, most: int, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"a setting must be an int from {least} to {most}")
+    return value
+
+
+def _share(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1e6:
+        raise ValueError("a setting must be a share")
+    return float(value)
