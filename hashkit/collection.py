@@ -363,7 +363,7 @@ def describe(path: Path) -> dict[str, Any]:
         journal.check()
         state, verify = read_state(folder, journal)
         if verify is not None:
-            verify()
+            verify(everything=True)
         return {
             "version": journal.version,
             "n_bits": journal.n_bits,

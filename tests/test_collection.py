@@ -559,7 +559,7 @@ def test_what_describe_says_at_every_step_of_its_life(tmp_path):
         assert parts(collection) == [(33_008, 0, "mih")]
     assert parts(collection) == [(33_008, 0, "mih")]  # closed
     with hashkit.Collection(tmp_path) as collection:
-        assert parts(collection) == [(33_008, 0, "scan")]
+        assert parts(collection) == [(33_008, 0, "mih")]  # by the tables in its file
         collection.query(codes[:1], 1)
         assert parts(collection) == [(33_008, 0, "mih")]
         collection.add(codes[:5])
@@ -591,7 +591,7 @@ def test_how_it_is_searched_at_every_step_of_its_life(tmp_path, method):
         assert method_of_the_large_part(collection) == tables
     for change in (lambda c: c.query(codes[:1], 1), lambda c: c.add(codes[:1]), lambda c: c.compact()):
         with hashkit.Collection(tmp_path, method=method) as collection:
-            assert method_of_the_large_part(collection) == "scan"  # opening makes no tables
+            assert method_of_the_large_part(collection) == tables  # those in its file
             change(collection)
             assert method_of_the_large_part(collection) == tables
             collection.remove(collection.ids[-1:])

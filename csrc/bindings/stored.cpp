@@ -31,6 +31,12 @@ std::shared_ptr<Object> keeping(const std::shared_ptr<Object>& object, const Kep
   return {object.get(), [object, kept = std::make_tuple(kept...)](Object*) {}};
 }
 
+using MaybeChecks = std::optional<std::shared_ptr<BlockChecks>>;
+
+const BlockChecks* borrowed(const MaybeChecks& checks) {
+  return checks ? checks->get() : nullptr;
+}
+
 std::shared_ptr<BlockChecks> make_checks(const Array<uint8_t>& bytes, const Array<uint64_t>& sums,
                                          const std::string& name) {
   const auto n_bytes = static_cast<size_t>(bytes.size());
@@ -69,8 +75,9 @@ std::array<const Costs*, 2> costs_in(const Survey& survey) {
   return {&survey.alone, &survey.tiled};
 }
 
-py::dict table_arrays(const py::object& owner) {
-  const auto& tables = owner.cast<const Tables&>();
+py::dict table_arrays(const std::shared_ptr<Tables>& owned) {
+  const Tables& tables = *owned;
+  const py::object owner = py::cast(owned);
   const size_t n_words = tables.substrings.n_words();
   std::vector<double> expected = tables.expected, costs;
   py::dict result;
@@ -123,11 +130,10 @@ Survey survey_from(const Array<double>& costs, const Array<int32_t>& neighbors, 
           copy_of(neighbors)};
 }
 
-std::shared_ptr<Tables> tables_from(const py::tuple& columns, const std::shared_ptr<BlockChecks>& checks,
-                                    const Array<uint8_t>& codes, const Array<uint32_t>& places,
-                                    const Array<double>& expected, const Array<double>& costs,
-                                    const Array<int32_t>& neighbors, size_t n_neighbors, const std::string& isa,
-                                    bool compact) {
+std::shared_ptr<Tables> tables_from(const py::tuple& columns, const MaybeChecks& checks, const Array<uint8_t>& codes,
+                                    const Array<uint32_t>& places, const Array<double>& expected,
+                                    const Array<double>& costs, const Array<int32_t>& neighbors, size_t n_neighbors,
+                                    const std::string& isa, bool compact) {
   const CodesView of = view_codes(codes);
   require(of.n_codes >= 1 && of.n_codes <= kMaxTableCodes, "codes must be 1 to 2**32 - 1");
   require(static_cast<size_t>(places.size()) <= 8 * of.n_bytes, "places must not be more than bits");
@@ -137,7 +143,7 @@ std::shared_ptr<Tables> tables_from(const py::tuple& columns, const std::shared_
   const std::vector<double> means = copy_of(expected);
   require(means.size() == 2 * n_bits + 1 + substrings.size(), "expected must have one for each distance");
   auto tables = std::make_shared<Tables>();
-  *tables = {of.n_codes, of.n_bytes, substrings, {}, compact, {}, {}, checks.get(), true};
+  *tables = {of.n_codes, of.n_bytes, substrings, {}, compact, {}, {}, borrowed(checks), true};
   auto mean = means.begin() + static_cast<std::ptrdiff_t>(n_bits) + 1;
   tables->expected.assign(means.begin(), mean);
   for (size_t j = 0; j < substrings.size(); ++j) {
@@ -156,8 +162,9 @@ std::shared_ptr<Tables> tables_from(const py::tuple& columns, const std::shared_
   return keeping(tables, columns, checks);
 }
 
-py::dict cell_arrays(const py::object& owner) {
-  const auto& cells = owner.cast<const Cells&>();
+py::dict cell_arrays(const std::shared_ptr<Cells>& owned) {
+  const Cells& cells = *owned;
+  const py::object owner = py::cast(owned);
   py::dict result;
   result["centroids"] = view_of(cells.centroids.data(), {cells.n_cells(), cells.n_bytes}, owner);
   result["starts"] = to_array(std::vector<uint32_t>(cells.starts));
@@ -167,9 +174,9 @@ py::dict cell_arrays(const py::object& owner) {
   return result;
 }
 
-std::shared_ptr<Cells> cells_from(const py::tuple& columns, const std::shared_ptr<BlockChecks>& checks,
-                                  const Array<uint8_t>& codes, size_t n_bits, size_t sketch_bytes,
-                                  const Array<uint32_t>& starts, const Array<uint32_t>& places) {
+std::shared_ptr<Cells> cells_from(const py::tuple& columns, const MaybeChecks& checks, const Array<uint8_t>& codes,
+                                  size_t n_bits, size_t sketch_bytes, const Array<uint32_t>& starts,
+                                  const Array<uint32_t>& places) {
   const CodesView of = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * of.n_bytes, "n_bits must fit the codes");
   require(of.n_codes <= kMaxCellCodes && starts.size() >= 2, "starts must have one for each cell");
@@ -189,7 +196,7 @@ std::shared_ptr<Cells> cells_from(const py::tuple& columns, const std::shared_pt
             sketch_bytes,
             0,
             borrow<uint8_t>(columns[2], of.n_codes * sketch_bytes),
-            checks.get()};
+            borrowed(checks)};
   require(are_plausible(*cells), "starts and places must fit the codes");
   return keeping(cells, columns, checks);
 }
@@ -218,12 +225,12 @@ void bind_stored(py::module_& module) {
   module.def("block_sums", &block_sums, named("bytes"), py::arg("n_threads"),
              "The checksum of each 4,096 bytes, the last with zeros behind it: uint64.");
   module.def("table_arrays", &table_arrays, py::arg("tables"), "What `tables_from` makes the same tables of.");
-  module.def("tables_from", &tables_from, named("columns"), py::arg("checks").none(true), named("codes"),
-             named("places"), named("expected"), named("costs"), named("neighbors"), py::arg("n_neighbors"),
-             py::arg("isa"), py::arg("compact"), "Tables over arrays of a file, which are kept and not copied.");
+  module.def("tables_from", &tables_from, named("columns"), py::arg("checks"), named("codes"), named("places"),
+             named("expected"), named("costs"), named("neighbors"), py::arg("n_neighbors"), py::arg("isa"),
+             py::arg("compact"), "Tables over arrays of a file, which are kept and not copied.");
   module.def("cell_arrays", &cell_arrays, py::arg("cells"), "What `cells_from` makes the same cells of.");
-  module.def("cells_from", &cells_from, named("columns"), py::arg("checks").none(true), named("codes"),
-             py::arg("n_bits"), py::arg("sketch_bytes"), named("starts"), named("places"),
+  module.def("cells_from", &cells_from, named("columns"), py::arg("checks"), named("codes"), py::arg("n_bits"),
+             py::arg("sketch_bytes"), named("starts"), named("places"),
              "Cells over arrays of a file, which are kept and not copied.");
   module.def("check_tables", &check_stored_tables, py::arg("tables"), named("codes"), py::arg("n_threads"),
              "Compare all contents of tables with the codes; raises DamagedError.");

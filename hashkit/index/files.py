@@ -54,10 +54,11 @@ def from_file(file: TensorFile) -> Snapshot:
     return Snapshot(n_bits, (Part(codes, ids, None, len(codes)),), next_id, arrived_in_order, metric)
 
 
-def verify(file: TensorFile, snapshot: Snapshot) -> None:
+def verify(file: TensorFile, snapshot: Snapshot, *, everything: bool = False) -> None:
     """Check what the arrays of `file`, which are those of `snapshot`, contain.
 
-    Of a mapped file that is codes and ids: tables and cells are verified page by page as they are used.
+    Of a mapped file that is codes and ids, if not `everything`: tables and cells are verified page by page as they are
+    used.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def verify(file: TensorFile, snapshot: Snapshot) -> None:
         If they are not what was saved, or not an index.
     """
     (part,) = snapshot.parts
-    file.verify([name for name in ("codes", "ids") if name in file.tensors] if file.is_mapped else None)
+    partly = file.is_mapped and not everything
+    file.verify([name for name in ("codes", "ids") if name in file.tensors] if partly else None)
     last_id = len(part.codes) - 1 if part.ids is None else int(part.ids[-1]) if len(part.ids) else -1
     if (part.ids is not None and not is_ascending(part.ids)) or not last_id < snapshot.next_id <= MAX_ID + 1:
         raise FormatError(f"{file.path!r} holds no index: its ids are not in order")
@@ -73,5 +75,5 @@ def verify(file: TensorFile, snapshot: Snapshot) -> None:
         check_codes(part.codes, "codes", snapshot.n_bits)
     except ValueError as error:
         raise FormatError(f"{file.path!r} holds no index: {error}") from None
-    if not file.is_mapped:
+    if not partly:
         stored.check_contents(file, part)

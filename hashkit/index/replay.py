@@ -17,7 +17,7 @@ from hashkit.storage.journal import Journal
 from hashkit.storage.layout import index_path
 
 
-def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[Snapshot, Callable[[], None] | None]:
+def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[Snapshot, Callable[..., None] | None]:
     """What the collection in `folder` holds, and what verifies its contents if that is still to be done.
 
     The index file is mapped, with its `tables`. Codes and ids are read, and verified, only if there are changes to
@@ -30,7 +30,7 @@ def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[S
     FileNotFoundError
         If the index file is missing.
     """
-    verify: Callable[[], None] | None = None
+    verify: Callable[..., None] | None = None
     generation = journal.state().generation
     if generation == 0:
         state = growth.build(np.empty((0, (journal.n_bits + 7) // 8), np.uint8), None, journal.n_bits)

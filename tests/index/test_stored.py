@@ -9,6 +9,7 @@ from index_inputs import far_codes
 
 import hashkit
 from hashkit import _native
+from hashkit.collection import describe
 from hashkit.index import cells as cells_module
 from hashkit.storage import FormatError, open_tensors, write_tensors
 from hashkit.storage.header import BLOCK_SUMS
@@ -409,3 +410,13 @@ def test_a_collection_is_searched_at_a_recall(tmp_path):
         cells = collection.describe()["parts"][0]["cells"]
         assert cells["source"] == "mapped"
         assert [(rule["k"], rule["recall"]) for rule in cells["calibrated"]] == [(10, 0.95)]
+
+
+def test_the_check_of_a_collection_reads_its_tables(rng, tmp_path):
+    with hashkit.Collection(tmp_path / "all", 32, method="mih") as collection:
+        collection.add(near_codes(rng, 500, 32))
+        collection.compact()
+    path = tmp_path / "all" / "index-1.hashkit"
+    rewrite(path, _array("tables/0/rows", lambda rows: rows[::-1]))
+    with pytest.raises(FormatError, match="tables or cells are not those of its codes"):
+        describe(tmp_path / "all")
