@@ -142,7 +142,7 @@ def _fold(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         n_removed = len(part.codes) - part.n_live
         folded.append(_merge([part.everything]) if n_removed > MAX_REMOVED * len(part.codes) else part)
         while len(folded) > 1 and _belong_together(folded[-2], folded[-1]):
-            folded[-2:] = [_merge([each.everything for each in folded[-2:]])]
+            folded[-2:] = [_merge([each.everything for each in folded[-2:]])] if folded[-1].n_live else folded[-2:-1]
     return tuple(folded)
 
 
