@@ -1,4 +1,4 @@
-"""An index as a file: the arrays of a snapshot in one part, and what else it needs to know, as settings.
+"""An index as a file: the arrays of a snapshot in one part, and its other properties, as settings.
 
 Tables and cells go with it if they are asked for (:mod:`hashkit.index.stored`).
 """
