@@ -18,6 +18,7 @@ import hashkit
 CHANGES = ("make", "add", "remove", "replace", "set_metadata", "compact", "flush", "close", "open", "recover")
 N_BYTES = 4
 STRIDES = {"compact": 5, "make": 11, "open": 11, "recover": 11}  # else every place
+MOST_CODES = 60  # more are removed: thousands would make every comparison slow
 SECONDS_TO_WAIT = 20  # for a thread that a lock left behind would block for ever
 
 
@@ -45,6 +46,12 @@ class Life:
         if self.change == "make":
             self.path = f"{self.path.rpartition('-')[0]}-{self.number}"
             return
+        if len(self.model) > MOST_CODES:
+            old = sorted(self.model)[:-10]
+            self.collection.remove(old)
+            self.collection.compact()
+            for id in old:
+                del self.model[id]
         if len(self.model) < 10:
             ids, codes = np.arange(3) + 10 * self.number, self.codes()
             self.collection.add(codes, ids, metadata=[self.number] * 3)
