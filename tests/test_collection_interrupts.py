@@ -18,7 +18,7 @@ import hashkit
 CHANGES = ("make", "add", "remove", "replace", "set_metadata", "compact", "flush", "close", "open", "recover")
 N_BYTES = 4
 STRIDES = {"compact": 5, "make": 11, "open": 11, "recover": 11}  # else every place
-MOST_CODES = 60  # more are removed: thousands would make every comparison slow
+MOST_CODES, MOST_CHANGES = 60, 50  # more codes are removed, more changes folded in: every opening reads all of them
 SECONDS_TO_WAIT = 20  # for a thread that a lock left behind would block for ever
 
 
@@ -52,6 +52,8 @@ class Life:
             self.collection.compact()
             for id in old:
                 del self.model[id]
+        if self.number % MOST_CHANGES < 2:  # it grows by one or two
+            self.collection.compact()
         if len(self.model) < 10:
             ids, codes = np.arange(3) + 10 * self.number, self.codes()
             self.collection.add(codes, ids, metadata=[self.number] * 3)
