@@ -125,7 +125,7 @@ TEST(stop_while_join_tables_are_filled) {
   std::vector<uint8_t> bytes(kCodes * 128);
   reference::fill_codes(reference::Data::kRandom, bytes.data(), kCodes, 128, 1);
   StopAt call(SIZE_MAX);
-  make_join_tables({bytes.data(), kCodes, 128}, 1024, 0, kTables - 1, true, 1);
+  make_join_tables({bytes.data(), kCodes, 128}, 1024, 0, kTables - 1, 0, 1);
   CHECK(SIZE_MAX - call.left() >= kTables * kCodes / kMostPages);
 }
 
@@ -142,7 +142,7 @@ TEST(stop_in_every_room) {
   std::vector<uint8_t> sorted(bytes.size()), all(kCodes / 8, 0xff), spread(kCodes * 64);
   sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
   const PopcountOrder order{{sorted.data(), kCodes, 8}, starts.data(), rows.data()};
-  const JoinTables join = *make_join_tables(codes, 64, 0, 2, true, 1);
+  const JoinTables join = *make_join_tables(codes, 64, 0, 2, 0, 1);
   std::vector<double> jaccard(kQueries * 10);
   std::vector<int64_t> found(kQueries * 100), ids(kCodes);
   std::vector<uint16_t> all_pairs(kQueries * kCodes);
@@ -164,7 +164,7 @@ TEST(stop_in_every_room) {
                 [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, 1, jaccard.data(), found.data()); });
     check_stops("Jaccard radius", [&] { jaccard_within_radius(kernels, order, {}, queries, 0.5, n_threads); });
     check_stops("pairs", [&] { scan_pairs(kernels, {codes, 0, 5000, codes, true}, 3, n_threads, SIZE_MAX); });
-    check_stops("join tables", [&] { make_join_tables(codes, 64, 0, 2, true, n_threads); });
+    check_stops("join tables", [&] { make_join_tables(codes, 64, 0, 2, 0, n_threads); });
     check_stops("pairs by tables",
                 [&] { bucket_pairs(kernels, {codes, 0, kCodes, codes, true}, join, 2, n_threads, SIZE_MAX); });
     check_stops("gather", [&] { gather_rows(codes, {all.data()}, 1, sorted.data(), rows.data()); });
