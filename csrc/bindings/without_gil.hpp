@@ -1,7 +1,6 @@
 // The one way in which native work runs: without the GIL, and stopped by what a signal handler raises.
 #pragma once
 
-#include <cxxabi.h>
 #include <pybind11/pybind11.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "cpu/forced_unwind.hpp"
 #include "parallel/stop.hpp"
 
 namespace hashkit::bindings {
@@ -22,7 +22,7 @@ namespace hashkit::bindings {
 inline void take_gil(PyThreadState* state) {
   try {
     PyEval_RestoreThread(state);
-  } catch (abi::__forced_unwind&) {
+  } catch (ForcedUnwind&) {
     for (;;) pause();
   }
 }
