@@ -1,4 +1,8 @@
 // Tables and cells as arrays, to be stored, and back.
+#include <algorithm>
+#include <array>
+#include <tuple>
+
 #include "bindings/arrays.hpp"
 #include "far/stored.hpp"
 #include "mih/stored.hpp"

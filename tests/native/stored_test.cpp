@@ -1,5 +1,6 @@
 // Tables and cells of a file, whatever it contains: no read outside their arrays, which the sanitizers would see.
 // HASHKIT_FUZZ_SECONDS says how long each of the two goes on, by default a second.
+#include <array>
 #include <chrono>
 
 #include "far/search.hpp"
