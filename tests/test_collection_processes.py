@@ -96,14 +96,14 @@ def test_a_compaction_under_way_when_the_lock_file_is_deleted_overwrites_nothing
     first = hashkit.Collection(folder)
     save = files.save
 
-    def save_late(state, path):
+    def save_late(state, path, **options):
         """While the first writes its index file, a second opens, adds and compacts."""
         monkeypatch.undo()
         (folder / "lock.sqlite").unlink()
         second = Other(folder)
         second.run("collection.add(codes); collection.compact()")
         second.end()
-        save(state, path)
+        save(state, path, **options)
 
     monkeypatch.setattr(files, "save", save_late)
     with pytest.raises(BlockingIOError, match="another process"):
