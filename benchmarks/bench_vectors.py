@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc):
 def truth(path):
     """The true K nearest by exact search over the floats."""
     vectors, queries = read_set(path)
-    encoder = VectorIndex.fit(vectors[:300], recall=None)._encoder
+    encoder = VectorIndex.fit(vectors[:300], recall=None, n_bits=8)._encoder  # for its metric
     return hashkit.vectors.calibration.exact_neighbors(as_vectors(vectors, "vectors"), queries, K, encoder, 1)
 
 

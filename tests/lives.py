@@ -372,7 +372,9 @@ class Life(Inputs):
 
 
 def there_is(index, model):
-    return np.array_equal(index.ids, model.ids) and np.array_equal(index.get(model.ids), model.codes)
+    """Whether an index holds what the model does; two empty ones may still differ in the id that comes next."""
+    same = np.array_equal(index.ids, model.ids) and np.array_equal(index.get(model.ids), model.codes)
+    return same and index._current().next_id == model.next_id
 
 
 ARMED = [False]

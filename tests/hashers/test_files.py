@@ -208,7 +208,7 @@ class Own(hashkit.ITQ):
 
 
 def test_a_subclass_is_not_saved_since_it_could_not_be_loaded(tmp_path):
-    with pytest.raises(TypeError, match="one of hashkit's own classes, .* to be saved, got Own"):
+    with pytest.raises(TypeError, match=r"one of hashkit's own classes, .* to be saved, got Own"):
         Own(8, random_state=0).fit(X).save(tmp_path / "hasher")
     assert not (tmp_path / "hasher").exists()
 

@@ -270,6 +270,13 @@ def test_a_memory_map_is_kept_as_it_came(vectors, queries, tmp_path):
     np.testing.assert_equal(index.query(queries, 10), in_memory.query(queries, 10))
 
 
+@pytest.mark.parametrize("n_rows", [2, 40, 300])
+def test_fewer_rows_than_bits(n_rows):
+    rows = np.random.default_rng(0).standard_normal((n_rows, 1024)).astype(np.float32)
+    index = VectorIndex.fit(rows, recall=0.9 if n_rows == 300 else None)
+    assert index.query(rows[:2], k=1)[1][:, 0].tolist() == [0, 1]
+
+
 def test_n_dims_uses_the_first_values(vectors, queries):
     index = VectorIndex.fit(vectors, n_dims=32, recall=0.8)
     other = VectorIndex.fit(np.ascontiguousarray(vectors[:, :32]), recall=0.8)
