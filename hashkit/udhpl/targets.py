@@ -67,7 +67,7 @@ def similarity_targets(
     """
     n_steps = walk_length(n_clusters, config)
     walks = [unit_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
-    share = np.float32(config.walk_trust * reliability / np.sqrt(len(walks)))
+    share = np.float32(min(1.0, config.walk_trust * reliability) / np.sqrt(len(walks)))
     centered = projections - projections.mean(axis=0)
     views = [unit_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
     views += [share * unit_rows(walk - walk.mean(axis=0)) for walk in walks]
