@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def test_a_query_is_answered_by_the_running_server(run, indexed, monkeypatch):
     expected = [run("query", "g", indexed / "temple/04.jpg", "-k", 3, *more) for more in ((), ("--html", "x.html"))]
     monkeypatch.setattr("hashkit.images.running.CONNECT_SECONDS", 30)  # on a busy machine the server may answer late
     with serving(Gallery("g")) as site:
+        wait_for(Path("g/serving.json"))
         assert stat.S_IMODE(os.stat("g/serving.json").st_mode) == 0o600
         secret = json.loads(Path("g/serving.json").read_text())["secret"]
         for place in ("/", "/changed", "/proof/x"):
@@ -120,6 +122,13 @@ def test_a_query_is_answered_by_the_running_server(run, indexed, monkeypatch):
     assert not Path("g/serving.json").exists()
     Path("g/serving.json").write_text('{"port": 1, "secret": "left behind"}')
     assert run("query", "g", indexed / "temple/04.jpg", "-k", 3) == expected[0]
+
+
+def wait_for(path, seconds=30):
+    """A server may answer before its note is written."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def make_empty(folder):
