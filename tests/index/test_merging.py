@@ -21,14 +21,17 @@ def split(rng, codes, ids, n_shards, **options):
     return [hashkit.Index(codes[shard_of == i], ids=ids[shard_of == i], **options) for i in range(n_shards)]
 
 
+SHARDED = {
+    "seed": st.integers(0, 2**32),
+    "n_codes": st.integers(0, 60),
+    "n_queries": st.integers(0, 4),
+    "n_shards": st.integers(1, 9),
+    "k": st.integers(1, 80),
+}
+
+
 @settings(deadline=None, max_examples=60)
-@given(
-    seed=st.integers(0, 2**32),
-    n_codes=st.integers(0, 60),
-    n_queries=st.integers(0, 4),
-    n_shards=st.integers(1, 9),
-    k=st.integers(1, 80),
-)
+@given(**SHARDED)
 def test_shards_answer_like_one_index(seed, n_codes, n_queries, n_shards, k):
     rng = np.random.default_rng(seed)
     codes, queries = few_codes(rng, n_codes), few_codes(rng, n_queries)
@@ -49,13 +52,7 @@ def test_shards_answer_like_one_index(seed, n_codes, n_queries, n_shards, k):
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    seed=st.integers(0, 2**32),
-    n_codes=st.integers(0, 60),
-    n_queries=st.integers(0, 4),
-    n_shards=st.integers(1, 9),
-    k=st.integers(1, 80),
-)
+@given(**SHARDED)
 def test_shards_answer_like_one_index_by_jaccard_distance(seed, n_codes, n_queries, n_shards, k):
     rng = np.random.default_rng(seed)
     codes, queries = few_codes(rng, n_codes), few_codes(rng, n_queries)
