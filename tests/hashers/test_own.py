@@ -2,12 +2,44 @@
 
 import numpy as np
 import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hashkit
 from hashkit.datasets import Dataset
 from hashkit.evaluation import comparison
 from hashkit.hashers.own import OWN
 from hashkit.storage import FormatError
+
+
+class ShiftedSigns(hashkit.OwnHasher, method="shifted_signs"):
+    """Real values, from random directions and a mean."""
+
+    def learn(self, rows, rng):
+        self.mean_ = rows.mean(axis=0)
+        self.weights_ = rng.standard_normal((rows.shape[1], self.n_bits_))
+
+    def apply(self, rows):
+        return (rows - self.mean_) @ self.weights_
+
+
+class AboveMedian(hashkit.OwnHasher, method="above_median"):
+    """Packed codes, with an option of its own."""
+
+    def __init__(self, n_bits=64, *, share=0.5, normalize=True, random_state=None):
+        super().__init__(n_bits, normalize=normalize, random_state=random_state)
+        self.share = share
+
+    def learn(self, rows, rng):
+        self.columns_ = np.arange(self.n_bits_) % rows.shape[1]
+        self.cuts_ = np.quantile(rows[:, self.columns_], self.share, axis=0)
+
+    def apply(self, rows):
+        return np.packbits(rows[:, self.columns_] > self.cuts_, axis=1)
+
+
+@parametrize_with_checks([ShiftedSigns(2, random_state=0), AboveMedian(2)])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
 
 
 @pytest.fixture(autouse=True)
@@ -97,5 +129,5 @@ def test_what_does_not_fit_is_refused(rows, tmp_path):
     ]:
         with pytest.raises(error, match=message):
             Wrong(n_bits).fit(rows)
-    with pytest.raises(ValueError, match=r"method must be one of bi_half, .*, wrong, got 'magic'"):
+    with pytest.raises(ValueError, match=r"method must be one of .*bi_half, .*, wrong, got 'magic'"):
         hashkit.fit(rows, method="magic")
