@@ -3,8 +3,11 @@
 Fingerprints as of molecules: sparse, popcounts uneven, each a variant of one of many parents. Answers are checked
 against numpy first. faiss has no Jaccard distance for bits; its IndexFlat with METRIC_Jaccard does the same on floats,
 32 times the memory. The notes at the end say which share of the codes the bound by popcounts left to compare.
+
+Bar at full size: the 1,000 nearest of 1,800,000 fingerprints of 2,048 bits within 27 ms, one query at a time.
 """
 
+import time
 from functools import cache
 
 import numpy as np
@@ -16,6 +19,8 @@ from hashkit import _native
 SMALL = [(1024, 50_000, 50), (2048, 20_000, 50)]
 FULL = [(1024, 1_000_000, 200), (2048, 1_000_000, 200)]
 K, RADIUS = 10, 0.3
+MANY = {False: (2048, 50_000, 50), True: (2048, 1_800_000, 50)}
+MANY_K, SPARSE = 1000, 0.022  # about 45 bits set, as in Morgan fingerprints
 N_QUERIES_PEERS = 10
 
 
@@ -117,6 +122,26 @@ def test_radius(case, index, codes_and_queries, record, note):
     record(work, "hashkit", lambda: index.radius(queries, RADIUS, n_threads=1), len(queries))
     *_, n_compared = _native.jaccard_within_radius(*_native.popcount_order(codes, 1), queries, RADIUS, 1)
     note(f"{title(case, f'radius {RADIUS}')}: {n_compared / len(codes) / len(queries):.1%} of the codes compared")
+
+
+def test_many_neighbors(full, hold, pytestconfig):
+    files = pytestconfig.getoption("--codes")
+    codes, queries = (
+        (np.load(files[0])[rows] for rows in (slice(50, None), slice(50))) if files else workload(*MANY[full], SPARSE)
+    )
+    index = hashkit.Index(codes, metric="jaccard")
+    distances, ids = index.query(queries[:3], MANY_K, n_threads=1)
+    expected, expected_ids = numpy_query(codes, popcounts_of(codes), queries[:3], MANY_K)
+    np.testing.assert_array_equal(distances, expected)
+    np.testing.assert_array_equal(ids, expected_ids)
+    times = []
+    for query in np.concatenate([queries] * 2):
+        start = time.perf_counter()
+        index.query(query, MANY_K, n_threads=1)
+        times.append((time.perf_counter() - start) * 1e3)
+    popcount = popcounts_of(codes[:10_000]).mean()
+    title = f"{len(codes):,} fingerprints of 2,048 bits, {popcount:.0f} set, one query at a time, k = {MANY_K:,}"
+    hold(title, float(np.mean(times)), 27 if full else None, "ms")
 
 
 def test_hamming(case, codes_and_queries, record):

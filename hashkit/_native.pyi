@@ -23,6 +23,17 @@ class Forest:
     def firsts(self) -> NDArray[np.int64]: ...
 
 class JoinTables: ...
+
+class NearLimits:
+    def __init__(
+        self,
+        n_bytes: int,
+        threshold: float,
+        is_similarity: bool,
+        weights: tuple[int, int, int] = (1, 1, 1),
+        is_directed: bool = True,
+    ) -> None: ...
+
 class Tables: ...
 
 def block_sums(bytes: NDArray[np.uint8], n_threads: int) -> NDArray[np.uint64]: ...
@@ -106,8 +117,7 @@ def jaccard_pairs(
     rows: NDArray[np.int64],
     sketches: NDArray[np.uint8],
     offset: int | None,
-    threshold: float,
-    is_similarity: bool,
+    limits: NearLimits,
     max_pairs: int,
     n_threads: int,
     isa: str = "",
@@ -116,8 +126,7 @@ def jaccard_sketches(
     codes: NDArray[np.uint8],
     starts: NDArray[np.int64],
     rows: NDArray[np.int64],
-    threshold: float,
-    is_similarity: bool,
+    limits: NearLimits,
     n_sketch_bytes: int | None,
     n_threads: int,
     isa: str = "",

@@ -109,9 +109,30 @@ def pairs_within(left, right, radius, left_ids=None, right_ids=None):
     return columns[0], columns[1], columns[2].astype(np.int32)
 
 
-def jaccard_near(left, right, radius=None, similarity=None):
+MEASURES = {"jaccard": (1, 1), "dice": (Fraction(1, 2), Fraction(1, 2)), "containment": (1, 0)}
+
+
+def tversky_distances(left, right, weights, itself):
+    """Fractions, shape (n_left, n_right); of a set with itself the smaller one of a pair in its two orders."""
+
+    def distance(a, b):
+        common, only_a, only_b = len(a & b), len(a - b), len(b - a)
+        if not common:
+            return Fraction(bool(a or b))
+        different = alpha * only_a + beta * only_b
+        return Fraction(different) / (common + different)
+
+    alpha, beta = (Fraction(weight).limit_denominator(1000) for weight in weights)
+    lefts, rights = ([set(np.flatnonzero(np.unpackbits(code))) for code in codes] for codes in (left, right))
+    return [[min(distance(a, b), distance(b, a)) if itself else distance(a, b) for b in rights] for a in lefts]
+
+
+def jaccard_near(left, right, radius=None, similarity=None, measure=None, itself=False):
     """(distances float64, which pairs are near), each (n_left, n_right); rounded once, from fractions."""
-    fractions = jaccard_distances(left, right)
+    if measure is None:
+        fractions = jaccard_distances(left, right)
+    else:
+        fractions = tversky_distances(left, right, MEASURES.get(measure, measure), itself)
     distances = np.array([[float(fraction) for fraction in row] for row in fractions]).reshape(len(left), len(right))
     if similarity is None:
         return distances, distances <= radius
@@ -125,7 +146,7 @@ def jaccard_pairs(left, right, left_ids=None, right_ids=None, **limit):
     right, right_ids = (left, left_ids) if itself else (right, right_ids)
     left_ids = np.arange(len(left)) if left_ids is None else left_ids
     right_ids = np.arange(len(right)) if right_ids is None else right_ids
-    distances, near = jaccard_near(left, right, **limit)
+    distances, near = jaccard_near(left, right, itself=itself, **limit)
     if itself:
         near = near & (left_ids[:, None] < right_ids)
     rows, others = np.nonzero(near)
@@ -141,7 +162,7 @@ def groups(codes, radius, ids=None):
 
 def jaccard_groups(codes, ids=None, **limit):
     """The same by Jaccard distance."""
-    return flood(jaccard_near(codes, codes, **limit)[1], ids)
+    return flood(jaccard_near(codes, codes, itself=True, **limit)[1], ids)
 
 
 def flood(near, ids=None):

@@ -101,6 +101,9 @@ def test_standard_input_and_similarity(run, codes):
     assert run("-", "--radius", 3, text=text)[1] == expected_pairs(hashkit.Index(codes), 3)
     index = hashkit.Index(codes, metric="jaccard")
     assert run("-", "--similarity", 0.9, text=text)[1] == expected_pairs(index, similarity=0.9)
+    for option, measure in (("dice", "dice"), ("0.9, 1/3", (0.9, 1 / 3))):
+        expected = expected_pairs(index, similarity=0.9, measure=measure)
+        assert run("-", "--similarity", 0.9, "--measure", option, text=text)[1] == expected
 
 
 def test_padding_is_checked(run):
@@ -182,6 +185,16 @@ def test_thresholds_are_checked(run):
         (["--radius", 3, "--similarity", 0.7], "one of --radius and --similarity must be given, got both"),
         (["--radius", -1], "radius must be at least 0, got -1"),
         (["--similarity", 1.1], "similarity must be from 0 to 1 for Jaccard distance, got 1.1"),
+        (["--radius", 3, "--measure", "dice"], "--measure must be given with --similarity only, got 'dice'"),
+        (
+            ["--similarity", 0.7, "--measure", "cosine"],
+            "measure must be one of jaccard, dice, containment, or two weights, got 'cosine'",
+        ),
+        (
+            ["--similarity", 0.7, "--measure", "1,x"],
+            "--measure must be a name or two weights such as 0.9,0.1, got '1,x'",
+        ),
+        (["--similarity", 0.7, "--measure", "0,0"], "measure must have a weight above 0, got [0.0, 0.0]"),
     ):
         code, _, errors = run("-", "--quiet", *options, text="ff\n")
         assert (code, errors) == (1, f"error: {message}\n")

@@ -74,17 +74,23 @@ PopcountOrder view_order(const Array<uint8_t>& codes, const Array<int64_t>& star
   return {view, first, rows.data()};
 }
 
-std::vector<int> limits_of(double threshold, bool is_similarity, size_t n_bytes) {
+using Weights = std::tuple<int64_t, int64_t, int64_t>;
+
+NearLimits make_limits(size_t n_bytes, double threshold, bool is_similarity, Weights weights, bool is_directed) {
+  require(n_bytes >= 1 && n_bytes <= kMaxBytes, "n_bytes must be those of a code");
   require(threshold >= 0, "threshold must be at least 0");
-  const int most = static_cast<int>(16 * n_bytes);
-  return is_similarity ? limits_of_similarity(threshold, most) : limits_within(threshold, most);
+  const auto [common, left, right] = weights;
+  const auto fits = [](int64_t weight) { return weight >= 0 && weight <= Measure::kMaxWeight; };
+  require(common > 0 && fits(common) && fits(left) && fits(right) && left + right > 0,
+          "weights must be 0 to 2**30, the first above 0 and one of the others");
+  return NearLimits({common, left, right, is_directed}, threshold, is_similarity, n_bytes);
 }
 
 Array<uint8_t> make_sketches(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                             double threshold, bool is_similarity, std::optional<size_t> n_sketch_bytes,
-                             ThreadCount n_threads, const std::string& isa) {
+                             const NearLimits& limits, std::optional<size_t> n_sketch_bytes, ThreadCount n_threads,
+                             const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows);
-  const std::vector<int> limits = limits_of(threshold, is_similarity, order.codes.n_bytes);
+  require(limits.n_bytes() == order.codes.n_bytes, "limits must be for the width of the codes");
   const KernelTable& kernels = kernels_named(isa);
   const size_t n_folded =
       n_sketch_bytes ? *n_sketch_bytes : without_gil([&] { return choose_sketch_bytes(kernels, order, limits); });
@@ -101,14 +107,14 @@ using JaccardArrays = std::tuple<py::array_t<int64_t>, py::array_t<int64_t>, py:
 std::optional<JaccardArrays> pairs_by_jaccard(const Array<uint8_t>& codes, size_t first, size_t last,
                                               const Array<uint8_t>& sorted, const Array<int64_t>& starts,
                                               const Array<int64_t>& rows_of, const Array<uint8_t>& sketches,
-                                              std::optional<size_t> offset, double threshold, bool is_similarity,
-                                              size_t max_pairs, ThreadCount n_threads, const std::string& isa) {
+                                              std::optional<size_t> offset, const NearLimits& limits, size_t max_pairs,
+                                              ThreadCount n_threads, const std::string& isa) {
   const CodesView left = view_codes(codes), folded = view_codes(sketches);
   const PopcountOrder order = view_order(sorted, starts, rows_of);
   require(left.n_bytes == order.codes.n_bytes, "the order must have the width of the codes");
   require(first <= last && last <= left.n_codes, "rows must be in the codes");
   require(folded.n_codes == order.codes.n_codes && folded.n_bytes <= left.n_bytes, "sketches must be of the order");
-  const std::vector<int> limits = limits_of(threshold, is_similarity, left.n_bytes);
+  require(limits.n_bytes() == left.n_bytes, "limits must be for the width of the codes");
   const JaccardRows rows{left, first, last, order, folded, offset.value_or(0), offset.has_value(), limits};
   const KernelTable& kernels = kernels_named(isa);
   auto found = without_gil([&] { return jaccard_pairs(kernels, rows, n_threads, max_pairs); });
@@ -167,15 +173,21 @@ void bind_join(py::module_& module) {
   module.def("bucket_pairs", &pairs_by_buckets, named("codes"), py::arg("first"), py::arg("last"), named("others"),
              py::arg("tables"), py::arg("radius"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
              "The result of scan_pairs, from the tables of others, or of the codes without others.");
-  module.def("jaccard_sketches", &make_sketches, named("codes"), named("starts"), named("rows"), py::arg("threshold"),
-             py::arg("is_similarity"), py::arg("n_sketch_bytes"), py::arg("n_threads"), py::arg("isa") = "",
+  py::class_<NearLimits>(module, "NearLimits", "Which pairs of codes of n_bytes are near by a measure of sets.")
+      .def(py::init(&make_limits), py::arg("n_bytes"), py::arg("threshold"), py::arg("is_similarity"),
+           py::arg("weights") = Weights(1, 1, 1), py::arg("is_directed") = true,
+           "Those whose similarity is >= threshold, or whose distance, 1 less the similarity, is <= threshold. weights "
+           "are those of the bits that both codes have, only the left, and only the right one; unless it is directed, "
+           "the larger of the similarities of left with right and of right with left counts.");
+  module.def("jaccard_sketches", &make_sketches, named("codes"), named("starts"), named("rows"), py::arg("limits"),
+             py::arg("n_sketch_bytes"), py::arg("n_threads"), py::arg("isa") = "",
              "Sketches of the codes of a popcount_order, of the length with which a join takes least time, or of "
              "n_sketch_bytes; the codes themselves where they are as long.");
   module.def("jaccard_pairs", &pairs_by_jaccard, named("codes"), py::arg("first"), py::arg("last"), named("sorted"),
-             named("starts"), named("rows"), named("sketches"), py::arg("offset"), py::arg("threshold"),
-             py::arg("is_similarity"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
+             named("starts"), named("rows"), named("sketches"), py::arg("offset"), py::arg("limits"),
+             py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",
              "(left int64, right int64, distances float64) of rows [first, last) and the codes of a popcount_order "
-             "whose Jaccard distance is <= threshold, or similarity >= threshold, by (left, right). With an offset the "
+             "which are near, by (left, right), with their distances by the limits' measure. With an offset the "
              "order is that of codes[offset:], and only the codes behind each are its partners. None if there are more "
              "than max_pairs.");
   py::class_<Forest>(module, "Forest", "Sets of rows that grow together; not for several threads at once.")

@@ -59,10 +59,11 @@ struct KNearestFinder {
   }
 
   bool go_on() const noexcept { return true; }
-  int limit(size_t q, int sum) const noexcept {
+  int limit(size_t q, int low, int high) const noexcept {
+    const int popcount = sorted_queries[q].popcount, sum = popcount + high;
     if (kept[q].size() < k) return sum;
     const Found& farthest = kept[q].front();
-    return farthest.sum == 0 ? 0 : farthest.hamming * sum / farthest.sum;
+    return NearLimits::within_reach(farthest.sum == 0 ? 0 : farthest.hamming * sum / farthest.sum, popcount, low, high);
   }
   void push(size_t q, size_t place, int popcount, int hamming) {
     if (place < last_seen[q] && place >= first_seen[q]) return;
@@ -92,7 +93,7 @@ struct KNearestFinder {
     size_t q;
 
     bool go_on() const noexcept { return true; }
-    int limit(size_t, int sum) const noexcept { return all.limit(q, sum); }
+    int limit(size_t, int low, int high) const noexcept { return all.limit(q, low, high); }
     void push(size_t, size_t place, int popcount, int hamming) { all.push(q, place, popcount, hamming); }
   };
 
@@ -139,15 +140,17 @@ struct RadiusFinder {
   const PopcountOrder& order;
   RowSet allowed;
   const QueryPopcount* sorted_queries;
-  const std::vector<int>& limits;
+  const NearLimits& limits;
   std::vector<std::vector<Found>>& found;  // by query, of the whole call
 
   bool go_on() const noexcept { return true; }
-  int limit(size_t, int sum) const noexcept { return limits[static_cast<size_t>(sum)]; }
+  int limit(size_t q, int low, int high) const noexcept {
+    return limits.within(sorted_queries[q].popcount, low, high);
+  }
   void push(size_t q, size_t place, int popcount, int hamming) {
-    const int sum = sorted_queries[q].popcount + popcount;
-    if (hamming > limit(q, sum) || !allowed.has(static_cast<size_t>(order.rows[place]))) return;
-    found[sorted_queries[q].query].emplace_back(hamming, sum, order.rows[place]);
+    const int own = sorted_queries[q].popcount;
+    if (hamming > limits.at(own, popcount) || !allowed.has(static_cast<size_t>(order.rows[place]))) return;
+    found[sorted_queries[q].query].emplace_back(hamming, own + popcount, order.rows[place]);
   }
 };
 
@@ -210,7 +213,7 @@ WithinJaccard jaccard_within_radius(const KernelTable& kernels, const PopcountOr
   WithinJaccard result;
   if (queries.n_codes > 0 && order.codes.n_codes > 0) {
     const std::vector<QueryPopcount> sorted_queries = sort_queries(kernels, queries);
-    const std::vector<int> limits = limits_within(radius, static_cast<int>(16 * queries.n_bytes));
+    const NearLimits limits(Measure{}, radius, false, queries.n_bytes);
     const size_t step = queries_per_task(sorted_queries.size(), n_threads);
     std::atomic<uint64_t> n_compared{0};
     parallel_for((sorted_queries.size() + step - 1) / step, n_threads, [&](size_t task) {

@@ -1,6 +1,7 @@
 // How queries pass over codes in the order of popcounts: outward from their own popcounts, by segments of codes, as far
 // as a finder says that something can be found. A finder offers
-//   int limit(q, sum)                 the largest Hamming distance that matters to query q where popcounts add to `sum`
+//   int limit(q, low, high)           the largest Hamming distance that matters to query q among codes of popcounts from
+//                                     `low` to `high`; -1 if they are too far from its own
 //   void push(q, place, popcount, h)  takes the code at a place, its popcount and distance; it may be beyond the limit
 //   bool go_on()                      called before every segment; false ends the sweep
 // What is compared may be sketches in the order of the codes, whose distances are never larger than those of the codes.
@@ -27,11 +28,16 @@ struct QueryPopcount {
   int popcount;
 };
 
+inline std::vector<uint16_t> popcounts_of(const KernelTable& kernels, CodesView codes) {
+  const std::vector<uint8_t> zero(codes.n_bytes);
+  std::vector<uint16_t> popcounts(codes.n_codes);
+  kernels.distances(zero.data(), codes.data, codes.n_codes, codes.n_bytes, popcounts.data());
+  return popcounts;
+}
+
 // The rows of `queries` by popcount.
 inline std::vector<QueryPopcount> sort_queries(const KernelTable& kernels, CodesView queries) {
-  const std::vector<uint8_t> zero(queries.n_bytes);
-  std::vector<uint16_t> popcounts(queries.n_codes);
-  kernels.distances(zero.data(), queries.data, queries.n_codes, queries.n_bytes, popcounts.data());
+  const std::vector<uint16_t> popcounts = popcounts_of(kernels, queries);
   std::vector<QueryPopcount> sorted_queries;
   sorted_queries.reserve(queries.n_codes);
   for (size_t q = 0; q < queries.n_codes; ++q) sorted_queries.push_back({q, popcounts[q]});
@@ -103,19 +109,13 @@ class JaccardSweep {
   int first_popcount(size_t segment) const noexcept { return order_.popcount_at(segment * n_segment_); }
   int last_popcount(size_t segment) const noexcept { return order_.popcount_at(end_of(segment) - 1); }
 
-  // The largest distance that matters to a query in popcounts [low, high]; -1 if they are too far from its own.
-  int limit_of(size_t i, int low, int high) const {
-    const int popcount = sorted_[i].popcount, limit = finder_.limit(i, popcount + high);
-    return limit < std::max(low - popcount, popcount - high) ? -1 : limit;
-  }
-
   // Returns whether any query was compared with the segment's codes.
   bool visit(size_t segment) {
     poll_stop();
     const int low = first_popcount(segment), high = last_popcount(segment);
     size_t begin = n_queries_, end = 0, n_active = 0;
     for (size_t i = 0; i < n_queries_; ++i) {
-      limits_[i] = limit_of(i, low, high);
+      limits_[i] = finder_.limit(i, low, high);
       if (limits_[i] < 0) continue;
       begin = std::min(begin, i);
       end = i + 1;

@@ -1,36 +1,29 @@
 #include "jaccard/limits.hpp"
 
-#include <algorithm>
-
-#include "jaccard/jaccard.hpp"
-
 namespace hashkit {
-namespace {
 
-// For each sum the largest distance that `passes`, which 0 does; found from `radius`, which is right but for rounding.
-template <class Passes>
-std::vector<int> largest_that_pass(double radius, int most, const Passes& passes) {
-  std::vector<int> limits(static_cast<size_t>(most) + 1);
-  for (int sum = 1; sum <= most; ++sum) {
-    int& limit = limits[static_cast<size_t>(sum)];
-    limit = std::clamp(static_cast<int>(radius * sum / (2 - radius)), 0, sum);
-    while (limit < sum && passes(limit + 1, sum)) ++limit;
-    while (limit > 0 && !passes(limit, sum)) --limit;
-  }
-  return limits;
+NearLimits::NearLimits(const Measure& measure, double threshold, bool is_similarity, size_t n_bytes)
+    : measure_(measure), threshold_(threshold), is_similarity_(is_similarity), n_bytes_(n_bytes) {
+  if (!measure.is_symmetric()) return;
+  std::vector<int> by_sum;
+  for (int sum = 0; sum <= static_cast<int>(16 * n_bytes); ++sum) by_sum.push_back(largest(sum, 0, 0));
+  by_sum_ = std::move(by_sum);
 }
 
-}  // namespace
-
-std::vector<int> limits_within(double radius, int most) {
-  return largest_that_pass(std::min(radius, 1.0), most,
-                           [=](int hamming, int sum) { return jaccard_distance(hamming, sum) <= radius; });
-}
-
-std::vector<int> limits_of_similarity(double similarity, int most) {
-  return largest_that_pass(1 - std::clamp(similarity, 0.0, 1.0), most, [=](int hamming, int sum) {
-    return static_cast<double>(sum - hamming) / static_cast<double>(sum + hamming) >= similarity;
-  });
+// From `least`, or less if not even codes at that distance are near. A first guess is right but for rounding.
+int NearLimits::largest(int left, int right, int least) const noexcept {
+  const double similarity = std::clamp(is_similarity_ ? threshold_ : 1 - threshold_, 0.0, 1.0);
+  const auto common = static_cast<double>(measure_.common);
+  auto left_only = static_cast<double>(measure_.left), right_only = static_cast<double>(measure_.right);
+  if (!measure_.is_directed && (left_only > right_only) == (left > right)) std::swap(left_only, right_only);
+  const int sum = left + right;
+  const double guess =
+      (common * (1 - similarity) * sum - similarity * (left_only - right_only) * (left - right)) /
+      (common * (1 - similarity) + similarity * (left_only + right_only));
+  int limit = std::clamp(static_cast<int>(guess), least, sum);
+  while (limit < sum && is_near(left, right, limit + 1)) ++limit;
+  while (limit >= least && !is_near(left, right, limit)) --limit;
+  return limit;
 }
 
 }  // namespace hashkit

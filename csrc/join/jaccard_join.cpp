@@ -22,12 +22,13 @@ constexpr double kVerifiedWord = 0.4;
 constexpr size_t kSweptPerThread = 4'000'000;  // pairs compared; a thread does not pay for fewer
 constexpr int kSumBits = 14;                   // sums of popcounts are at most 8,192
 
-// A Hamming distance and a sum of popcounts as one number, and back as a Jaccard distance.
+// A Hamming distance and a sum of popcounts as one number, and back, with the left popcount, as a distance.
 int32_t pack_fraction(int hamming, int sum) noexcept {
   return hamming << kSumBits | sum;
 }
-double unpack_fraction(int32_t packed) noexcept {
-  return jaccard_distance(packed >> kSumBits, packed & ((1 << kSumBits) - 1));
+double unpack_fraction(const Measure& measure, int left, int32_t packed) noexcept {
+  const int sum = packed & ((1 << kSumBits) - 1);
+  return measure.distance(left, sum - left, packed >> kSumBits);
 }
 
 // Takes what a sweep over sketches meets, and keeps what is within the limits by the codes themselves.
@@ -39,9 +40,11 @@ struct JaccardPairFinder {
   FoundPairs& found;
 
   bool go_on() { return found.go_on(); }
-  int limit(size_t, int sum) const noexcept { return rows.limits[static_cast<size_t>(sum)]; }
+  int limit(size_t q, int low, int high) const noexcept {
+    return rows.limits.within(sorted_queries[q].popcount, low, high);
+  }
   void push(size_t q, size_t place, int popcount, int hamming) {
-    const int sum = sorted_queries[q].popcount + popcount, most = limit(q, sum);
+    const int own = sorted_queries[q].popcount, most = rows.limits.at(own, popcount);
     const size_t left = first + sorted_queries[q].query;
     const auto right = static_cast<size_t>(rows.right.rows[place]) + rows.offset;
     if (hamming > most || (rows.later_only && right <= left)) return;
@@ -51,7 +54,7 @@ struct JaccardPairFinder {
       if ((hamming = exact) > most) return;
     }
     found.pairs.push_back(
-        {static_cast<int64_t>(right), static_cast<uint32_t>(left - first), pack_fraction(hamming, sum)});
+        {static_cast<int64_t>(right), static_cast<uint32_t>(left - first), pack_fraction(hamming, own + popcount)});
   }
 };
 
@@ -79,14 +82,14 @@ void find_in_task(const KernelTable& kernels, const JaccardRows& rows, size_t fi
 // Counts for one query and some codes within its reach, evenly spread, how many sketches of each length are near.
 class SketchSample {
  public:
-  SketchSample(const KernelTable& kernels, const PopcountOrder& order, const std::vector<int>& limits)
+  SketchSample(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits)
       : kernels_(kernels), order_(order), limits_(limits) {}
 
   void add(size_t query) {
     const int popcount = order_.popcount_at(query);
     for (size_t i = 0; i < kSampledCodes; ++i) {
       const size_t place = order_.codes.n_codes * i / kSampledCodes;
-      const int other = order_.popcount_at(place), limit = limits_[static_cast<size_t>(popcount + other)];
+      const int other = order_.popcount_at(place), limit = limits_.at(popcount, other);
       if (place == query || std::abs(popcount - other) > limit) continue;
       ++n_pairs_;
       for (size_t width = 0; width < kSketchBytes.size() && kSketchBytes[width] < order_.codes.n_bytes; ++width) {
@@ -121,14 +124,14 @@ class SketchSample {
 
   const KernelTable& kernels_;
   const PopcountOrder& order_;
-  const std::vector<int>& limits_;
+  const NearLimits& limits_;
   size_t n_pairs_ = 0;
   std::array<size_t, kSketchBytes.size()> n_near_{};
 };
 
 }  // namespace
 
-size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const std::vector<int>& limits) {
+size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits) {
   SketchSample sample(kernels, order, limits);
   const size_t n_queries = std::min(kSampledQueries, order.codes.n_codes);
   for (size_t i = 0; i < n_queries; ++i) {
@@ -158,10 +161,12 @@ std::optional<JaccardPairs> jaccard_pairs(const KernelTable& kernels, const Jacc
   if (!pairs) return std::nullopt;
   JaccardPairs result{std::move(pairs->left), std::move(pairs->right), {}};
   result.distances.resize(pairs->distances.size());
+  const auto popcounts = popcounts_of(kernels, {rows.left.row(rows.first), rows.last - rows.first, rows.left.n_bytes});
   in_chunks(pairs->distances.size(), kRowsPerPoll, [&](size_t first, size_t last) {
-    std::transform(pairs->distances.begin() + static_cast<std::ptrdiff_t>(first),
-                   pairs->distances.begin() + static_cast<std::ptrdiff_t>(last),
-                   result.distances.begin() + static_cast<std::ptrdiff_t>(first), unpack_fraction);
+    for (size_t i = first; i < last; ++i) {
+      const uint16_t left = popcounts[static_cast<size_t>(result.left[i]) - rows.first];
+      result.distances[i] = unpack_fraction(rows.limits.measure(), left, pairs->distances[i]);
+    }
   });
   return result;
 }

@@ -1,4 +1,4 @@
-// All pairs of codes that are near by Jaccard distance, by a sweep over sketches of the codes in the order of their
+// All pairs of codes that are near by Jaccard distance or another measure of sets, by a sweep over sketches of the codes in the order of their
 // popcounts: popcounts too far apart are not looked at (Swamidass and Baldi 2007), and only where the sketches are
 // within the limit are the codes themselves compared.
 //
@@ -16,6 +16,7 @@
 #include "core/codes_view.hpp"
 #include "core/huge_vector.hpp"
 #include "jaccard/jaccard.hpp"
+#include "jaccard/limits.hpp"
 #include "kernels/kernel_table.hpp"
 
 namespace hashkit {
@@ -27,8 +28,7 @@ struct JaccardPairs {
 };
 
 // What to join: rows [first, last) of `left` with the codes of `right`, whose rows are counted from `offset` on. With
-// later_only, those are rows of the same set, and a row's partners are the rows after it. limits[sum] is the largest
-// Hamming distance of a pair whose popcounts add to `sum`.
+// later_only, those are rows of the same set, and a row's partners are the rows after it.
 struct JaccardRows {
   CodesView left;
   size_t first;
@@ -37,12 +37,12 @@ struct JaccardRows {
   CodesView sketches;  // of the codes of `right`, in their order; those codes themselves if they are as long
   size_t offset;
   bool later_only;
-  const std::vector<int>& limits;
+  const NearLimits& limits;
 };
 
 // Bytes in the sketches with which a join over these codes takes least time, estimated from a sample of pairs; as many
 // as in a code if sketches do not pay.
-size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const std::vector<int>& limits);
+size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits);
 
 // Sketches of n_folded bytes of all codes.
 void fold_codes(CodesView codes, size_t n_folded, size_t n_threads, uint8_t* folded);

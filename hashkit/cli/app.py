@@ -158,6 +158,10 @@ def dedup(
     similarity: Annotated[
         float | None, typer.Option(help="Instead: codes of at least this Jaccard (Tanimoto) similarity are near.")
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(help="Similarity by jaccard, dice or containment, or by Tversky's weights such as 0.9,0.1."),
+    ] = None,
     what: Annotated[
         Literal["pairs", "groups", "keep"],
         typer.Option(help="Write all pairs, each code's group, or the ids to keep: the smallest of each group."),
@@ -181,6 +185,7 @@ def dedup(
         what=what,
         radius=radius,
         similarity=similarity,
+        measure=measure,
         column=column,
         ids=ids,
         format=format,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def dedup_file(
     what: str,
     radius: int | None,
     similarity: float | None,
+    measure: str | None,
     column: str | None,
     ids: str | None,
     format: str | None,
@@ -41,19 +43,31 @@ def dedup_file(
 ) -> None:
     """Write pairs, groups, or the ids to keep, to `out` or to standard output.
 
-    A similarity is of Jaccard's, a radius a Hamming distance.
+    A similarity is by the measure, Jaccard's by default; a radius is a Hamming distance.
     """
     if (radius is None) == (similarity is None):
         raise ValueError(f"one of --radius and --similarity must be given, got {'none' if radius is None else 'both'}")
+    if measure is not None and similarity is None:
+        raise ValueError(f"--measure must be given with --similarity only, got {measure!r}")
     if out is not None:
         check_target(out, ENDINGS)
     codes, numbers, n_bits = _read(source, column, ids, format, n_bits, progress)
     metric: Any = "hamming" if similarity is None else "jaccard"
     index = Index(codes, ids=numbers, n_bits=n_bits, metric=metric, method="scan")
-    options: dict[str, Any] = {"similarity": similarity, "n_threads": n_threads, "progress": progress}
+    options: dict[str, Any] = {"n_threads": n_threads, "progress": progress}
+    options |= {"similarity": similarity, "measure": _read_measure(measure)}
     with _writing(out) as write:
         for arrays in _answers(index, what, radius, options):
             write(arrays)
+
+
+def _read_measure(text: str | None) -> Any:
+    """A name as it is; weights separated by a comma as numbers, where they are."""
+    if text is None or "," not in text:
+        return text
+    with contextlib.suppress(ValueError):
+        return [float(Fraction(weight.strip())) for weight in text.split(",")]
+    raise ValueError(f"--measure must be a name or two weights such as 0.9,0.1, got {text!r}")
 
 
 def _read(

@@ -26,6 +26,7 @@ from hashkit.index import files, groups, growth, jaccard, joins, search, stored
 from hashkit.index.filters import FEW_QUERIES, select
 from hashkit.index.ids import Ids, check_ids
 from hashkit.index.living import Living
+from hashkit.index.measures import Measure
 from hashkit.index.results import QueryStats, RadiusResult
 from hashkit.index.snapshot import METRICS, Snapshot
 from hashkit.index.tables import TablePolicy, describe_parts, lack_tables, make_tables, with_tables
@@ -424,6 +425,7 @@ class Index:
         other: Index | None = None,
         *,
         similarity: float | None = None,
+        measure: Measure | None = None,
         n_threads: int | None = None,
         progress: bool = False,
     ) -> joins.PairBlocks:
@@ -437,9 +439,17 @@ class Index:
             Where to look for partners: a pair is then any code of this index with any of `other`, whatever their ids.
             By default a pair is two codes of this index, each found once, the smaller id on the left.
         similarity : float, optional
-            Instead of a radius, for Jaccard distance: the least share of the bits set in both codes among those set in
-            either, included; from 0 to 1. It is compared as float64: 0.7 takes in 7/10. Two codes without any bit have
-            similarity 1 (and distance 0), such a code and any other 0.
+            Instead of a radius, for Jaccard distance: the least similarity, included; from 0 to 1. It is compared as
+            float64: 0.7 takes in 7/10. Two codes without any bit have similarity 1 (and distance 0), such a code and
+            any other 0.
+        measure : {"jaccard", "dice", "containment"} or two floats, optional
+            What similarity means, for an index with ``metric="jaccard"``; by default "jaccard". Distances are 1 less
+            the similarity. With c bits set in both codes, l only in the left and r only in the right one, it is
+            c / (c + l + r) for "jaccard", 2c / (2c + l + r) for "dice", c / (c + l) for "containment", the share of
+            the left code's bits that the right one has, and c / (c + alpha * l + beta * r) for the weights
+            (alpha, beta) of Tversky: from 0 to 1,000, not both 0, fractions with a denominator of at most 1,000.
+            Between two indexes the left code is of this one. Within one index a pair has no order: the larger of its
+            two similarities counts.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The pairs do not depend on it.
         progress : bool, default=False
@@ -455,8 +465,9 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If not one of `radius` and `similarity` is given, or it is not a number as described; if `other` is not an
-            index of codes of the same length that goes by the same distance, or `n_threads` not a positive int.
+            If not one of `radius` and `similarity` is given, or it is not a number as described; if `measure` is none
+            or is given for Hamming distance; if `other` is not an index of codes of the same length that goes by the
+            same distance, or `n_threads` not a positive int.
 
         Notes
         -----
@@ -471,7 +482,7 @@ class Index:
         ...     print(block.left, block.right, block.distances)
         [0 1] [1 2] [1 2]
         """
-        limit = joins.check_limit(radius, similarity, self.metric, self.n_bits)
+        limit = joins.check_limit(radius, similarity, measure, self.metric, self.n_bits, is_directed=other is not None)
         if other is not None and not isinstance(other, Index):
             raise TypeError(f"other must be an Index or None, got {describe(other)}")
         if other is not None and other.n_bits != self.n_bits:
@@ -486,6 +497,7 @@ class Index:
         radius: float | None = None,
         *,
         similarity: float | None = None,
+        measure: Measure | None = None,
         n_threads: int | None = None,
         progress: bool = False,
     ) -> Ids:
@@ -493,7 +505,7 @@ class Index:
 
         Parameters
         ----------
-        radius, similarity
+        radius, similarity, measure
             How near, as for :meth:`pairs`.
         n_threads : int, optional
             Threads; by default every CPU that this process may use. The groups do not depend on it.
@@ -509,8 +521,8 @@ class Index:
         Raises
         ------
         TypeError, ValueError
-            If not one of `radius` and `similarity` is given, it is not a number as described, or `n_threads` is not a
-            positive int.
+            If not one of `radius` and `similarity` is given, it is not a number as described, `measure` is none or is
+            given for Hamming distance, or `n_threads` is not a positive int.
 
         Notes
         -----
@@ -525,7 +537,7 @@ class Index:
         >>> hashkit.Index(codes).groups(radius=1)
         array([0, 1, 0, 0])
         """
-        limit = joins.check_limit(radius, similarity, self.metric, self.n_bits)
+        limit = joins.check_limit(radius, similarity, measure, self.metric, self.n_bits)
         state, n_threads = self._current(), check_n_threads(n_threads)
         found = groups.group(state, groups.Search(limit, n_threads, progress))
         if found is not state.groups:

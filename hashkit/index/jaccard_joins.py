@@ -1,4 +1,4 @@
-"""The pairs of codes that are near by Jaccard distance; see csrc/join/jaccard_join.hpp."""
+"""The pairs of codes that are near by Jaccard distance or a like measure; see csrc/join/jaccard_join.hpp."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index.measures import JACCARD, Weights
 from hashkit.index.snapshot import Rows
 
 LEAST_REMADE = 4096
@@ -24,12 +25,17 @@ class JaccardLimit:
     value : float
         From 0 to 1.
     is_similarity : bool
-        Whether `value` is the least similarity, the share of the bits set in both codes among those set in either; else
-        the largest distance. Two codes without any bit have similarity 1 and distance 0.
+        Whether `value` is the least similarity; else the largest distance, 1 less the similarity.
+    weights : Weights
+        The measure of similarity.
+    is_directed : bool
+        Whether it is that of the left code of a pair with the right one; else the larger of that and the reverse.
     """
 
     value: float
     is_similarity: bool
+    weights: Weights = JACCARD
+    is_directed: bool = False
 
 
 class JaccardFinder:
@@ -40,17 +46,17 @@ class JaccardFinder:
     """
 
     def __init__(self, codes: Codes, others: Codes | None, limit: JaccardLimit, n_threads: int) -> None:
-        self._codes, self._limit, self._n_threads = codes, limit, n_threads
+        self._codes, self._n_threads = codes, n_threads
+        self._limits = _native.NearLimits(
+            codes.shape[1], limit.value, limit.is_similarity, limit.weights, limit.is_directed
+        )
         self._offset = None if others is not None else 0
         self._n_sketch_bytes: int | None = None
         self._prepare(codes if others is None else others)
 
     def _prepare(self, partners: Codes) -> None:
         self._order = _native.popcount_order(partners, self._n_threads)
-        limit = self._limit
-        self._sketches = _native.jaccard_sketches(
-            *self._order, limit.value, limit.is_similarity, self._n_sketch_bytes, self._n_threads
-        )
+        self._sketches = _native.jaccard_sketches(*self._order, self._limits, self._n_sketch_bytes, self._n_threads)
         self._n_sketch_bytes = self._sketches.shape[1]
 
     def __call__(self, first: int, last: int, most: int) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
@@ -67,8 +73,7 @@ class JaccardFinder:
             *self._order,
             self._sketches,
             self._offset,
-            self._limit.value,
-            self._limit.is_similarity,
+            self._limits,
             most,
             self._n_threads,
         )

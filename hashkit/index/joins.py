@@ -22,12 +22,13 @@ from hashkit.checks import Codes, check_number, check_radius, describe
 from hashkit.index.growth import compact
 from hashkit.index.ids import Ids
 from hashkit.index.jaccard_joins import JaccardFinder, JaccardLimit
+from hashkit.index.measures import check_measure
 from hashkit.index.snapshot import Part, Rows, Snapshot
 from hashkit.progress import progress_bar
 
 Distances = NDArray[np.int32] | NDArray[np.float64]
 Limit = int | JaccardLimit
-"""How near a pair must be: a Hamming distance, or a Jaccard distance or similarity."""
+"""How near a pair must be: a Hamming distance, or a distance or similarity of sets of bits."""
 RowPairs = tuple[Rows, Rows, Distances]
 Finder = Callable[[int, int, int], RowPairs | None]
 
@@ -48,7 +49,7 @@ class PairBlock:
     left, right : int64 arrays of shape (n_pairs,)
         The ids of each pair.
     distances : int32 or float64 array of shape (n_pairs,)
-        Their Hamming distances (int32), or Jaccard distances (float64).
+        Their Hamming distances (int32), or those by the join's measure (float64).
     """
 
     left: Ids
@@ -63,8 +64,10 @@ class PairBlock:
         return f"<hashkit.PairBlock of {len(self):,} pairs>"
 
 
-def check_limit(radius: Any, similarity: Any, metric: str, n_bits: int) -> Limit:
-    """The limit that one of `radius` and `similarity` says; the other is None."""
+def check_limit(
+    radius: Any, similarity: Any, measure: Any, metric: str, n_bits: int, *, is_directed: bool = False
+) -> Limit:
+    """The limit that one of `radius` and `similarity` says, by `measure`; the other is None."""
     if (radius is None) == (similarity is None):
         both = "none" if radius is None else "both"
         raise ValueError(f"one of radius and similarity must be given, got {both}")
@@ -73,12 +76,16 @@ def check_limit(radius: Any, similarity: Any, metric: str, n_bits: int) -> Limit
             raise ValueError(
                 f"similarity must not be given for Hamming distance, which has a radius; got {describe(similarity)}"
             )
+        if measure is not None:
+            raise ValueError(
+                f"measure must not be given for Hamming distance, only with metric='jaccard'; got {describe(measure)}"
+            )
         return check_radius(radius, "radius", n_bits)
     name, value = ("radius", radius) if similarity is None else ("similarity", similarity)
     number = check_number(value, name, -math.inf, most=math.inf)
     if not 0 <= number <= 1:
         raise ValueError(f"{name} must be from 0 to 1 for Jaccard distance, got {value}")
-    return JaccardLimit(number, similarity is not None)
+    return JaccardLimit(number, similarity is not None, check_measure(measure), is_directed)
 
 
 class PairBlocks(Iterator[PairBlock]):

@@ -14,6 +14,7 @@ from hashkit.index import jaccard_joins, joins
 
 LIMITS = [{"radius": 0.0}, {"radius": 0.3}, {"radius": 1.0}, {"similarity": 0.7}, {"similarity": 0.5}]
 LIMITS += [{"similarity": 0.0}, {"similarity": 1.0}]
+MEASURES = ["jaccard", "dice", "containment", (0, 1), (0.9, 0.1), [1 / 3, 2], (3, 0.25)]
 
 
 def index_of(codes, **options):
@@ -53,6 +54,33 @@ def test_pairs_are_all_that_are_near(make, n, n_others, n_bytes, limit, n_thread
 
 @given(
     make=st.sampled_from(MAKERS),
+    n_others=st.sampled_from([None, 1, 30]),
+    n_bytes=st.sampled_from([1, 9, 20]),
+    measure=st.sampled_from(MEASURES),
+    limit=st.sampled_from([*LIMITS, {"similarity": 2 / 3}, {"similarity": 0.9}]),
+    seed=st.integers(0, 5),
+)
+@settings(deadline=None, max_examples=60)
+def test_pairs_and_groups_by_other_measures(make, n_others, n_bytes, measure, limit, seed):
+    codes, ids = make(40, seed, n_bytes), np.random.default_rng(seed).permutation(120)[:40] - 40
+    others = None if n_others is None else make(n_others, seed + 1, n_bytes)
+    measure = measure if isinstance(measure, str) else type(measure)(measure)
+    limit, index = {**limit, "measure": measure}, index_of(codes, ids=ids)
+    found = joined(index.pairs(**limit, other=None if others is None else index_of(others)))
+    twin = {**limit, "measure": measure if isinstance(measure, str) else tuple(measure)}
+    assert_pairs(found, reference.jaccard_pairs(codes, others, ids, **twin))
+    np.testing.assert_array_equal(index.groups(**limit), reference.jaccard_groups(codes, ids, **twin), strict=True)
+
+
+def test_the_default_measure_is_one_of_them():
+    codes = fingerprints(60)
+    expected = joined(index_of(codes).pairs(similarity=0.4))
+    for measure in (None, "jaccard", (1, 1), [1.0, 1]):
+        assert_pairs(joined(index_of(codes).pairs(similarity=0.4, measure=measure)), expected)
+
+
+@given(
+    make=st.sampled_from(MAKERS),
     n=st.sampled_from([0, 1, 40]),
     n_bytes=st.sampled_from([1, 9]),
     limit=st.sampled_from(LIMITS),
@@ -74,13 +102,13 @@ def test_every_instruction_set_and_length_of_sketches(isa, n_bytes, n_sketch_byt
     n_sketch_bytes = None if n_sketch_bytes is None else min(n_sketch_bytes, n_bytes)
     for right, offset, first in ((codes, 0, 0), (codes, 30, 30), (others, None, 5)):
         order = _native.popcount_order(right[offset or 0 :], 1, isa)
-        for value, is_similarity in ((0.6, False), (0.4, True)):
-            sketches = _native.jaccard_sketches(*order, value, is_similarity, n_sketch_bytes, 2, isa)
+        for value, is_similarity, measure in ((0.6, False, None), (0.4, True, None), (0.6, True, (0.9, 0.1))):
+            weights = (1, 1, 1) if measure is None else (10, 9, 1)
+            limits = _native.NearLimits(n_bytes, value, is_similarity, weights, right is others)
+            sketches = _native.jaccard_sketches(*order, limits, n_sketch_bytes, 2, isa)
             assert n_sketch_bytes in (None, sketches.shape[1])
-            found = _native.jaccard_pairs(
-                codes, first, 80, *order, sketches, offset, value, is_similarity, 10**9, 2, isa
-            )
-            limit = {"similarity" if is_similarity else "radius": value}
+            found = _native.jaccard_pairs(codes, first, 80, *order, sketches, offset, limits, 10**9, 2, isa)
+            limit = {"similarity" if is_similarity else "radius": value, "measure": measure}
             left, partners, distances = reference.jaccard_pairs(codes, None if right is codes else right, **limit)
             here = (left >= first) & (left < 80)
             assert_pairs(found, (left[here], partners[here], distances[here]))
@@ -90,7 +118,7 @@ def test_sketches_are_short_where_codes_are_sparse_and_none_where_they_are_dense
     for share, similarity, longest in ((0.01, 0.7, 16), (0.5, 0.3, None)):
         codes = np.packbits(np.random.default_rng(0).random((2000, 2048)) < share, axis=1)
         order = _native.popcount_order(codes, 1)
-        sketches = _native.jaccard_sketches(*order, similarity, True, None, 1)
+        sketches = _native.jaccard_sketches(*order, _native.NearLimits(256, similarity, True), None, 1)
         assert sketches.shape[1] <= longest if longest else sketches is order[0]
 
 
@@ -126,6 +154,23 @@ def test_a_threshold_takes_in_the_fraction_it_rounds_to():
     assert joined(index.pairs(radius=0.3))[2].tolist() == [0.3]
     assert not list(index.pairs(similarity=np.nextafter(0.7, 1)))
     assert not list(index.pairs(radius=np.nextafter(0.3, 0)))
+    for value, measure in ((14 / 17, "dice"), (0.7, "containment"), (70 / 97, (0.9, 0.1)), (1.0, (0, 2))):
+        found = joined(index.pairs(similarity=value, measure=measure, other=index))
+        assert [0, 1] in np.transpose(found[:2]).tolist()
+        if value < 1:
+            found = joined(index.pairs(similarity=np.nextafter(value, 1), measure=measure, other=index))
+            assert [0, 1] not in np.transpose(found[:2]).tolist()
+
+
+def test_containment_has_a_direction_between_two_indexes_only():
+    """The second code has all bits of the first, and one more."""
+    small, large = (index_of(np.array([[byte]], np.uint8)) for byte in (0b1110, 0b1111))
+    assert joined(small.pairs(similarity=1, measure="containment", other=large))[2].tolist() == [0.0]
+    assert not list(large.pairs(similarity=1, measure="containment", other=small))
+    assert joined(large.pairs(similarity=0.75, measure="containment", other=small))[2].tolist() == [0.25]
+    both = index_of(np.array([[0b1111], [0b1110]], np.uint8))
+    assert joined(both.pairs(similarity=1, measure="containment"))[2].tolist() == [0.0]
+    assert both.groups(similarity=1, measure="containment").tolist() == [0, 0]
 
 
 def test_a_grown_index_joins_what_is_live():
@@ -142,8 +187,9 @@ def test_a_grown_index_joins_what_is_live():
 def test_too_many_pairs_are_none():
     codes = np.full((50, 8), 7, np.uint8)
     order = _native.popcount_order(codes, 1)
-    sketches = _native.jaccard_sketches(*order, 0.5, True, 8, 1)
-    arguments = codes, 0, 50, *order, sketches, 0, 0.5, True
+    limits = _native.NearLimits(8, 0.5, True)
+    sketches = _native.jaccard_sketches(*order, limits, 8, 1)
+    arguments = codes, 0, 50, *order, sketches, 0, limits
     assert _native.jaccard_pairs(*arguments, 50 * 49 // 2 - 1, 1) is None
     assert len(_native.jaccard_pairs(*arguments, 50 * 49 // 2, 1)[0]) == 50 * 49 // 2
 
@@ -160,6 +206,23 @@ def test_too_many_pairs_are_none():
         ({"similarity": "0.7"}, TypeError, r"similarity must be a number, got str '0\.7'"),
         ({"radius": True}, TypeError, "radius must be a number, got bool True"),
         ({"radius": 0.3, "n_threads": 0}, ValueError, "n_threads must be at least 1"),
+        ({"similarity": 1.1, "measure": "dice"}, ValueError, r"similarity must be from 0 to 1 .*, got 1\.1"),
+        (
+            {"similarity": 0.7, "measure": "cosine"},
+            ValueError,
+            "measure must be one of jaccard, dice, containment, or two weights, got 'cosine'",
+        ),
+        ({"similarity": 0.7, "measure": 0.5}, TypeError, r"measure must be .* or two weights, got float 0\.5"),
+        ({"similarity": 0.7, "measure": (1, 1, 1)}, TypeError, r"measure must be .* or two weights, got tuple"),
+        ({"similarity": 0.7, "measure": (0, 0)}, ValueError, r"measure must have a weight above 0, got \(0, 0\)"),
+        ({"similarity": 0.7, "measure": (-1, 1)}, ValueError, "a weight of measure must be at least 0, got -1"),
+        ({"similarity": 0.7, "measure": (1, 1001)}, ValueError, "a weight of measure must be .*, got 1001"),
+        ({"similarity": 0.7, "measure": ("1", 1)}, TypeError, "a weight of measure must be a number, got str '1'"),
+        (
+            {"similarity": 0.7, "measure": (0.12345, 1)},
+            ValueError,
+            r"a weight of measure must be a fraction with a denominator of at most 1,000, such as .*, got 0\.12345",
+        ),
     ],
 )
 def test_unfit_joins_are_refused_at_the_call(arguments, error, message):
@@ -180,6 +243,8 @@ def test_unfit_partners_are_refused_at_the_call():
     for call in (plain.pairs, plain.groups):
         with pytest.raises(ValueError, match="similarity must not be given for Hamming distance"):
             call(similarity=0.7)
+        with pytest.raises(ValueError, match=r"measure must not be given for Hamming distance, .* got str 'dice'"):
+            call(3, measure="dice")
 
 
 @pytest.mark.parametrize(
@@ -190,20 +255,36 @@ def test_unfit_partners_are_refused_at_the_call():
         ({"sketches": np.zeros((4, 8), np.uint8)}, "sketches must be of the order"),
         ({"sketches": np.zeros((5, 17), np.uint8)}, "sketches must be of the order"),
         ({"codes": np.zeros((5, 17), np.uint8)}, "the order must have the width of the codes"),
-        ({"threshold": -1.0}, "threshold must be at least 0"),
+        ({"limits": _native.NearLimits(17, 0.5, False)}, "limits must be for the width of the codes"),
     ],
 )
 def test_the_border_refuses(change, message):
     order = _native.popcount_order(fingerprints(5), 1)
     what = {"codes": fingerprints(5), "first": 0, "last": 5, "sketches": order[0][:, :8].copy()}
     what |= {"sorted": order[0], "starts": order[1], "rows": order[2]}
-    what |= {"offset": 0, "threshold": 0.5, "is_similarity": False, "max_pairs": 9, "n_threads": 1}
+    limits = _native.NearLimits(16, 0.5, False)
+    what |= {"offset": 0, "limits": limits, "max_pairs": 9, "n_threads": 1}
     with pytest.raises(ValueError, match=message):
         _native.jaccard_pairs(**what | change)
     with pytest.raises(ValueError, match="n_sketch_bytes must be 1 to those of a code"):
-        _native.jaccard_sketches(*order, 0.5, False, 17, 1)
+        _native.jaccard_sketches(*order, limits, 17, 1)
     with pytest.raises(ValueError, match="starts must ascend"):
-        _native.jaccard_sketches(order[0], order[1][:-1].copy(), order[2], 0.5, False, 8, 1)
+        _native.jaccard_sketches(order[0], order[1][:-1].copy(), order[2], limits, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((16, -1.0, True), "threshold must be at least 0"),
+        ((513, 0.5, True), "n_bytes must be those of a code"),
+        ((16, 0.5, True, (0, 1, 1)), "weights must be 0 to 2"),
+        ((16, 0.5, True, (1, 0, 0)), "weights must be 0 to 2"),
+        ((16, 0.5, True, (1, 2**31, 0)), "weights must be 0 to 2"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        _native.NearLimits(*arguments)
 
 
 def test_ctrl_c_stops_a_join():

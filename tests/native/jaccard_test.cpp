@@ -1,6 +1,7 @@
 // Search by Jaccard distance against comparing fractions crosswise and sorting everything.
 #include "reference.hpp"
 #include "jaccard/jaccard.hpp"
+#include "jaccard/limits.hpp"
 
 namespace {
 
@@ -138,4 +139,30 @@ TEST(jaccard_of_nothing) {
   const Sets sets(kernels, 0, 3, 8, Data::kRandom);
   CHECK(jaccard_within_radius(kernels, sets.order, {}, sets.asked, 1, 2).offsets == std::vector<int64_t>(4));
   CHECK(jaccard_k_nearest(kernels, sets.order, {}, sets.asked, 0, 2, nullptr, nullptr) == 0);
+}
+
+// Every pair of popcounts, every Hamming distance that they can have.
+TEST(limits_are_those_of_every_distance) {
+  const Measure measures[] = {{1, 1, 1}, {2, 1, 1}, {1, 1, 0}, {1, 0, 1, false}, {10, 9, 1}, {1, 7, 2, false}};
+  constexpr int kMost = 24;
+  for (const Measure& measure : measures) {
+    for (double threshold : {0.0, 0.1, 0.5, 2.0 / 3, 0.7, 0.75, 0.9, 1.0}) {
+      for (bool is_similarity : {false, true}) {
+        const NearLimits limits(measure, threshold, is_similarity, kMost / 8);
+        for (int a = 0; a <= kMost; ++a) {
+          int most = -1;
+          for (int b = 0; b <= kMost; ++b) {
+            for (int hamming = std::abs(a - b); hamming <= a + b; hamming += 2) {
+              const bool is_near = is_similarity ? measure.similarity(a, b, hamming) >= threshold
+                                                 : measure.distance(a, b, hamming) <= threshold;
+              CHECK(is_near == (hamming <= limits.at(a, b)), "popcounts ", a, " ", b, ", distance ", hamming);
+              if (is_near) most = std::max(most, hamming);
+            }
+            const int within = limits.within(a, 0, b);
+            CHECK(within >= most, "popcounts ", a, " and up to ", b);
+          }
+        }
+      }
+    }
+  }
 }

@@ -76,7 +76,7 @@ void check_jaccard_pairs(const KernelTable& kernels, CodesView codes, double sim
   sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), order_rows.data());
   const PopcountOrder order{{sorted.data(), codes.n_codes, codes.n_bytes}, starts.data(), order_rows.data()};
   fold_codes(order.codes, n_folded, 2, sketches.data());
-  const auto limits = limits_of_similarity(similarity, static_cast<int>(16 * codes.n_bytes));
+  const NearLimits limits(Measure{}, similarity, true, codes.n_bytes);
   const CodesView folded{sketches.data(), codes.n_codes, n_folded};
   const auto found = jaccard_pairs(kernels, {codes, 0, codes.n_codes, order, folded, 0, true, limits}, 3, SIZE_MAX);
   CHECK(found.has_value());
