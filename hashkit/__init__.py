@@ -24,6 +24,7 @@ _HOMES = {
     "ITQ": "hashkit.hashers",
     "UDHPL": "hashkit.hashers",
     "Hasher": "hashkit.hashers",
+    "ImageHasher": "hashkit.udhpl",
     "Index": "hashkit.index",
     "OwnHasher": "hashkit.hashers",
     "PCASign": "hashkit.hashers",

@@ -32,6 +32,7 @@ from hashkit.index import RadiusResult as RadiusResult
 from hashkit.index.merging import merge as merge
 from hashkit.index.merging import merge_radius as merge_radius
 from hashkit.udhpl.estimator import UDHPL as UDHPL
+from hashkit.udhpl.image_hasher import ImageHasher as ImageHasher
 from hashkit.vectors import VectorIndex as VectorIndex
 from hashkit.vectors import rescore as rescore
 from hashkit.vectors import suggest_bits as suggest_bits

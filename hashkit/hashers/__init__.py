@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
+from collections.abc import Callable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -110,32 +112,57 @@ def fit(
     return hasher.fit(features)
 
 
-def load(path: str | PathLike[str]) -> Hasher:
+def load(path: str | PathLike[str], *, backbone: Any = None) -> Hasher:
     """
     Read a hasher that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    backbone : torch.nn.Module, optional
+        For the file of an `ImageHasher`: a module built like the one that was trained. A copy of it gets the weights of
+        the file, which holds no code.
 
     Raises
     ------
     hashkit.storage.FormatError
-        If the file is cut off or is not a hasher's file, or if it holds parameters or arrays that no hasher has. The
-        message names them.
+        If the file is cut off or is not a hasher's file, or if it holds parameters or arrays that no such hasher has.
+        The message names them.
+    TypeError
+        If `backbone` is missing for an `ImageHasher`, or is given for another hasher.
     """
     from hashkit import storage
     from hashkit.hashers.base import FILE_KIND
 
     arrays, settings = storage.read_tensors(path, FILE_KIND)
+    make = _maker(path, settings.get("method"), backbone)
+    parameters = settings.get("parameters")
+    if not isinstance(parameters, dict):
+        raise storage.FormatError(f"{path}: parameters of the hasher are missing or wrong")
+    try:
+        hasher = make(**parameters)
+        hasher._set_state(arrays, settings.get("n_features"))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise storage.FormatError(f"{path}: settings or arrays of the hasher are missing or wrong: {error}") from error
+    return hasher
+
+
+def _maker(path: str | PathLike[str], method: object, backbone: Any) -> Callable[..., Hasher]:
+    """What makes a hasher of a file's parameters; the file only names it."""
+    from hashkit import storage
+
+    if method == "ImageHasher":
+        if backbone is None:
+            raise TypeError(f"backbone must be given for {path}: it holds an ImageHasher's weights, and no code")
+        image_hasher = importlib.import_module("hashkit.udhpl").ImageHasher
+        image_hasher(backbone)._check_parameters((2, 1))
+        return functools.partial(image_hasher, backbone)
+    if backbone is not None:
+        raise TypeError(f"backbone is for the file of an ImageHasher, but {path} holds {method!r}")
     methods = {name: method for method, (_, name) in METHODS.items()} | {f"own:{name}": name for name in _own_methods()}
-    method, parameters = settings.get("method"), settings.get("parameters")
     if isinstance(method, str) and method.startswith("own:") and method not in methods:
         name = method.removeprefix("own:")
         raise storage.FormatError(f"{path}: method {name!r} is not hashkit's: define or import its OwnHasher first")
     if not isinstance(method, str) or method not in methods:
         raise storage.FormatError(f"{path}: unknown hasher {method!r}")
-    if not isinstance(parameters, dict):
-        raise storage.FormatError(f"{path}: parameters of the hasher are missing or wrong")
-    try:
-        hasher = hasher_class(methods[method])(**parameters)
-        hasher._set_state(arrays, settings.get("n_features"))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise storage.FormatError(f"{path}: settings or arrays of the hasher are missing or wrong: {error}") from error
-    return hasher
+    return hasher_class(methods[method])

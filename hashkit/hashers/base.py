@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -28,9 +30,6 @@ from hashkit.hashers.features import (
 from hashkit.hashers.report import HasherReport, describe_codes, predict_recall
 
 FILE_KIND = "hasher"
-
-# How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
-_EXACT_PAIRS = 4096
 
 # Of a report: rows that neighbors are sought among; queries, whose recall of 500 has a standard error of .01 to .02,
 # and more of them while they make no more pairs than so many.
@@ -68,6 +67,9 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     # Names of the fitted attributes, numpy arrays all, that make up the learnt map.
     _state: tuple[str, ...] = ()
 
+    # How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
+    _exact_pairs = 4096
+
     def fit(self, X: npt.ArrayLike, y: object = None) -> Hasher:
         """
         Learn the map from features, without labels.
@@ -89,10 +91,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             If a row is not finite (the message has its number), or if there are too few rows or features for `n_bits`.
         """
-        before = vars(self).copy()
-        for name in [name for name in before if name.endswith("_")]:
-            delattr(self, name)
-        try:
+        with self._all_or_nothing():
             X = self._check_rows(X, fitting=True)
             self._check_parameters(X.shape)
             self.n_bits_, self.normalize_ = int(self.n_bits), bool(self.normalize)
@@ -101,11 +100,20 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             # two cores UDHPL took 42 s for 2,000 rows with two threads, 4 s with one.
             with threadpool_limits(1, user_api="blas"):
                 self._fit(X)
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Forget what was learnt before; if a fit fails, be as before."""
+        before = vars(self).copy()
+        for name in [name for name in before if name.endswith("_")]:
+            delattr(self, name)
+        try:
+            yield
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-        return self
 
     def encode(self, X: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         """
@@ -181,8 +189,20 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         HasherReport
             Prints as a short text.
         """
-        check_int(n_rows, "n_rows", 1)
         X = self._fitted_rows(X)
+        return self._report(X, X, n_rows=n_rows, database_size=database_size, random_state=random_state)
+
+    def _report(
+        self,
+        X: npt.NDArray[Any],
+        features: npt.NDArray[Any],
+        *,
+        n_rows: int,
+        database_size: int | None,
+        random_state: int,
+    ) -> HasherReport:
+        """The report on rows X, whose true neighbors are those of the features: of X, or others of the same rows."""
+        check_int(n_rows, "n_rows", 1)
         if len(X) == 0:
             raise ValueError("X must have at least one row to report on, got none")
         size = len(X) if database_size is None else check_int(database_size, "database_size", 1)
@@ -190,7 +210,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         chosen = sample_rows(len(X), n_rows, rng)
         drawn = sample_rows(len(X), min(size, _MOST_DRAWN), rng)
         queries = sample_rows(len(drawn), min(n_rows, max(_LEAST_QUERIES, _QUERY_PAIRS // len(drawn))), rng)
-        recall = predict_recall(gather_rows(X, drawn, normalize=True), self.encode(X[drawn]), queries, size)
+        recall = predict_recall(gather_rows(features, drawn, normalize=True), self.encode(X[drawn]), queries, size)
         original = X[chosen]
         codes = self.encode(original)
         return describe_codes(self.project(original), codes, recall, database_size=size, n_drawn=len(drawn))
@@ -212,7 +232,9 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 f"a hasher must be of one of hashkit's own classes, or of an OwnHasher with method=, to be saved, got "
                 f"{type(self).__name__}"
             )
-        parameters = self._parameters_to_save() | {"n_bits": self.n_bits_, "normalize": self.normalize_}
+        fitted = {"n_bits": self.n_bits_, "normalize": self.normalize_}
+        known = self._get_param_names()
+        parameters = self._parameters_to_save() | {name: value for name, value in fitted.items() if name in known}
         settings = {
             "method": type(self).__name__ if own is None else f"own:{own}",
             "parameters": parameters,
@@ -282,8 +304,8 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         values = self._scores(block, norms)
         doubtful = np.flatnonzero(np.abs(values) <= self._score_error(block, norms))
         rows, bits = np.divmod(doubtful, self.n_bits_)
-        for first in range(0, len(rows), _EXACT_PAIRS):
-            i, j = rows[first : first + _EXACT_PAIRS], bits[first : first + _EXACT_PAIRS]
+        for first in range(0, len(rows), self._exact_pairs):
+            i, j = rows[first : first + self._exact_pairs], bits[first : first + self._exact_pairs]
             values[i, j] = self._exact_scores(block[i], norms[i], j)
         return values, norms
 

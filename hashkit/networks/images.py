@@ -10,32 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from hashkit.networks.backbones import add_head, check_backbone
 from hashkit.networks.configuration import TrainingConfig
-from hashkit.networks.loop import EpochReport, Rows, take_rows, train
+from hashkit.networks.loop import EpochReport, take_rows, train
 from hashkit.networks.losses import Loss
-from hashkit.networks.modules import perceptron
+from hashkit.networks.pictures import Rows, as_pictures
 
 Float32 = npt.NDArray[np.float32]
-
-
-class _Pictures:
-    """An array of images as networks take them: uint8 as floats from 0 to 1, and one channel where there is none."""
-
-    def __init__(self, images: npt.NDArray[np.generic]) -> None:
-        self._images = images
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> npt.NDArray[np.generic]:
-        taken = self._images[rows]
-        taken = taken[:, None] if taken.ndim == 3 else taken
-        return np.divide(taken, 255, dtype=np.float32) if taken.dtype == np.uint8 else taken
-
-
-def _as_pictures(images: Rows) -> Rows:
-    is_raw = isinstance(images, np.ndarray) and (images.ndim == 3 or images.dtype == np.uint8)
-    return _Pictures(images) if is_raw else images  # type: ignore[arg-type]
 
 
 def train_backbone(
@@ -71,18 +52,25 @@ def train_backbone(
     nn.Sequential
         Backbone and head, in evaluation mode on the CPU; signs of its outputs are codes, see `encode_images`.
     """
-    images = _as_pictures(images)
-    backbone.to("cpu").eval()
-    with torch.no_grad():
-        features = backbone(take_rows(images, np.arange(min(2, len(images))), torch.device("cpu")))
-    if features.ndim != 2:
-        raise ValueError(f"backbone must give features of shape (n_images, n_features), got {tuple(features.shape)}")
-    # Features of any size come to the head at the size that its first weights are made for.
-    norm = nn.BatchNorm1d(features.shape[1])
-    head = perceptron(features.shape[1], n_hidden, n_bits, dropout=dropout, seed=config.seed)
-    network = nn.Sequential(backbone, norm, head)
+    images = as_pictures(images)
+    n_features = _count_features(backbone, images)
+    network = add_head(backbone, n_features, n_hidden, n_bits, dropout=dropout, seed=config.seed)
     train(network, images, targets, loss, config, callbacks=callbacks, progress=progress, checkpoint=checkpoint)
     return network
+
+
+@torch.no_grad()
+def _count_features(backbone: nn.Module, images: Rows) -> int:
+    """How many features a backbone gives for an image; refuses one that gives none, or cannot take the images."""
+    check_backbone(backbone).to("cpu").eval()
+    two = take_rows(images, np.arange(min(2, len(images))), torch.device("cpu"))
+    try:
+        features = backbone(two)
+    except RuntimeError as error:
+        raise ValueError(f"backbone cannot take images of shape {tuple(two.shape[1:])}: {error}") from error
+    if features.ndim != 2:
+        raise ValueError(f"backbone must give features of shape (n_images, n_features), got {tuple(features.shape)}")
+    return int(features.shape[1])
 
 
 @torch.no_grad()
@@ -98,7 +86,7 @@ def encode_images(network: nn.Module, images: Rows, *, batch_size: int = 256) ->
         Of a network in evaluation mode; where an output is within rounding of zero its bit may depend on the batch.
     """
     network.eval()
-    images = _as_pictures(images)
+    images = as_pictures(images)
     device = next(network.parameters()).device
     codes = [
         np.packbits((network(take_rows(images, rows, device)) > 0).cpu().numpy(), axis=1)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +17,7 @@ from hashkit.networks.checkpoint import N_SAMPLE_TARGETS, Checkpoint, read_check
 from hashkit.networks.configuration import TrainingConfig
 from hashkit.networks.losses import Loss
 from hashkit.networks.optimizer import AdamW
-
-
-class Rows(Protocol):
-    """Anything with a length whose rows are taken by an array of row numbers: arrays, memory maps, image readers."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Any: ...
+from hashkit.networks.pictures import Rows
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES = {"Configuration": "configuration", "UDHPL": "estimator", "train_image_network": "images"}
+_HOMES = {
+    "Configuration": "configuration",
+    "ImageHasher": "image_hasher",
+    "UDHPL": "estimator",
+    "train_image_network": "images",
+}
 
 __all__ = sorted(_HOMES)
 

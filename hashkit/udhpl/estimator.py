@@ -56,9 +56,10 @@ class UDHPL(NetworkHasher):
         What codes keep: the cluster of each row, or its nearest rows by cosine of the features. With ``"neighbors"``
         every row is its own pseudo label, and the map is that of ITQ, of evened components, of `Sign`, a refined one or
         the network, by recall on held-out rows. The same is done if the rows have no clusters.
-    network : {"auto", "always", "never"}
+    network : {"auto", "always", "never", "targets"}
         Whether the network encodes. ``"auto"``: unless it is worse than the linear map on held-out rows by more than
-        `trial_handicap` of the configuration. With ``"never"`` nothing is learned by gradient.
+        `trial_handicap` of the configuration. With ``"never"`` and ``"targets"`` nothing is learned by gradient;
+        ``"targets"`` computes the network's targets all the same, for another network to learn.
     config : Configuration, optional
         All constants of the method.
     n_neighbors, n_smoothing, ridge, max_rounds, term_weights, max_rows : optional
@@ -98,7 +99,8 @@ class UDHPL(NetworkHasher):
         and ``"sign"``. Lower is better. Empty if there was no selection.
     targets_ : float32 array of shape (n_sample, n_targets)
         Targets of the network for the sampled rows: vectors whose cosines are the similarities of rows. For
-        `hashkit.udhpl.train_image_network`. Present after a fit that trained a network; `save` does not store them.
+        `hashkit.udhpl.train_image_network`. Present after a fit that trained a network, or with ``network="targets"``;
+        `save` does not store them.
     """
 
     pseudo_labels_: npt.NDArray[np.int32]
@@ -161,7 +163,7 @@ class UDHPL(NetworkHasher):
         super()._check_parameters(shape)
         check_fits(self.n_bits, shape)
         check_choice(self.preserve, "preserve", ("clusters", "neighbors"))
-        check_choice(self.network, "network", ("auto", "always", "never"))
+        check_choice(self.network, "network", ("auto", "always", "never", "targets"))
         check_device(self.device)
         check_bool(self.progress, "progress")
         if not isinstance(self.callbacks, Sequence) or not all(map(callable, self.callbacks)):
@@ -180,7 +182,7 @@ class UDHPL(NetworkHasher):
     def _fit(self, X: npt.NDArray[Any]) -> None:
         training = Training(self.device, self.callbacks, self.progress, self.checkpoint)
         config = self._configuration()
-        if self.network != "never":
+        if self.network in ("auto", "always"):
             require("torch", "UDHPL", "learn", otherwise="; network='never' and method='itq' learn without it")
         learnt = learn(X, Task(self.n_bits, self.normalize, self.preserve, self.network, config, training), self._rng())
         rows, clusters, best = learnt.rows, learnt.clusters, learnt.best

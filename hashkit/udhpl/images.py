@@ -12,8 +12,9 @@ from hashkit.udhpl.configuration import Configuration
 
 if TYPE_CHECKING:
     from hashkit.networks.configuration import TrainingConfig
-    from hashkit.networks.loop import EpochReport, Rows
+    from hashkit.networks.loop import EpochReport
     from hashkit.networks.modules import Module, Sequential
+    from hashkit.networks.pictures import Rows
 
 
 def train_image_network(

@@ -35,7 +35,8 @@ def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
     rows = reduce_features(X, task.n_bits, config, rng, normalize=task.normalize, max_rows=most)
     if task.preserve == "clusters":
         rows = without_copies(rows, task.n_bits, config, rng)
-    is_taught = task.network == "always" or (task.network == "auto" and len(rows.values) >= config.least_network_rows)
+    has_many_rows = len(rows.values) >= config.least_network_rows
+    is_taught = task.network in ("always", "targets") or (task.network == "auto" and has_many_rows)
     clusters = every_row_its_own(rows, Evidence())
     if task.preserve == "clusters":
         clusters = find_clusters(rows, task.n_bits, config, rng.spawn(1)[0], with_targets=is_taught)
@@ -48,6 +49,8 @@ def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
         rows = take_rows(rows, np.sort(rng.permutation(len(rows.values))[: config.max_rows]))
         clusters = every_row_its_own(rows, clusters.evidence, clusters.power)
     lesson = make_lesson(clusters, rows, config)
+    if task.network == "targets":
+        return Learnt(rows, clusters, Map(linear), targets=lesson.targets)
     trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
     best = train_map(trial, rows, lesson, linear, config, task.training, rng)
     return Learnt(rows, clusters, best, trial.criterion, lesson.targets)

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
+import hashkit  # noqa: E402
 from hashkit.codes import hamming_distances  # noqa: E402
 from hashkit.networks import TrainingConfig, encode_images  # noqa: E402
 from hashkit.udhpl import train_image_network  # noqa: E402
@@ -50,6 +51,16 @@ def test_a_backbone_learns_the_similarities_of_the_targets():
     assert same_kind_share(codes, kinds) > 0.9
     again = train_image_network(convolutional_network(), images, targets, n_bits=12, n_hidden=32, config=config)
     assert np.array_equal(codes, encode_images(again, images))
+
+
+def test_targets_are_found_without_training_a_network():
+    rows = images_of_four_kinds()[0].reshape(240, 64)
+    taught, only = (
+        hashkit.UDHPL(8, network=network, n_epochs=1, random_state=0).fit(rows) for network in ("always", "targets")
+    )
+    assert np.array_equal(taught.targets_, only.targets_)
+    assert len(taught.hidden_offsets_) > len(only.hidden_offsets_) == 0
+    assert only.encode(rows).shape == (240, 1)
 
 
 def test_images_come_as_bytes_and_without_a_channel():
