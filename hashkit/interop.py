@@ -341,11 +341,8 @@ def from_arrow(
 
 
 def _codes_of(column: Any, name: str, format: str | None) -> Codes:
-    import pyarrow as pa
-
     kind = column.type
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view"
-    if format is None and not (arrow.holds_codes(kind) or is_text):
+    if format is None and not (arrow.holds_codes(kind) or arrow.holds_text(kind)):
         raise TypeError(
             f"column {name!r} must hold bytes or lists of uint8 of one length, uint64, or hexadecimal strings, it "
             f"holds {kind}; format= reads others, as in hashkit.pack"

@@ -82,7 +82,7 @@ def _use(field: Any) -> str:
         return f" (codes of {arrow.n_bits_of(field, kind.byte_width)} bits)"
     if arrow.holds_codes(kind):
         return " (codes of 64 bits)" if kind == pa.uint64() else " (codes)"
-    if pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_integer(kind) or arrow.holds_text(kind):
         return " (ids or labels)"
     return ""
 

@@ -30,9 +30,23 @@ def holds_codes(kind: Any) -> bool:
     """Whether a column of this type can hold codes: bytes, lists of uint8, numbers of 64 bits."""
     import pyarrow as pa
 
-    is_bytes = pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    is_bytes = pa.types.is_fixed_size_binary(kind) or _is_binary(kind)
     is_list = is_matrix(kind) and kind.value_type == pa.uint8()
     return bool(is_bytes or is_list or kind == pa.uint64())
+
+
+def holds_text(kind: Any) -> bool:
+    """Whether a column of this type holds strings; Polars gives views."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view")
+
+
+def _is_binary(kind: Any) -> bool:
+    """Whether a column of this type holds bytes of any lengths; Polars gives views."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or str(kind) == "binary_view")
 
 
 def holds_features(kind: Any) -> bool:
@@ -58,7 +72,8 @@ def to_numpy(column: Any, name: str) -> NDArray[Any]:
     if array.null_count:
         raise ValueError(f"column {name!r} must have no nulls, it has {array.null_count}")
     kind = array.type
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if _is_binary(kind):
+        array = array.cast(pa.large_binary())  # lengths of views are not implemented
         lengths = pa.compute.unique(pa.compute.binary_length(array)).to_pylist()
         if len(lengths) != 1:
             raise ValueError(f"column {name!r} must hold bytes of one length, it has {sorted(lengths) or 'no rows'}")
