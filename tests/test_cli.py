@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import hashkit
 from hashkit import evaluation
-from hashkit.cli import app
+from hashkit.cli import app, searching
 from hashkit.cli.commands import DEMO_METHODS
-from hashkit.tables import Block, write_codes
+from hashkit.tables import Block, open_rows, write_codes
 from hashkit.tables.writing import replace
 
 
@@ -126,6 +126,28 @@ def test_string_ids_go_from_features_to_results(run, files, tmp_path, ending):
     with np.load(tmp_path / "found.npz") as saved:
         assert saved["ids"].tolist() == [[names[id] for id in row] for row in ids]
     assert run("query", *asked, "--out", "-")[1].splitlines()[1].split(",")[2] == names[ids[0, 0]]
+
+
+@pytest.mark.parametrize("options", [("-k", "3"), ("--radius", "3")])
+def test_queries_are_searched_in_blocks(run, files, tmp_path, monkeypatch, options):
+    asked = ("query", "codes.npy", "codes.npy", *options, "--quiet")
+    whole = run(*asked)[1], run(*asked, "--out", "-")[1]
+    told = run(*asked, "--out", "whole.csv")[1].partition(": ")[2]
+    sizes = []
+    query, radius = hashkit.Index.query, hashkit.Index.radius
+    monkeypatch.setattr(hashkit.Index, "query", lambda index, q, k: (sizes.append(len(q)), query(index, q, k))[1])
+    monkeypatch.setattr(hashkit.Index, "radius", lambda index, q, r: (sizes.append(len(q)), radius(index, q, r))[1])
+    monkeypatch.setattr(searching, "_RESULTS_AT_ONCE", 21)
+    monkeypatch.setattr(searching, "_RESULTS_EXPECTED", 3)
+    assert (run(*asked)[1], run(*asked, "--out", "-")[1]) == whole
+    assert set(sizes) == {7, 1}
+    assert sum(sizes) == 2 * 120
+    assert run(*asked, "--out", "blocks.csv")[1] == f"blocks.csv: {told}"
+    assert (tmp_path / "blocks.csv").read_text() == (tmp_path / "whole.csv").read_text()
+    pytest.importorskip("pyarrow")
+    assert run(*asked, "--out", "blocks.parquet")[0] == 0
+    read = open_rows(tmp_path / "blocks.parquet", holds="column", column="id").whole().values
+    assert read.tolist() == [int(line.split(",")[2]) for line in whole[1].splitlines()[1:]]
 
 
 def test_codes_are_read_from_standard_input(monkeypatch, files):

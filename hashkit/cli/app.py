@@ -141,14 +141,19 @@ def query(
         Path | None,
         typer.Option(help="Write the results to this .npz, .parquet, .arrow or .csv file, print none; - for CSV."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Search codes exactly.
+    """Search codes exactly, a block of queries at a time.
 
     Prints query, rank, id and distance, tab-separated, in the order of (distance, id).
     """
     from hashkit.cli import searching
 
-    _tell(searching.query_file(codes, queries, k, radius, bits, out, ids=ids, query_ids=query_ids, format=format))
+    found = searching.query_file(
+        codes, queries, k, radius, bits, out, ids=ids, query_ids=query_ids, format=format, progress=not quiet
+    )
+    for text in found:
+        _tell(text)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import storage
+from hashkit.checks import Codes
 from hashkit.collection import Collection
 from hashkit.index import Index
-from hashkit.tables import check_target, open_rows, write_columns
+from hashkit.progress import progress_bar
+from hashkit.tables import Block, Rows, check_target, open_rows, write_column_blocks
 from hashkit.tables.reading import READABLE
+from hashkit.tables.rows import ROWS_PER_BLOCK
 from hashkit.tables.writing import COLUMN_ENDINGS, replace
 from hashkit.vectors import VectorIndex
 
 Names = NDArray[Any]
+
+# Results that are held at once: queries are read in blocks that have about so many. How many a query has within a
+# radius is not known before it is searched.
+_RESULTS_AT_ONCE, _RESULTS_EXPECTED = 1 << 22, 1 << 10
 
 
 def query_file(
@@ -31,67 +39,97 @@ def query_file(
     ids: str | None = None,
     query_ids: str | None = None,
     format: str | None = None,
-) -> str:
-    """Search for the nearest codes, or for all within a radius; return a line per result, or save them all."""
+    progress: bool = False,
+) -> Iterator[str]:
+    """Search for the nearest codes, or for all within a radius; give a line for each result, or save them all."""
     if out is not None:
         check_target(out, COLUMN_ENDINGS)
     index, names = open_codes(codes, n_bits, ids=ids, format=format)
-    asked, asked_ids = open_rows(queries, holds="codes", ids=query_ids, format=format).whole()
-    arrays: dict[str, NDArray[Any]]
-    if radius is not None:
+
+    def search(asked: Codes) -> Found:
+        if radius is None:
+            distances, found = index.query(asked, k=k)
+            return Found({"distances": distances, "ids": _named(found, names)}, np.full(len(found), found.shape[1]))
         within = index.radius(asked, radius)
         arrays = {"offsets": within.offsets, "distances": within.distances, "ids": _named(within.ids, names)}
-        lengths = np.diff(within.offsets)
-    else:
-        distances, found = index.query(asked, k=k)
-        arrays = {"distances": distances, "ids": _named(found, names)}
-        lengths = np.full(len(found), found.shape[1])
-    return _tell(arrays, lengths, asked_ids, out, "distance")
+        return Found(arrays, np.diff(within.offsets))
+
+    rows = open_rows(queries, holds="codes", ids=query_ids, format=format)
+    yield from _answer(rows, search, out, "distance", k if radius is None else _RESULTS_EXPECTED, progress)
 
 
-def query_vectors(index: Path, queries: Path, k: int, out: Path | None) -> str:
-    """Search a vector index; return a line per result, or save them all."""
+def query_vectors(index: Path, queries: Path, k: int, out: Path | None, *, progress: bool = False) -> Iterator[str]:
+    """Search a vector index; give a line for each result, or save them all."""
     if out is not None:
         check_target(out, COLUMN_ENDINGS)
-    asked = open_rows(queries, holds="features").whole().values
-    scores, ids = VectorIndex.load(index, mmap=True).query(asked, k)
-    return _tell({"scores": scores, "ids": ids}, np.full(len(ids), ids.shape[1]), None, out, "score")
+    searched = VectorIndex.load(index, mmap=True)
+
+    def search(asked: NDArray[np.generic]) -> Found:
+        scores, ids = searched.query(asked, k)
+        return Found({"scores": scores, "ids": ids}, np.full(len(ids), ids.shape[1]))
+
+    yield from _answer(open_rows(queries, holds="features"), search, out, "score", k, progress)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Results of some queries: arrays as they are saved, and how many results each query has."""
+
+    arrays: dict[str, NDArray[Any]]
+    lengths: NDArray[np.int64]
 
 
 def _named(ids: NDArray[np.int64], names: Names | None) -> NDArray[Any]:
     return ids if names is None else names[ids]
 
 
-def _tell(
-    arrays: dict[str, NDArray[Any]], lengths: NDArray[np.int64], asked: Names | None, out: Path | None, what: str
-) -> str:
-    """The results as lines, or what file they are in."""
+def _answer(
+    queries: Rows, search: Callable[[Any], Found], out: Path | None, what: str, per_query: int, progress: bool
+) -> Iterator[str]:
+    """The results as lines, or what file they are in; a block of queries at a time, but for an archive of numpy."""
     if out is not None and out.suffix.lower() == ".npz":
+        arrays = search(queries.whole().values).arrays
         plain = {name: array.astype("U") if array.dtype.kind == "O" else array for name, array in arrays.items()}
         replace(out, lambda file: np.savez(file, allow_pickle=False, **plain))
-        return f"{out}: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}"
-    columns = _columns(arrays, lengths, asked, what)
-    if out is not None:
-        n_rows = write_columns(out, columns)
-        return "" if str(out) == "-" else f"{out}: {n_rows:,} results"
-    shown = [column.tolist() for column in columns.values()]
-    if what == "score":
-        shown[-1] = [f"{value:.6g}" for value in shown[-1]]
-    return "\n".join(["\t".join(columns), *("\t".join(map(str, row)) for row in zip(*shown, strict=True))])
+        yield f"{out}: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}"
+        return
+    n_rows = max(1, min(ROWS_PER_BLOCK, _RESULTS_AT_ONCE // max(1, per_query)))
+    shown = progress and out is not None  # lines show how far the search is
+    with progress_bar(shown, total=queries.n_rows, unit="query", desc="query", disable=None, leave=False) as bar:
+        blocks = _columns_of_blocks(queries.blocks(n_rows), search, what, bar)
+        if out is None:
+            yield from _lines(blocks, what)
+            return
+        n_results = write_column_blocks(out, blocks)
+    if str(out) != "-":
+        yield f"{out}: {n_results:,} results"
 
 
-def _columns(
-    arrays: dict[str, NDArray[Any]], lengths: NDArray[np.int64], asked: Names | None, what: str
-) -> dict[str, NDArray[Any]]:
-    """One row for each result: query, rank, id, and distance or score."""
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    ranks = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return {
-        "query": rows if asked is None else asked[rows],
-        "rank": ranks,
-        "id": arrays["ids"].reshape(-1),
-        what: arrays[f"{what}s"].reshape(-1),
-    }
+def _columns_of_blocks(
+    blocks: Iterable[Block], search: Callable[[Any], Found], what: str, bar: Any
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """One row for each result, for a block of queries at a time: query, rank, id, and distance or score."""
+    start = 0
+    for block in blocks:
+        found = search(block.values)
+        rows = np.repeat(np.arange(len(found.lengths)), found.lengths)
+        yield {
+            "query": start + rows if block.ids is None else block.ids[rows],
+            "rank": np.arange(len(rows)) - np.repeat(np.cumsum(found.lengths) - found.lengths, found.lengths),
+            "id": found.arrays["ids"].reshape(-1),
+            what: found.arrays[f"{what}s"].reshape(-1),
+        }
+        start += len(block.values)
+        bar.update(len(block.values))
+
+
+def _lines(blocks: Iterable[dict[str, NDArray[Any]]], what: str) -> Iterator[str]:
+    for number, columns in enumerate(blocks):
+        shown = [column.tolist() for column in columns.values()]
+        if what == "score":
+            shown[-1] = [f"{value:.6g}" for value in shown[-1]]
+        header = [] if number else ["\t".join(columns)]
+        yield "\n".join([*header, *("\t".join(map(str, row)) for row in zip(*shown, strict=True))])
 
 
 def open_codes(

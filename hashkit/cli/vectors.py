@@ -59,7 +59,8 @@ def query(
     """Print query, rank, id and score, tab-separated, the best first."""
     from hashkit.cli import searching
 
-    typer.echo(searching.query_vectors(index, queries, k, out))
+    for text in searching.query_vectors(index, queries, k, out):
+        typer.echo(text)
 
 
 @app.command()

@@ -93,23 +93,48 @@ def write_codes(path: Path, blocks: Iterable[Block], n_bits: int) -> int:
 
 
 def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> int:
-    """Write columns of one length under their names: ``.parquet``, ``.arrow``, text, or ``-`` for standard output.
+    """Write columns of one length under their names: ``.npz``, ``.parquet``, ``.arrow``, text, or ``-``.
 
     Returns
     -------
     n_rows : int
     """
-    ending = check_target(path, COLUMN_ENDINGS)
-    n_rows = len(next(iter(columns.values())))
-    if ending in TEXT:
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return _write_text(path, ending, list(columns), rows)
-    if ending == ".npz":
+    if check_target(path, COLUMN_ENDINGS) == ".npz":
         replace(path, lambda file: np.savez(file, allow_pickle=False, **columns))
-        return n_rows
+        return len(next(iter(columns.values())))
+    return write_column_blocks(path, [columns])
+
+
+def write_column_blocks(path: Path, blocks: Iterable[Mapping[str, NDArray[Any]]]) -> int:
+    """Write columns block by block: ``.parquet``, ``.arrow``, text, or ``-`` for standard output.
+
+    Parameters
+    ----------
+    path : path
+    blocks : iterable of mappings of name to array
+        At least one; all have the names and types of the first.
+
+    Returns
+    -------
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If the ending is not known, or a block has other types than the first and the file cannot hold both.
+    """
+    ending = check_target(path, [ending for ending in COLUMN_ENDINGS if ending != ".npz"])
+    blocks = iter(blocks)
+    if ending in TEXT:
+        first = next(blocks)
+        rows = (
+            zip(*(column.tolist() for column in block.values()), strict=True)
+            for block in itertools.chain([first], blocks)
+        )
+        return _write_text(path, ending, list(first), itertools.chain.from_iterable(rows))
     import pyarrow as pa
 
-    return _write_arrow(path, ending, iter([pa.table(dict(columns))]))
+    return _write_arrow(path, ending, (pa.table(dict(block)) for block in blocks))
 
 
 def _code_cells(block: Block) -> Iterator[list[Any]]:

@@ -103,6 +103,17 @@ def test_a_wide_table_is_a_matrix(rng, tmp_path):
     np.testing.assert_array_equal(found.values, features.astype(np.float32))
 
 
+@pytest.mark.parametrize("ending", ["ipc", "parquet"])
+def test_files_of_polars_are_read(ending, tmp_path):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    path = tmp_path / f"frame.{ending}"
+    frame = polars.DataFrame({"name": ["x", "y"], "code": [b"ab", b"cd"]})
+    getattr(frame, f"write_{ending}")(path)
+    codes, ids = open_rows(path, holds="codes", ids="name").whole()
+    assert (codes.tolist(), ids.tolist()) == ([[97, 98], [99, 100]], ["x", "y"])
+
+
 def test_hashes_as_numbers_or_text_are_codes(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     hashes = np.array([0x0123456789ABCDEF, 2**64 - 2], np.uint64)
