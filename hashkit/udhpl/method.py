@@ -67,13 +67,14 @@ def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task
     taught, linear = make_lesson(found, some, config), linear_map(some, found, task.n_bits, config, rng)
     how = trial_config(len(part), config, task.training, rng)
     tried = linear_candidates(some, taught, linear, config, how, rng)
-    criterion = judge({name: tried[name].outputs(rows) for name in tried}, lesson, unseen, config)
+    judged = judge({name: tried[name].outputs(rows) for name in tried}, lesson, unseen, config)
     epoch_share = 1.0
     # Where a refined linear map finds no more neighbors a network, which has more to learn, does not either.
-    if clusters.preserved == "clusters" or criterion["refined"] < criterion["linear"]:
+    if clusters.preserved == "clusters" or judged["refined"].mean() < judged["linear"].mean():
         network, epoch_share = teach(some.values, taught, task.n_bits, config, how, task.training.of_a_trial())
-        criterion |= judge({"network": network.outputs(rows)}, lesson, unseen, config)
-    best = winner(criterion, clusters.preserved, config)
+        judged |= judge({"network": network.outputs(rows)}, lesson, unseen, config)
+    best = winner(judged, clusters.preserved, config)
+    criterion = {name: float(of_rows.mean()) for name, of_rows in judged.items()}
     return Trial(best, criterion, epoch_share if best == "network" else 1.0)
 
 

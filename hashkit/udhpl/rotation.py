@@ -10,7 +10,7 @@ from hashkit.hashers.itq import itq_rotation
 from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.findings import Clusters
-from hashkit.udhpl.selection import float_neighbor_recalls
+from hashkit.udhpl.selection import exceeds_error, float_neighbor_recalls
 from hashkit.udhpl.targets import Lesson
 
 
@@ -42,19 +42,21 @@ def choose_power(rows: PrincipalRows, n_bits: int, config: Configuration, rng: n
     How far components are evened before they are rotated, if neighbors are preserved: 0, as in ITQ, or more.
 
     Short codes of many features find more neighbors if the largest components count less than they vary. Which power is
-    best is measured by the recall of neighbors of some rows, after rotations that were learnt on others if there are
-    enough.
+    best is measured by the recall of neighbors of some rows, after rotations that were learned on others.
     """
     order = rng.permutation(len(rows.values))
-    sample, judges = rows.values[order[: config.max_trial_rows]], np.sort(order[-config.max_unseen :])
+    n_judges = min(config.most_judges, len(order) // 2)
+    judges, others = np.sort(order[:n_judges]), order[n_judges:]
+    sample = rows.values[others[: config.max_trial_rows]]
     powers = (0.0, *config.component_powers)
-    outputs = {power: rows.values @ evened_map(sample, power, n_bits, config, rng) for power in powers}
+    # The iterations of all powers start from one rotation, so that a gain is not the luck of the start.
+    seed = int(rng.integers(2**31))
+    maps = {power: evened_map(sample, power, n_bits, config, np.random.default_rng(seed)) for power in powers}
+    outputs = {power: rows.values @ linear for power, linear in maps.items()}
     lesson = Lesson("neighbors", rows.values, config.neighbor_temperature, rows.n_rows)
     recalls = float_neighbor_recalls(outputs, lesson, judges, config)
     best = max(powers, key=lambda power: float(recalls[power].mean()))
-    gains = recalls[best] - recalls[0.0]
-    # Less than two standard errors are no reason to leave ITQ's map.
-    return best if gains.mean() > 2 * gains.std() / np.sqrt(len(gains)) else 0.0
+    return best if exceeds_error(recalls[best] - recalls[0.0]) else 0.0
 
 
 def evened_map(values: Float32, power: float, n_bits: int, config: Configuration, rng: np.random.Generator) -> Float32:

@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hashkit.codes import hamming_distances
 from hashkit.cosines import Float32, nearest_rows, unit_rows
 from hashkit.hashers.features import Float64
+from hashkit.index import Index
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.targets import Lesson
 
@@ -29,9 +29,9 @@ def split_rows(n_rows: int, config: Configuration, rng: np.random.Generator) -> 
     return np.sort(part), np.sort(unseen)
 
 
-def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Configuration) -> dict[str, float]:
+def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Configuration) -> dict[str, Float64]:
     """
-    How good codes are by what they shall preserve; lower is better.
+    How good codes are by what they shall preserve, row by row; lower is better.
 
     Parameters
     ----------
@@ -39,22 +39,39 @@ def judge(outputs: dict[str, Float32], lesson: Lesson, rows: Int64, config: Conf
         Of each map; their signs are the codes.
     rows : int64 array
         Numbers of the rows that count.
+
+    Returns
+    -------
+    dict of str to float64 array of shape (len(rows),)
     """
     if lesson.preserved == "clusters":
-        return {name: neighbor_cross_entropy(found, lesson, rows, config) for name, found in outputs.items()}
+        return {name: neighbor_cross_entropies(found, lesson, rows, config) for name, found in outputs.items()}
     recalls = float_neighbor_recalls(outputs, lesson, rows, config)
-    return {name: 1 - float(recall.mean()) for name, recall in recalls.items()}
+    return {name: 1 - recall for name, recall in recalls.items()}
 
 
-def winner(criterion: dict[str, float], preserved: str, config: Configuration) -> str:
-    """The map of the lowest criterion, where that of a network for clusters counts as a little lower than it is."""
-    weights = {"network": 1 - config.trial_handicap} if preserved == "clusters" else {}
-    return min(criterion, key=lambda name: criterion[name] * weights.get(name, 1.0))
-
-
-def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> float:
+def winner(judged: dict[str, Float64], preserved: str, config: Configuration) -> str:
     """
-    Cross-entropy, in nats a row, of the neighbors that the codes suggest against those that the targets do.
+    The map whose mean is lowest.
+
+    For clusters, the mean of a network counts as a little lower than it is. For neighbors, a map must be better than
+    the linear one by more than the standard error of the difference.
+    """
+    weights = {"network": 1 - config.trial_handicap} if preserved == "clusters" else {}
+    best = min(judged, key=lambda name: judged[name].mean() * weights.get(name, 1.0))
+    if preserved == "neighbors" and not exceeds_error(judged["linear"] - judged[best]):
+        return "linear"
+    return best
+
+
+def exceeds_error(gains: Float64) -> bool:
+    """Whether the mean of gains, one for each row, is larger than its standard error."""
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+
+
+def neighbor_cross_entropies(projections: Float32, lesson: Lesson, rows: Int64, config: Configuration) -> Float64:
+    """
+    Cross-entropy, in nats, of the neighbors that each row's code suggests against those that its target does.
 
     Only the given rows count. Both spread a probability over the others of them, softmax of the cosines over a
     temperature: that of the lesson, and for the codes the one that fits best, so that only their order and spacing
@@ -65,8 +82,9 @@ def neighbor_cross_entropy(projections: Float32, lesson: Lesson, rows: Int64, co
     unit = unit_rows(lesson.targets[rows])
     wanted = np.exp(_log_shares(unit @ unit.T / np.float32(lesson.temperature)))
     heats = config.criterion_code_temperatures
-    losses = [-float((wanted * _log_shares(similar / np.float32(heat))).sum(axis=1).mean()) for heat in heats]
-    return min(losses)
+    losses = (-(wanted * _log_shares(similar / np.float32(heat))).sum(axis=1) for heat in heats)
+    best: Float64 = min(losses, key=lambda loss: float(loss.mean())).astype(np.float64)
+    return best
 
 
 def float_neighbor_recalls(
@@ -93,20 +111,27 @@ def float_neighbor_recalls(
     share = n_rows / max(n_rows, lesson.n_rows)
     n_neighbors = min(max(1, round(config.n_recalled * share)), n_rows - 1)
     n_first = min(max(n_neighbors, round(config.n_first * share)), n_rows - 1)
-    codes = {name: np.packbits(found > 0, axis=1) for name, found in outputs.items()}
+    indexes = {name: Index(np.packbits(found > 0, axis=1), method="scan") for name, found in outputs.items()}
     unit = unit_rows(lesson.targets)
     recalls = {name: np.empty(len(rows)) for name in outputs}
     step = max(1, _PAIRS_AT_ONCE // n_rows)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         near = nearest_rows(unit, n_neighbors, part)
-        for name, own in codes.items():
-            # The order by distance, then row number, in one number; the row itself comes last.
-            order = hamming_distances(own[part], own).astype(np.int64) * n_rows + np.arange(n_rows)
-            order[np.arange(len(part)), part] = np.iinfo(np.int64).max
-            last = np.partition(order, n_first - 1, axis=1)[:, n_first - 1 : n_first]
-            recalls[name][start : start + step] = (np.take_along_axis(order, near, axis=1) <= last).mean(axis=1)
+        for name, index in indexes.items():
+            first = _nearest_by_code(index, part, n_first)
+            recalls[name][start : start + step] = (near[:, :, None] == first[:, None, :]).any(axis=2).mean(axis=1)
     return recalls
+
+
+def _nearest_by_code(index: Index, rows: Int64, n_first: int) -> Int64:
+    """The n_first rows nearest to each of some rows, themselves left out."""
+    found = index.query(index.get(rows), n_first + 1, n_threads=1)[1]
+    # The row itself is among the first, unless many have its code; where it is not, the last is one too many.
+    is_own = found == rows[:, None]
+    is_own[~is_own.any(axis=1), -1] = True
+    others: Int64 = found[~is_own].reshape(len(rows), n_first)
+    return others
 
 
 def _log_shares(logits: Float32) -> Float32:

@@ -85,7 +85,7 @@ def test_components_are_divided_by_their_spread_to_a_power():
 
 
 @pytest.mark.parametrize(
-    ("gains", "power"), [((0.005, -0.1), 0.0), ((0.03, 0.02), 0.25), ((0.0, 0.1), 0.5), ((-0.1, -0.2), 0.0)]
+    ("gains", "power"), [((0.003, -0.1), 0.0), ((0.03, 0.02), 0.25), ((0.0, 0.1), 0.5), ((-0.1, -0.2), 0.0)]
 )
 def test_components_are_evened_only_where_that_finds_more_neighbors(gains, power, monkeypatch):
     rows = rows_of(classes(600, 32)[0])
@@ -97,7 +97,8 @@ def test_components_are_evened_only_where_that_finds_more_neighbors(gains, power
         return dict(zip(outputs, (base, *(base + gain + noise for gain in gains)), strict=True))
 
     monkeypatch.setattr(rotation, "float_neighbor_recalls", recalls)
-    assert choose_power(rows, 8, CONFIG, np.random.default_rng(1)) == power
+    config = replace(CONFIG, component_powers=(0.25, 0.5))
+    assert choose_power(rows, 8, config, np.random.default_rng(1)) == power
 
 
 def test_targets_are_alike_within_a_class():
@@ -201,4 +202,12 @@ def test_shared_neighbors_are_counted_edge_by_edge():
     [("clusters", 4.04, "network"), ("clusters", 4.09, "linear"), ("neighbors", 4.04, "linear")],
 )
 def test_a_network_for_clusters_may_lose_a_trial_by_a_little(preserved, network, expected):
-    assert winner({"linear": 4.0, "network": network}, preserved, CONFIG) == expected
+    judged = {"linear": np.full(9, 4.0), "network": np.full(9, network)}
+    assert winner(judged, preserved, CONFIG) == expected
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.03, "linear"), (0.04, "refined"), (-0.1, "linear")])
+def test_a_map_for_neighbors_must_win_by_a_standard_error(gain, expected):
+    noise = 0.1 * (-1.0) ** np.arange(8)  # a standard error of .035
+    judged = {"linear": np.full(8, 0.5), "refined": 0.5 - gain + noise, "network": np.full(8, 0.52)}
+    assert winner(judged, "neighbors", CONFIG) == expected

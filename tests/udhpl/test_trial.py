@@ -34,7 +34,7 @@ def test_rows_that_judge_take_no_part_in_what_is_judged(monkeypatch):
     def judge(outputs, lesson, unseen, config):
         seen[-1][0].update(outputs)
         assert np.array_equal(seen[-1][1], unseen)
-        return dict.fromkeys(outputs, 0.0)
+        return dict.fromkeys(outputs, np.zeros(len(unseen)))
 
     monkeypatch.setattr(method, "judge", judge)
     part, unseen = split_rows(600, CONFIG, np.random.default_rng(5))
@@ -87,7 +87,9 @@ def test_a_worse_network_does_not_encode():
 @pytest.mark.parametrize(("best", "n_tried"), [("linear", 3), ("sign", 3), ("refined", 4)])
 def test_a_network_competes_for_neighbors_only_where_refining_helps(best, n_tried, monkeypatch, tmp_path):
     X = classes() + 3
-    monkeypatch.setattr(method, "judge", lambda outputs, *_: {name: float(name != best) for name in outputs})
+    monkeypatch.setattr(
+        method, "judge", lambda outputs, *_: {name: np.full(9, float(name != best)) for name in outputs}
+    )
     signs = ("mean", "none"), np.eye(24, 8, dtype=np.float32), np.full(8, 0.1, dtype=np.float32), {}
     monkeypatch.setattr(network, "choose_map", lambda *_: signs)
     hasher = hashkit.UDHPL(8, preserve="neighbors", config=CONFIG, random_state=0).fit(X)
