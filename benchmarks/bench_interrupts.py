@@ -77,7 +77,7 @@ def calls(request, full):
     return request.param, stoppable_calls(N_CODES[full], N_BYTES, N_QUERIES[full], request.param)
 
 
-@pytest.mark.parametrize("name", stoppable_calls(100, 8, 10, 1))
+@pytest.mark.parametrize("name", stoppable_calls(100, 128, 10, 1))
 def test_time_to_end(calls, sender, name, full, hold):
     n_threads, works = calls
     rng = np.random.default_rng(7)

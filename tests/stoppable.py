@@ -97,7 +97,43 @@ def _conversions(codes, n_queries, n_threads):
     }
 
 
+def _embeddings(codes, n_queries, n_threads):
+    """Calls for codes of embeddings, and for their vectors, as the classes make them."""
+    rng = np.random.default_rng(2)
+    n_codes, n_bytes = codes.shape
+    n_bits, n_cells = 8 * n_bytes, max(2, n_codes // 2000)
+    queries = codes[:n_queries]
+    cells = _native.build_cells(codes, n_bits, n_cells, 32, 2)
+    limits = np.full(n_bits + 1, n_bits, np.int32)
+    sparse = codes & np.roll(codes, 1, axis=0) & np.roll(codes, 2, axis=0) & np.roll(codes, 3, axis=0)
+    similar = hashkit.Index(sparse, metric="jaccard")
+    values = rng.standard_normal((n_queries, n_bits), np.float32)
+    planes, steps = _native.quantize_queries(values, 4)
+    factors = rng.random((n_codes, 2), np.float32)
+    candidates = rng.integers(0, n_codes, (n_queries, min(n_codes, 1000)))
+    scan = (codes, factors, planes, steps, n_bits)
+    row_scales, column_scales = np.ones(n_codes, np.float32), np.ones(n_bytes, np.float32)
+    stored = np.zeros((n_queries, n_bytes), np.float32), codes, "int8", row_scales, column_scales
+    return {
+        "building cells": lambda: _native.build_cells(codes, n_bits, n_cells, 32, n_threads),
+        "query by cells": lambda: _native.cells_k_nearest(cells, codes, queries, 10, n_threads, n_bits, limits, n_bits),
+        "sketches": lambda: _native.cell_sketches(cells, codes),
+        "checking cells": lambda: _native.check_cells(cells, codes),
+        "Jaccard pairs": lambda: list(similar.pairs(similarity=0.5, n_threads=n_threads)),
+        "checksums": lambda: _native.block_sums(codes.reshape(-1), n_threads),
+        "scan by estimates": lambda: _native.scan_planes(*scan, 10, n_threads),
+        "estimates of candidates": lambda: _native.score_planes(*scan, candidates, 10, n_threads),
+        "rescore": lambda: _native.rescore(*stored, candidates, None, 10, "ip", n_threads),
+        "quantizing queries": lambda: _native.quantize_queries(values, 8),
+        "projecting": lambda: _native.project_rows(values, values[:n_bits], n_threads),
+    }
+
+
 def stoppable_calls(n_codes, n_bytes, n_queries, n_threads):
     """The calls by name, on random codes."""
     codes = np.random.default_rng(1).integers(0, 256, (n_codes, n_bytes), np.uint8)
-    return _searches(codes, n_queries, n_threads) | _conversions(codes, n_queries, n_threads)
+    return (
+        _searches(codes, n_queries, n_threads)
+        | _conversions(codes, n_queries, n_threads)
+        | _embeddings(codes, n_queries, n_threads)
+    )

@@ -72,12 +72,18 @@ Array<uint8_t> centroids(const Cells& cells) {
   return copy;
 }
 
+constexpr size_t kSketchesPerPoll = 1024;  // less than a millisecond of work
+
 Array<uint8_t> sketch(const Cells& cells, const Array<uint8_t>& codes) {
   const CodesView of = view_codes(codes);
   require(of.n_bytes == cells.n_bytes && !cells.sketch_places.empty(), "codes must be as wide as those of the cells");
   Array<uint8_t> sketches({of.n_codes, cells.sketch_bytes});
   uint8_t* to = sketches.mutable_data();
-  for (size_t i = 0; i < of.n_codes; ++i) sketch_code(cells.sketch_places, of.row(i), to + i * cells.sketch_bytes);
+  without_gil([&] {
+    in_chunks(of.n_codes, kSketchesPerPoll, [&](size_t first, size_t last) {
+      for (size_t i = first; i < last; ++i) sketch_code(cells.sketch_places, of.row(i), to + i * cells.sketch_bytes);
+    });
+  });
   return sketches;
 }
 

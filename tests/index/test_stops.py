@@ -23,7 +23,7 @@ def calls(request):
     return stoppable_calls(N_CODES, N_BYTES, N_QUERIES, request.param)
 
 
-@pytest.mark.parametrize("name", stoppable_calls(100, 8, 10, 1))
+@pytest.mark.parametrize("name", stoppable_calls(100, 128, 10, 1))
 def test_an_interrupt_ends_the_call(calls, name, rng, long_run):
     for _ in range(20 if long_run else 1):
         assert interrupt(calls[name], rng, 0.2) < SECONDS
