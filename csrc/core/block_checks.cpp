@@ -21,14 +21,14 @@ constexpr uint64_t mix(uint64_t lane, uint64_t word) noexcept {
   return rotate(lane + word * kPrime2, 31) * kPrime1;
 }
 
-// In the byte order of the machine, as all that tables hold: those of another byte order are refused.
+// Words have the byte order of the machine, as tables do; tables of another byte order are refused.
 uint64_t load_word(const uint8_t* at) noexcept {
   uint64_t word;
   std::memcpy(&word, at, sizeof word);
   return word;
 }
 
-// Each round is a bijection of its lane, so that no change of a single word goes unnoticed.
+// Each round is a bijection of its lane, so a change of a single word always changes the sum.
 uint64_t sum_of_full_block(const uint8_t* data) noexcept {
   std::array<uint64_t, 4> lanes{kPrime1 + kPrime2, kPrime2, 0, 0 - kPrime1};
   for (size_t at = 0; at < kCheckedBlock; at += 32) {

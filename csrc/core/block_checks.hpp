@@ -1,5 +1,5 @@
-// Checksums of a mapped file, block by block: a block is compared with its checksum before it is first used, so that a
-// search reads no more of the file than it needs.
+// Checksums of a mapped file. Each block is compared with its checksum before its first use, so a search reads only the
+// blocks it needs.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace hashkit {
 
-// Contents are not what was written.
+// The contents of a file differ from what was written.
 struct DamagedError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -23,11 +23,12 @@ uint64_t block_sum(const uint8_t* data, size_t n_bytes) noexcept;
 
 class BlockChecks {
  public:
-  // Of n_bytes, a multiple of kCheckedBlock; `sums` has one for each block. Both are borrowed. Messages name the file.
+  // `data` has n_bytes, a multiple of kCheckedBlock, and `sums` one checksum for each block. Both are borrowed.
+  // Messages contain the file's name.
   BlockChecks(const uint8_t* data, size_t n_bytes, const uint64_t* sums, std::string name);
 
-  // Compares the blocks of these bytes as far as that has not been done; throws a DamagedError. Bytes that do not lie
-  // in the file are passed over. Any number of threads may call it.
+  // Checks the blocks of these bytes that have not been checked yet; throws a DamagedError. Bytes outside the file are
+  // skipped. Safe to call from any number of threads.
   void require(const void* begin, size_t n_bytes) const {
     const size_t at = static_cast<size_t>(static_cast<const uint8_t*>(begin) - data_);
     if (at >= n_bytes_ || n_bytes == 0) return;
@@ -53,7 +54,7 @@ class BlockChecks {
   std::unique_ptr<Bits[]> done_;
 };
 
-// Throws a DamagedError: what a table or cell says cannot be. `checks` may be null.
+// Throws a DamagedError: a table or cell holds an impossible value. `checks` may be null.
 [[noreturn]] void throw_damaged(const BlockChecks* checks, const char* what);
 
 }  // namespace hashkit

@@ -1,4 +1,4 @@
-// The one form in which codes reach the core.
+// The form in which the core takes codes.
 #pragma once
 
 #include <cstddef>

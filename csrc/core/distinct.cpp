@@ -29,7 +29,7 @@ Distinct find_distinct(CodesView codes) {
   size_t n_slots = 64;
   int shift = 64 - 6;
   for (; n_slots < 2 * codes.n_codes; n_slots *= 2) --shift;
-  HugeArray<int64_t> slots(n_slots);  // the place of a code whose hash leads here or shortly before
+  HugeArray<int64_t> slots(n_slots);  // the position of a code whose hash leads here or shortly before
   in_chunks(n_slots, 64 * kRowsPerPoll,
             [&](size_t first, size_t last) { std::fill(slots.data() + first, slots.data() + last, kEmpty); });
   Distinct distinct;

@@ -1,4 +1,4 @@
-// Equal codes put together.
+// Groups equal codes.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +12,10 @@ namespace hashkit {
 
 struct Distinct {
   std::vector<int64_t> firsts;  // the first row of each different code, ascending
-  HugeVector<int64_t> places;   // for each code the place of its first row among those
+  HugeVector<int64_t> places;   // for each code, the position of its first row in `firsts`
 };
 
-// By a hash table: one pass over the codes.
+// Takes one pass over the codes, with a hash table.
 Distinct find_distinct(CodesView codes);
 
 }  // namespace hashkit

@@ -1,5 +1,5 @@
-// Sketches of codes: a code's bytes laid over each other by xor. Two bits that differ lie over the same place or not,
-// so the Hamming distance of two sketches is never larger than that of their codes.
+// Sketches of codes: the xor of a code's parts. Differing bits at the same place of two parts cancel out, so the
+// Hamming distance of two sketches is at most that of their codes.
 #pragma once
 
 #include <algorithm>

@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kRowsPerTask = 1 << 18;  // a multiple of 64; fewer rows are not worth a thread
 
-// Bits of rows [row, row + 64) as far as they are before n_rows; row is a multiple of 64.
+// Bits of rows [row, row + 64), zero from n_rows on; row is a multiple of 64.
 uint64_t word_at(RowSet set, size_t row, size_t n_rows) noexcept {
   uint64_t word = 0;
   if (row + 64 <= n_rows) {
@@ -20,7 +20,7 @@ uint64_t word_at(RowSet set, size_t row, size_t n_rows) noexcept {
   return word;
 }
 
-// Without an instruction for it, and in several words at a time: every compiler makes vectors of this.
+// Uses no special instruction and counts several words at a time, so every compiler vectorizes it.
 uint64_t count_bits(uint64_t word) noexcept {
   word -= word >> 1 & 0x5555'5555'5555'5555;
   word = (word & 0x3333'3333'3333'3333) + (word >> 2 & 0x3333'3333'3333'3333);
@@ -36,7 +36,7 @@ size_t count_range(RowSet set, size_t begin, size_t end) noexcept {
   return row < end ? n + count_bits(word_at(set, row, end)) : n;
 }
 
-// kBytes = 0 stands for any width: a copy of known length is one move, not a call.
+// kBytes = 0 stands for any width. A copy of known length is one move instead of a call.
 template <size_t kBytes>
 void gather_range(CodesView codes, RowSet set, size_t begin, size_t end, uint8_t* gathered, int64_t* rows) {
   const size_t n_bytes = kBytes != 0 ? kBytes : codes.n_bytes;

@@ -1,4 +1,4 @@
-// The codes of some rows copied together: a narrow set is scanned faster this way.
+// Copies the codes of some rows next to each other: a small set is scanned faster this way.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@
 
 namespace hashkit {
 
-// How many of the first n_rows rows are in the set, which has bits and no mask.
+// The number of rows among the first n_rows that are in the set. The set has bits and no mask.
 size_t count_rows(RowSet set, size_t n_rows);
 
-// The codes of the rows in such a set, one after the other, and the numbers of these rows, ascending. Both have room
-// for count_rows(set, codes.n_codes).
+// Copies the codes of the rows in such a set, one after the other, and writes their row numbers, ascending. Both
+// outputs have room for count_rows(set, codes.n_codes).
 void gather_rows(CodesView codes, RowSet set, size_t n_threads, uint8_t* gathered, int64_t* rows);
 
 // Codes of the rows with the given numbers, one after the other.

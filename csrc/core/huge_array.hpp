@@ -1,4 +1,4 @@
-// Large arrays that are read at random places.
+// Large arrays with random access.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace hashkit {
 
-// `size` values in pages of 2 MiB, as a HugeVector has, but not initialized: what fills them touches them first. Or
-// values that others own, of a mapped file for example: those are only read, and must outlive the array.
+// `size` values in pages of 2 MiB, like a HugeVector, but uninitialized. An array can also borrow values, for example
+// those of a mapped file: they are only read, and must outlive the array.
 template <class Value>
 class HugeArray {
  public:

@@ -1,5 +1,4 @@
-// Vectors that are read and written at random places: in pages of 2 MiB where the system gives them, so that an access
-// seldom misses the TLB as well as the cache.
+// Vectors with random access. They use pages of 2 MiB if the system provides them, so that fewer accesses miss the TLB.
 #pragma once
 
 #include <sys/mman.h>
@@ -33,7 +32,7 @@ struct HugePageAllocator {
   }
   void deallocate(Value* p, size_t) noexcept { std::free(p); }
 
-  // Without a value nothing is written: resize() leaves the memory as the system gives it.
+  // Without a value nothing is written: resize() leaves new memory uninitialized.
   template <class Other, class... Arguments>
   void construct(Other* p, Arguments&&... arguments) {
     if constexpr (sizeof...(Arguments) == 0) {

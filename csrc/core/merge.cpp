@@ -8,9 +8,9 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kEntriesPerTask = 100'000;  // written or looked at; well above what a thread costs to start
+constexpr size_t kEntriesPerTask = 100'000;  // written or read; worth far more than the start of a thread
 
-// What is left of one part's list.
+// The rest of one part's list.
 template <class Distance>
 struct Cursor {
   const Distance* distance;
@@ -23,7 +23,7 @@ bool comes_before(const Cursor<Distance>& a, const Cursor<Distance>& b) noexcept
   return *a.distance != *b.distance ? *a.distance < *b.distance : *a.id < *b.id;
 }
 
-// Lets heap[i] sink to where no child comes before it.
+// Moves heap[i] down until no child precedes it.
 template <class Distance>
 void sink(Cursor<Distance>* heap, size_t n, size_t i) noexcept {
   const Cursor<Distance> sinking = heap[i];
@@ -35,8 +35,8 @@ void sink(Cursor<Distance>* heap, size_t n, size_t i) noexcept {
   heap[i] = sinking;
 }
 
-// Writes the n_out least of ordered lists, none of them empty: a heap of the lists' heads, O(lists + n_out log lists),
-// so that a thousand lists are hardly touched beyond their heads.
+// Writes the n_out smallest entries of sorted lists, none of them empty. A heap holds the lists' heads: O(lists + n_out
+// log lists).
 template <class Distance>
 void merge_lists(std::vector<Cursor<Distance>>& heap, size_t n_out, Distance* distances, int64_t* ids) {
   size_t n = heap.size();
@@ -61,7 +61,7 @@ void for_query_ranges(size_t n_queries, size_t n_entries, size_t n_threads, cons
 
 template <class Distance>
 bool is_ordered(const Distance* distances, const int64_t* ids, size_t n) {
-  bool ordered = true;  // without a branch, so that it runs at the speed of memory
+  bool ordered = true;  // no branch, so the loop runs at the speed of memory
   in_chunks(n, 64 * kRowsPerPoll, [&](size_t first, size_t last) {
     for (size_t i = std::max<size_t>(1, first); i < last; ++i) {
       ordered &= (distances[i - 1] < distances[i]) | ((distances[i - 1] == distances[i]) & (ids[i - 1] <= ids[i]));

@@ -1,4 +1,4 @@
-// Answers about disjoint sets of codes, put together. Distance is int32_t or double.
+// Merges the results of disjoint sets of codes. Distance is int32_t or double.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace hashkit {
 
-// Nearest codes of some queries, k each, by (distance, id): arrays of shape (n_queries, k).
+// The k nearest codes of each query, by (distance, id): arrays of shape (n_queries, k).
 template <class Distance>
 struct NearestView {
   const Distance* distances;
@@ -15,7 +15,7 @@ struct NearestView {
   size_t k;
 };
 
-// Codes within a radius of each query, by (distance, id): those of query i are [offsets[i], offsets[i + 1]).
+// Codes within a radius of each query, by (distance, id). Those of query i are at [offsets[i], offsets[i + 1]).
 template <class Distance>
 struct WithinRadiusView {
   const int64_t* offsets;
@@ -23,12 +23,13 @@ struct WithinRadiusView {
   const int64_t* ids;
 };
 
-// The k nearest of all parts, k <= the sum of theirs: arrays of shape (n_queries, k).
+// The k nearest over all parts, where k is at most the sum of theirs: arrays of shape (n_queries, k).
 template <class Distance>
 void merge_nearest(const std::vector<NearestView<Distance>>& parts, size_t n_queries, size_t k, size_t n_threads,
                    Distance* distances, int64_t* ids);
 
-// All of all parts, by query and within it by (distance, id). The offsets of the result are the sums of theirs.
+// The results of all parts, by query and then by (distance, id). The offsets of the result are the sums of the parts'
+// offsets.
 template <class Distance>
 void merge_within_radius(const std::vector<WithinRadiusView<Distance>>& parts, size_t n_queries, size_t n_threads,
                          Distance* distances, int64_t* ids);

@@ -67,7 +67,7 @@ size_t pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows
 void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits) {
   const size_t n_bytes = (n_bits + 7) / 8;
   for_row_ranges(n_rows, n_bits, n_threads, [=](size_t begin, size_t end) {
-    if (n_bits % 8 == 0) {  // rows stand one behind the other without a gap, as if they were one
+    if (n_bits % 8 == 0) {  // rows follow each other without a gap: one long row
       spread_bytes(codes + begin * n_bytes, (end - begin) * n_bytes, bits + begin * n_bits);
       return;
     }

@@ -1,4 +1,4 @@
-// Values to packed codes and back, by rows and threads.
+// Packs values into codes and unpacks them, with several threads.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace hashkit {
 
-// values is (n_rows, n_bits), codes (n_rows, ceil(n_bits / 8)). Returns the first row with NaN, n_rows if there is
-// none; the codes of the rows behind it are then not all written.
+// `values` is (n_rows, n_bits), `codes` (n_rows, ceil(n_bits / 8)). Returns the first row with NaN, or n_rows if there
+// is none. Codes after a row with NaN may not be written.
 size_t pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
                  uint8_t* codes);
 size_t pack_rows(const KernelTable& kernels, const uint16_t* half_bits, size_t n_rows, size_t n_bits, size_t n_threads,

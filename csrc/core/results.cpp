@@ -5,7 +5,7 @@
 namespace hashkit {
 namespace {
 
-// Codes in the order of their rows to that of (distance, row): a counting sort.
+// Sorts codes, given in the order of their rows, by (distance, row): a counting sort.
 void order_by_distance(const std::vector<Neighbor>& found, int n_bits, int32_t* distances, int64_t* rows) {
   std::vector<size_t> places(static_cast<size_t>(n_bits) + 2);
   in_chunks(found.size(), kRowsPerPoll, [&](size_t first, size_t last) {

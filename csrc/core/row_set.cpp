@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kBlock = 64, kWord = 8;
 
-// A loop of known length over words, which becomes a few vector instructions.
+// A loop of fixed length over words: it compiles to a few vector instructions.
 bool is_zero(const uint8_t* block) noexcept {
   uint64_t words[kBlock / kWord], any = 0;
   std::memcpy(words, block, kBlock);
@@ -18,7 +18,7 @@ bool is_zero(const uint8_t* block) noexcept {
   return any == 0;
 }
 
-// A bit for each byte of a block that is not zero, the first lowest.
+// One bit for each byte of a block, 1 if the byte is not zero; the first byte's bit is the lowest.
 uint64_t bits_of(const uint8_t* block) noexcept {
   uint64_t words[kBlock / kWord], bits = 0;
   std::memcpy(words, block, kBlock);
@@ -59,7 +59,7 @@ std::optional<std::vector<int64_t>> list_rows(const uint8_t* mask, size_t n_rows
   size_t row = 0;
   for (; row + kBlock <= n_rows; row += kBlock) {
     if ((row + kBlock) % (kBlock * kRowsPerPoll) == 0) poll_stop();
-    if (is_zero(mask + row)) continue;  // the most by far, where few are allowed
+    if (is_zero(mask + row)) continue;  // most blocks, if few rows are allowed
     for (uint64_t bits = bits_of(mask + row); bits != 0; bits &= bits - 1) {
       rows.push_back(static_cast<int64_t>(row + static_cast<size_t>(__builtin_ctzll(bits))));
     }
@@ -76,7 +76,7 @@ void find_ids(const int64_t* ids, size_t n_ids, const int64_t* wanted, size_t n_
   for (size_t i = 0; i < n_wanted; ++i) {
     if (i % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
     const int64_t id = wanted[i];
-    // All before low are smaller, and from high on none is.
+    // All ids before low are smaller than the wanted one; none from high on is.
     size_t low = at, high = at, step = 1;
     if (at < n_ids && ids[at] < id) {
       for (; high < n_ids && ids[high] < id; step *= 2) {

@@ -1,5 +1,5 @@
-// How queries pass over codes: the loops that every scan shares. What they look for is a visitor's matter:
-//   int limit(q)               the largest distance that matters to query q at this moment
+// The loops that every scan shares. A visitor decides what is searched for:
+//   int limit(q)               the largest distance that query q still accepts
 //   void push(q, row, distance)  takes a code within it; rows ascend for each query
 //   bool go_on()               called before every block of codes; false ends the scan
 #pragma once
@@ -17,14 +17,14 @@
 
 namespace hashkit {
 
-constexpr size_t kRowBlock = 8192;        // the most codes between two looks at the limit when one query is scanned
-constexpr size_t kFirstBlock = 64;        // the first look comes sooner: until then everything passes
-constexpr size_t kQueriesPerTask = 1024;  // queries that pass over one filled tile before it is replaced
-constexpr size_t kGroup = 32;             // queries between two looks at their limits
+constexpr size_t kRowBlock = 8192;        // the most codes of one query between two reads of its limit
+constexpr size_t kFirstBlock = 64;        // the first read comes sooner: nothing can be pruned before it
+constexpr size_t kQueriesPerTask = 1024;  // queries that are scanned over one tile before it is replaced
+constexpr size_t kGroup = 32;             // queries between two reads of their limits
 
-// Below so many queries, filling tiles costs more than passing over them saves. With AVX-512 rows are scanned so fast
-// that this is many: on Zen 4 filling takes about 0.26 ns a byte, and a query 43 (200, 650) us less in tiles than in
-// rows of 1,000,000 codes of 64 (128, 256) bits.
+// The least number of queries for which filling tiles pays. With AVX-512 it is larger, because rows are scanned faster:
+// on Zen 4 filling takes about 0.26 ns a byte, and a query over 1,000,000 codes of 64 (128, 256) bits takes 43 (200,
+// 650) us less in tiles than in rows.
 inline size_t min_queries_for_tiles(Isa isa, size_t n_bytes) noexcept {
   const bool fast_rows = isa == Isa::kAvx512 || isa == Isa::kAvx512bw;
   return fast_rows ? std::clamp<size_t>(384 / n_bytes, 4, 48) : 4;
@@ -41,7 +41,7 @@ inline AlignedBytes aligned_bytes(size_t n) {
   return AlignedBytes(static_cast<uint8_t*>(p));
 }
 
-// Room for hits, not initialized: few of them are ever touched.
+// Uninitialized room for hits, most of which is never touched.
 using HitRoom = std::unique_ptr<Hit[]>;
 inline HitRoom room_for_hits(size_t n_hits) {
   return HitRoom(new Hit[n_hits]);
@@ -57,9 +57,9 @@ inline AlignedBytes prepare_queries(const KernelTable& kernels, CodesView querie
   return prepared;
 }
 
-// Passes one query over rows [begin, end); `hits` has room for so many, or kRowBlock. Blocks grow like what has been
-// seen, so that in each about as many codes pass as in the one before; with blocks of 2,048 a query of 1,000,000 codes
-// of 64 bits took 6 % longer.
+// Scans rows [begin, end) for one query; `hits` has room for that many, or for kRowBlock. Each block is as large as all
+// before it, so that about as many codes pass in each; with blocks of 2,048 a query over 1,000,000 codes of 64 bits
+// took 6 % longer.
 template <class Visitor>
 void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t end, const uint8_t* query, size_t q,
                Hit* hits, Visitor& visitor) {
@@ -72,7 +72,7 @@ void scan_rows(const KernelTable& kernels, CodesView codes, size_t begin, size_t
   }
 }
 
-// Passes queries [first, last) over all codes from row `begin` on, tile by tile.
+// Scans all codes from row `begin` on for queries [first, last), tile by tile.
 template <class Visitor>
 void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first, size_t last,
                 Visitor& visitor) {
@@ -82,7 +82,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
   const HitRoom hits = room_for_hits(std::min(kGroup, last - first) * std::min(full_tile, codes.n_codes - begin));
   size_t n_tile = 0;
   for (size_t row = begin; row < codes.n_codes && visitor.go_on(); row += n_tile) {
-    // The first tiles are small, each as large as all before it: until a limit is known everything passes.
+    // The first tiles are small, each as large as all before it: nothing can be pruned before a limit is known.
     n_tile = std::min({std::max(row - begin, kFirstBlock), full_tile, codes.n_codes - row});
     kernels.fill_tile(codes.row(row), n_tile, codes.n_bytes, tile.get());
     for (size_t q = first; q < last; q += kGroup) {
@@ -97,7 +97,7 @@ void scan_tiles(const KernelTable& kernels, CodesView codes, size_t begin, Codes
   }
 }
 
-// Queries [first, last) over all codes from row `begin` on, whichever way is faster for so many.
+// Scans all codes from row `begin` on for queries [first, last), in rows or tiles, whichever is faster.
 template <class Visitor>
 void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, CodesView queries, size_t first,
                   size_t last, Visitor& visitor) {
@@ -110,8 +110,8 @@ void scan_queries(const KernelTable& kernels, CodesView codes, size_t begin, Cod
   }
 }
 
-// How a batch is cut into tasks: enough for every thread, none larger than kQueriesPerTask; two for each where they
-// stay large enough, so that a thread that is held up by another process does not hold up the call.
+// Splits a batch into tasks of at most kQueriesPerTask. Each thread gets one, or two if they stay large enough: a
+// thread that another process delays then delays the call less.
 inline size_t queries_per_task(size_t n_queries, size_t n_threads) {
   constexpr size_t kLeastQueries = 384;
   const auto share = [=](size_t n_tasks) { return (n_queries + n_tasks - 1) / n_tasks; };

@@ -1,4 +1,4 @@
-// The k nearest of what has been seen so far, by (distance, row).
+// The k nearest rows pushed so far, by (distance, row).
 #pragma once
 
 #include <algorithm>
@@ -19,12 +19,11 @@ inline bool operator<(const Neighbor& a, const Neighbor& b) noexcept {
   return a.distance != b.distance ? a.distance < b.distance : a.row < b.row;
 }
 
-// Counts by distance say at every moment how far the k-th neighbor is, without any order among those kept: a code is
-// kept if it is within limit(), and what has become too far is thrown out when twice k are kept. The last k are put in
-// order by the same counts; only rows that did not come in ascending order are sorted.
+// Counts by distance give the distance of the k-th neighbor at any time, while neighbors are kept unsorted. A code is
+// kept if it is within limit(). When twice k are kept, those beyond the limit are dropped. The counts also order the
+// final k; only rows that did not come in ascending order are sorted.
 //
-// Rows may come in any order; where they come in ascending order (a scan), limit() may be taken one lower, see
-// ascending_limit().
+// Rows may come in any order. If they ascend, as in a scan, the limit is one lower: see ascending_limit().
 class TopK {
  public:
   TopK(size_t k, int n_bits) : k_(k), limit_(n_bits), counts_(static_cast<size_t>(n_bits) + 1) {}
@@ -32,10 +31,10 @@ class TopK {
   // Whether k have been pushed.
   bool is_full() const noexcept { return n_within_ >= k_; }
 
-  // The largest distance that can still enter.
+  // The largest distance that is still accepted.
   int limit() const noexcept { return is_full() ? limit_ : static_cast<int>(counts_.size()) - 1; }
 
-  // The same if every row to come is larger than every row pushed: a tie with the k-th then loses.
+  // The same if all further rows are larger than those pushed: a tie with the k-th then loses.
   int ascending_limit() const noexcept { return is_full() ? limit_ - 1 : limit(); }
 
   void push(int64_t row, int distance) {
@@ -50,7 +49,7 @@ class TopK {
     if (kept_.size() >= 2 * k_ + kSlack) discard();
   }
 
-  // The k nearest, or all if fewer were pushed, in order. Leaves nothing behind.
+  // Returns the k nearest in order, or all if fewer were pushed, and empties the object.
   std::vector<Neighbor> take() {
     drop_beyond_limit();
     std::vector<Neighbor> nearest = kept_.size() < static_cast<size_t>(limit_) ? sorted() : placed_by_counts();
@@ -61,7 +60,7 @@ class TopK {
 
  private:
   static constexpr size_t kSlack = 64;
-  // A neighbor is kept as one number, distance above row, so that an order by number is an order by (distance, row).
+  // A neighbor is one number, distance above row, so numbers sort by (distance, row).
   static constexpr int kRowBits = 48;
   static constexpr uint64_t kRowMask = (uint64_t{1} << kRowBits) - 1;
 
@@ -78,16 +77,16 @@ class TopK {
     return nearest;
   }
 
-  // In time that grows with what is kept and with the limit.
+  // Takes time proportional to the number kept plus the limit.
   std::vector<Neighbor> placed_by_counts() const {
-    std::vector<size_t> ends(static_cast<size_t>(limit_) + 1);  // by distance: where its next neighbor goes
+    std::vector<size_t> ends(static_cast<size_t>(limit_) + 1);  // by distance: the position of its next neighbor
     for (size_t distance = 0, n = 0; distance < ends.size(); n += counts_[distance++]) ends[distance] = n;
     std::vector<Neighbor> nearest(kept_.size());
     for (uint64_t key : kept_) nearest[ends[static_cast<size_t>(distance_of(key))]++] = neighbor_of(key);
     auto begin = nearest.begin();
     for (size_t end : ends) {
       const auto last = nearest.begin() + static_cast<std::ptrdiff_t>(end);
-      if (!std::is_sorted(begin, last)) stoppable_sort(begin, last);  // rows came in another order than theirs
+      if (!std::is_sorted(begin, last)) stoppable_sort(begin, last);  // rows did not ascend
       begin = last;
     }
     return nearest;
@@ -103,7 +102,7 @@ class TopK {
     kept_.erase(std::remove_if(kept_.begin(), kept_.end(), [=](uint64_t key) { return key >= beyond; }), kept_.end());
   }
 
-  // Of those within the limit, more than k.
+  // There are more than k within the limit.
   void keep_k() {
     std::nth_element(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(k_), kept_.end());
     for (size_t i = k_; i < kept_.size(); ++i) --counts_[static_cast<size_t>(distance_of(kept_[i]))];
@@ -112,7 +111,7 @@ class TopK {
   }
 
   size_t k_;
-  int limit_;                     // the smallest distance within which k are known; n_bits until then
+  int limit_;                     // the smallest distance within which k are known, n_bits before
   size_t n_within_ = 0;           // how many of the kept are within limit_
   std::vector<uint32_t> counts_;  // by distance, right up to limit_
   std::vector<uint64_t> kept_;

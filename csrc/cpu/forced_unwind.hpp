@@ -1,4 +1,4 @@
-// What glibc's pthread_exit and pthread_cancel unwind a stack with, where the C++ library has a name for it.
+// The exception with which glibc's pthread_exit and pthread_cancel unwind a stack, if the C++ library names it.
 #pragma once
 
 #include <exception>
@@ -12,7 +12,7 @@ namespace hashkit {
 #if defined(__GLIBCXX__)
 using ForcedUnwind = abi::__forced_unwind;
 #else
-struct ForcedUnwind {};  // libc++ has none: it cannot be caught, and nothing throws this
+struct ForcedUnwind {};  // libc++ has no name for it; nothing throws this
 #endif
 
 }  // namespace hashkit

@@ -60,7 +60,7 @@ Isa isa_forced_by(const char* name) {
   }
 }
 
-// Not made if HASHKIT_ISA is wrong: then every call says so.
+// Not initialized if HASHKIT_ISA is invalid: then every call throws.
 std::atomic<Isa>& forced_isa() {
   static std::atomic<Isa> isa{isa_forced_by(std::getenv("HASHKIT_ISA"))};
   return isa;

@@ -1,4 +1,4 @@
-// The instruction sets that hashkit has kernels for, and which of these this machine runs.
+// The instruction sets that hashkit has kernels for, and those that this machine supports.
 #pragma once
 
 #include <string>
@@ -6,23 +6,22 @@
 
 namespace hashkit {
 
-// In order of preference, the last supported one is used unless HASHKIT_ISA names another.
+// In ascending order of preference: the last supported one is used unless HASHKIT_ISA names another.
 enum class Isa { kPortable, kPopcnt, kNeon, kAvx2, kAvx512bw, kAvx512 };
 
 const char* isa_name(Isa isa) noexcept;
 
-// Every instruction set that this machine runs, least preferred first; kPortable is always there.
+// The instruction sets that this machine supports, least preferred first; always contains kPortable.
 std::vector<Isa> supported_isas();
 
-// The one of that name. Throws std::invalid_argument if the name is unknown or this machine does not run it.
+// The instruction set of a name. Throws std::invalid_argument if it is unknown or not supported by this machine.
 Isa isa_from_name(const std::string& name);
 
-// What HASHKIT_ISA named when this was first called, else the most preferred supported one; or what force_isa says. The
-// environment is not read again: another thread may be changing it.
+// The instruction set that HASHKIT_ISA named at the first call, else the most preferred supported one; force_isa
+// overrides both. The environment is read once, because another thread may change it later.
 Isa default_isa();
 
-// Lets default_isa() give what HASHKIT_ISA would make it give if it had this value, as null if it were not set. For
-// tests.
+// Makes default_isa() behave as if HASHKIT_ISA had this value; null stands for unset. For tests.
 void force_isa(const char* name);
 
 }  // namespace hashkit

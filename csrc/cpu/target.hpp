@@ -1,4 +1,4 @@
-// Which architecture is compiled for, and how one region of a file is compiled for more than the baseline.
+// The architecture of the build, and macros that compile a region of a file for more than the baseline.
 //
 // Use: include every header first, then HASHKIT_TARGET_BEGIN("avx2,popcnt"), one namespace, HASHKIT_TARGET_END.
 // A whole file built with -mavx2 would leak AVX2 into inline std:: functions that the linker may keep for every
@@ -22,7 +22,7 @@
 #  define HASHKIT_TARGET_END _Pragma("GCC pop_options")
 #endif
 
-// GCC 12 warns of the deliberately undefined operands in its own AVX-512 headers (GCC bug 105593).
+// GCC 12 warns of deliberately undefined operands in its own AVX-512 headers (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #  define HASHKIT_QUIET_INTRINSICS HASHKIT_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
 #else

@@ -144,9 +144,7 @@ struct RadiusFinder {
   std::vector<std::vector<Found>>& found;  // by query, of the whole call
 
   bool go_on() const noexcept { return true; }
-  int limit(size_t q, int low, int high) const noexcept {
-    return limits.within(sorted_queries[q].popcount, low, high);
-  }
+  int limit(size_t q, int low, int high) const noexcept { return limits.within(sorted_queries[q].popcount, low, high); }
   void push(size_t q, size_t place, int popcount, int hamming) {
     const int own = sorted_queries[q].popcount;
     if (hamming > limits.at(own, popcount) || !allowed.has(static_cast<size_t>(order.rows[place]))) return;

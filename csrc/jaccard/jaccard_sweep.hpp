@@ -1,6 +1,7 @@
 // How queries pass over codes in the order of popcounts: outward from their own popcounts, by segments of codes, as far
 // as a finder says that something can be found. A finder offers
-//   int limit(q, low, high)           the largest Hamming distance that matters to query q among codes of popcounts from
+//   int limit(q, low, high)           the largest Hamming distance that matters to query q among codes of popcounts
+//   from
 //                                     `low` to `high`; -1 if they are too far from its own
 //   void push(q, place, popcount, h)  takes the code at a place, its popcount and distance; it may be beyond the limit
 //   bool go_on()                      called before every segment; false ends the sweep

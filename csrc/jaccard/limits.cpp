@@ -17,9 +17,8 @@ int NearLimits::largest(int left, int right, int least) const noexcept {
   auto left_only = static_cast<double>(measure_.left), right_only = static_cast<double>(measure_.right);
   if (!measure_.is_directed && (left_only > right_only) == (left > right)) std::swap(left_only, right_only);
   const int sum = left + right;
-  const double guess =
-      (common * (1 - similarity) * sum - similarity * (left_only - right_only) * (left - right)) /
-      (common * (1 - similarity) + similarity * (left_only + right_only));
+  const double guess = (common * (1 - similarity) * sum - similarity * (left_only - right_only) * (left - right)) /
+                       (common * (1 - similarity) + similarity * (left_only + right_only));
   int limit = std::clamp(static_cast<int>(guess), least, sum);
   while (limit < sum && is_near(left, right, limit + 1)) ++limit;
   while (limit >= least && !is_near(left, right, limit)) --limit;

@@ -1,6 +1,6 @@
-// All pairs of codes that are near by Jaccard distance or another measure of sets, by a sweep over sketches of the codes in the order of their
-// popcounts: popcounts too far apart are not looked at (Swamidass and Baldi 2007), and only where the sketches are
-// within the limit are the codes themselves compared.
+// All pairs of codes that are near by Jaccard distance or another measure of sets, by a sweep over sketches of the
+// codes in the order of their popcounts: popcounts too far apart are not looked at (Swamidass and Baldi 2007), and only
+// where the sketches are within the limit are the codes themselves compared.
 //
 // The other way would be inverted lists of rare bits (Bayardo, Ma, Srikant 2007; PPJoin, Xiao et al. 2008). A list of
 // one of 2,048 bits has thousands of entries for a million codes, each to be looked at for every code with the bit; a

@@ -1,5 +1,5 @@
-// x86-64 with AVX2 (2013 and later). A batch is scanned by bit slices; one query by a look-up of nibbles, four codes to
-// a vector, which needs half the time of POPCNT on Zen 3 (256 us against 416 for 1,000,000 codes of 64 bits).
+// x86-64 with AVX2 (2013 and later). A batch is scanned by bit slices. A single query uses a table look-up of nibbles
+// with four codes in a vector: on Zen 3 it takes 256 us for 1,000,000 codes of 64 bits, POPCNT 416 us.
 #include "cpu/target.hpp"
 
 #if defined(HASHKIT_X86)
@@ -41,8 +41,8 @@ HASHKIT_ALWAYS_INLINE __m256i load_row(const uint8_t* p) noexcept {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-// All or none of 4 * kFours codes of kWords words, as whether any of them is within the limit: a vector has the same
-// word of four codes, so that the sum over words is of bytes, and one sum across lanes serves four codes.
+// Returns a mask of all or none of 4 * kFours codes of kWords words: all if any may be within the limit. A vector holds
+// the same word of four codes, so bytes are summed over words, and one sum across lanes serves four codes.
 template <size_t kWords, size_t kFours>
 struct AnyWithin {
   static constexpr int kMost = 64 * kWords;
@@ -94,9 +94,9 @@ size_t scan_words(const uint8_t* query, const uint8_t* codes, size_t n_codes, in
                                 8 * kWords, limit, hits);
 }
 
-// Distance to one query for long codes: 32 bytes at a time, what is left by words. Bytes are summed across the whole
-// code, at most 16 vectors of up to 8 a byte. Full adders before counting (Harley-Seal) gain nothing over that up to
-// 2,048 bits and 8 % at 4,096, measured on Zen 4 in cache: so few vectors do not pay for the counts of every plane.
+// Distance to one query for long codes: 32 bytes at a time, then the rest by words. Byte counts are summed over the
+// whole code: at most 16 vectors of up to 8 per byte. Full adders before counting (Harley-Seal) gain nothing up to
+// 2,048 bits and 8 % at 4,096 (Zen 4, in cache): there are too few vectors to pay for counting each plane.
 struct LongDistance {
   const uint8_t* query;
   size_t n_bytes;
@@ -140,7 +140,7 @@ void distances_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, 
   for (size_t i = 0; i < n_codes; ++i) to[i] = static_cast<uint16_t>(distance(codes + i * n_bytes));
 }
 
-// 32 bytes, each 0 or 255, to 32 bits, the first byte the most significant bit of the first byte of the code.
+// Packs 32 bytes, each 0 or 255, into 32 bits. The first byte becomes the most significant bit of the code.
 HASHKIT_ALWAYS_INLINE void store_bits(__m256i bytes, uint8_t* code) noexcept {
   const __m256i reversed = _mm256_setr_epi8(7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8,  //
                                             7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8);

@@ -1,4 +1,4 @@
-// The kernels that both forms of AVX-512 share, for the inside of their namespaces. The includer defines
+// Kernels that both forms of AVX-512 share, included inside their namespaces. The includer defines
 //   count_words(__m512i)  the bits set in every 64-bit word
 // and popcount64(uint64_t), and has opened the target region and included what that needs.
 
@@ -28,8 +28,7 @@ HASHKIT_ALWAYS_INLINE __m512i add_quarters(__m512i a, __m512i b) noexcept {
   return _mm512_add_epi64(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
 }
 
-// Distances of eight codes of kWords words to one query: every vector of them is compared with the same words of the
-// query.
+// Distances of eight codes of kWords words to one query: every vector is compared with the same words of the query.
 template <size_t kWords>
 struct EightOfWords {
   static constexpr size_t kPatterns = kWords == 3 ? 3 : 1;
@@ -66,7 +65,7 @@ struct EightOfWords {
     const __m512i ab = _mm512_permutex2var_epi64(a, _mm512_load_si512(kFromAB[start]), b);
     return _mm512_permutex2var_epi64(ab, _mm512_load_si512(kWithC[start]), c);
   }
-  // Which place has the distance of each code.
+  // The position of each code's distance.
   static __m512i places() noexcept {
     return kWords == 2   ? _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7)
            : kWords == 4 ? _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7)
@@ -74,8 +73,8 @@ struct EightOfWords {
   }
 };
 
-// The same for codes of any length: a vector has 64 bytes of one code, the last one up to 64 under a mask. kVectors = 0
-// stands for any number of them.
+// The same for codes of any length. A vector holds 64 bytes of one code, the last vector up to 64 under a mask.
+// kVectors = 0 stands for any number of vectors.
 template <size_t kVectors>
 struct EightOfBytes {
   const uint8_t* query;
@@ -122,7 +121,7 @@ struct EightOfHalves {
   static __m512i places() noexcept { return _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7); }
 };
 
-// Lengths at which eight codes in vectors are faster than one by one.
+// Lengths for which eight codes at a time are faster than one.
 HASHKIT_ALWAYS_INLINE bool fits_eight(size_t n_bytes) noexcept {
   return n_bytes == 4 || n_bytes == 8 || n_bytes == 16 || n_bytes >= 24;
 }

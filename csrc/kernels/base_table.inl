@@ -1,6 +1,6 @@
-// The table of the kernels in scalar_kernels.inl, bit_slices.inl and scalar_pack.inl, for the inside of an instruction
-// set's namespace, after these files. An instruction set with faster kernels replaces single entries by name.
-// The tables are constant expressions: nothing of an instruction set may run before the machine is known to have it.
+// The table of the kernels in scalar_kernels.inl, bit_slices.inl and scalar_pack.inl. Included inside an instruction
+// set's namespace, after these files. An instruction set with faster kernels replaces single entries by name. The
+// tables are constant expressions: nothing of an instruction set may run before the machine is known to have it.
 constexpr KernelTable base_table(Isa isa) noexcept {
   KernelTable table{};
   table.isa = isa;

@@ -1,21 +1,21 @@
-// Batch scan by bit slices, for the inside of an instruction set's namespace. Included after scalar_kernels.inl; the
-// includer defines Vec, a vector of 64-bit words (GCC's and clang's vector extension), and its own add_bits and
-// all_bits where it has instructions for them.
+// Batch scan by bit slices. Included inside an instruction set's namespace, after scalar_kernels.inl. The includer
+// defines Vec, a vector of 64-bit words (GCC's and clang's vector extension), and add_bits and all_bits if it has
+// instructions for them.
 //
 // A tile holds codes transposed: plane i has bit i of one code per bit of the vector (256 codes with AVX2), and
-// distances are summed by full adders on planes, in binary, plane 0 of the sum its ones, plane 1 its twos, ... The
-// exclusive or with the query is not done at all: for every three planes the tile holds what their first full adder
-// gives, sum and carry, for each of the eight values of the query's three bits (the sum has only two forms), and the
-// query picks. A word of 64 bits is then 21 ready sums and carries and one bit left over: 42 full adders, 212
-// instructions for 256 codes, where xor and a population count need three instructions for each word.
+// distances are summed by full adders on planes, in binary, plane 0 of the sum its ones, plane 1 its twos, ... No
+// exclusive or with the query is computed: for every three planes the tile holds the sum and carry of their first full
+// adder for each of the eight values of the query's three bits (the sum has only two forms), and the query selects one.
+// A word of 64 bits is then 21 ready sums and carries and one bit left over: 42 full adders, 212 instructions for 256
+// codes, where xor and a population count need three instructions for each word.
 //
-// The comparison costs nothing: the sum starts at 2^n_planes - 1 - limit, so that it passes 2^n_planes, for good, just
-// where the distance exceeds the limit. That plane is tested after every word. The distances of the few codes that
-// remain are computed again from the codes themselves, so the planes of the sum are not stored. Measured
-// on Zen 3 (AVX2), 1,000,000 codes of 64 bits, per query: 540 us by POPCNT in rows, 128 us by 4-bit table look-ups on
-// planes of nibbles, 87 us so.
+// The comparison with the limit is free: the sum starts at 2^n_planes - 1 - limit, so it reaches 2^n_planes exactly if
+// the distance exceeds the limit. That plane is tested after every word. The distances of the few codes that remain are
+// computed again from the codes themselves, so the planes of the sum are not stored. Measured on Zen 3 (AVX2),
+// 1,000,000 codes of 64 bits, per query: 540 us by POPCNT in rows, 128 us by 4-bit table look-ups on planes of nibbles,
+// 87 us so.
 
-// The full adder of every place: returns the sum; c has the shortest way through it.
+// A full adder for every bit position: returns the sum. Input c has the shortest path.
 template <class Bits>
 HASHKIT_ALWAYS_INLINE Bits add_bits(Bits a, Bits b, Bits c, Bits& carry) noexcept {
   const Bits differ = a ^ b;

@@ -44,8 +44,8 @@ struct KernelTable {
   size_t (*scan_listed_runs)(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
                              size_t n_runs, size_t n_bytes, int limit, Hit* hits);
 
-  // The same for many queries over a tile: codes that fill_tile rearranges once, so that many queries pass over them
-  // while they are in the L1 cache. Tiles and prepared queries are 64-byte aligned.
+  // The same for many queries over a tile: codes that fill_tile rearranged once, to be scanned for many queries while
+  // they are in the L1 cache. Tiles and prepared queries are 64-byte aligned.
   size_t (*tile_codes)(size_t n_bytes);   // codes in a full tile, <= kMaxTileCodes
   size_t (*tile_bytes)(size_t n_bytes);   // memory of a full tile
   size_t (*query_bytes)(size_t n_bytes);  // memory of a prepared query
@@ -61,15 +61,15 @@ struct KernelTable {
   bool (*pack_bytes)(const uint8_t* values, size_t n_bits, uint8_t* code);     // bit = 1 where the byte is not 0
 };
 
-// Whether a table has every function. Not a constant expression where the sanitizers are on, so that a test calls it.
+// Whether a table has every function. A test calls it, because it is no constant expression under sanitizers.
 inline bool is_complete(const KernelTable& t) noexcept {
   static_assert(sizeof(KernelTable) == 14 * sizeof(void*), "a function that is added to the table is checked here too");
   return t.distances && t.scan && t.scan_runs && t.scan_listed_runs && t.tile_codes && t.tile_bytes && t.query_bytes &&
          t.fill_tile && t.fill_query && t.scan_tile && t.pack_float32 && t.pack_float16 && t.pack_bytes;
 }
 
-// The table of an instruction set that this machine runs (see supported_isas). Throws std::invalid_argument for one of
-// another architecture.
+// The table of an instruction set that this machine supports (see supported_isas). Throws std::invalid_argument for one
+// of another architecture.
 const KernelTable& kernel_table(Isa isa);
 
 }  // namespace hashkit

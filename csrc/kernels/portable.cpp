@@ -1,4 +1,4 @@
-// Plain C++17, right on every machine.
+// Plain C++17 for every machine.
 #include <cstring>
 
 #include "cpu/target.hpp"

@@ -1,5 +1,5 @@
-// Kernels on 64-bit words, for the inside of an instruction set's namespace that defines popcount64(uint64_t).
-// No include guard and no includes: the headers are included before the target region begins.
+// Kernels on 64-bit words. Included inside an instruction set's namespace that defines popcount64(uint64_t). No include
+// guard and no includes: the headers are included before the target region begins.
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "loads of words and halves take the first byte of a code for the lowest eight bits");
@@ -16,7 +16,7 @@ HASHKIT_ALWAYS_INLINE uint64_t load_half(const uint8_t* bytes) noexcept {
   return half;
 }
 
-// The n_bytes (1 to 7) bytes of a short code as a word. The pieces overlap, so that nothing past the end is read.
+// A short code of 1 to 7 bytes as a word. The pieces overlap, so nothing past the end is read.
 HASHKIT_ALWAYS_INLINE uint64_t load_short(const uint8_t* bytes, size_t n_bytes) noexcept {
   if (n_bytes >= 4) return load_half(bytes) | load_half(bytes + n_bytes - 4) << (8 * (n_bytes - 4));
   return uint64_t{bytes[0]} | uint64_t{bytes[n_bytes / 2]} << (8 * (n_bytes / 2)) |
@@ -49,7 +49,7 @@ struct ShortDistance {
   }
 };
 
-// The same for any number of bytes from 8 on: the last word may overlap the one before, whose bits it shifts out.
+// The same for 8 or more bytes. The last word may overlap the one before; the bits of the overlap are shifted out.
 struct BytesDistance {
   const uint8_t* query;
   size_t n_words;
@@ -94,7 +94,7 @@ void distances(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_
   });
 }
 
-// Writes a hit for every code of a mask at distance <= limit, bit 0 standing for codes[0], which is row first_row.
+// Writes a hit for every code of a mask at distance <= limit. Bit 0 stands for codes[0], which is row first_row.
 template <class Distance>
 HASHKIT_ALWAYS_INLINE size_t write_passing(const Distance& distance, const uint8_t* codes, uint32_t mask,
                                            size_t n_bytes, int limit, size_t first_row, Hit* hits) noexcept {
@@ -107,10 +107,10 @@ HASHKIT_ALWAYS_INLINE size_t write_passing(const Distance& distance, const uint8
   return n_hits;
 }
 
-// Scans kStep codes at a time: `passes` returns a mask of those that may be within the limit, which is rare, and only
-// their distances are computed one by one. Every cache line kAhead bytes ahead is prefetched: on Zen 3 1,000,000 codes
-// of 128 bits take 673 us so, 920 us without, and 1,451 us when one line a page ahead is prefetched. On Zen 4 no
-// prefetching at all (kAhead = 0) is the fastest.
+// Scans kStep codes at a time. `passes` returns a mask of the codes that may be within the limit. Few are, and only
+// their distances are computed one by one. Cache lines are prefetched kAhead bytes ahead: on Zen 3, 1,000,000 codes of
+// 128 bits take 673 us with it, 920 us without, and 1,451 us if one line a page ahead is prefetched. On Zen 4 no
+// prefetching (kAhead = 0) is fastest.
 template <size_t kStep, size_t kAhead = 1024, class Passes, class Distance>
 HASHKIT_ALWAYS_INLINE size_t scan_steps(const Passes& passes, const Distance& distance, const uint8_t* codes,
                                         size_t n_codes, size_t n_bytes, int limit, Hit* hits) noexcept {
@@ -138,8 +138,8 @@ size_t scan(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n
   });
 }
 
-// Most runs have a code or two, and most of the time would be spent on cache misses: codes are prefetched a few runs
-// ahead. Every code is written, and counts if it is within the limit.
+// Most runs have one or two codes, so cache misses would take most of the time: codes are prefetched a few runs ahead.
+// Every code is written; the count increases only if it is within the limit.
 size_t scan_runs(const uint8_t* query, const uint8_t* codes, const CodeRun* runs, size_t n_runs, size_t n_bytes,
                  int limit, Hit* hits) noexcept {
   constexpr size_t kRunsAhead = 12;

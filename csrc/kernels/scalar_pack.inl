@@ -1,5 +1,5 @@
-// Packing one value at a time, for the inside of an instruction set's namespace: the whole kernel of the
-// scalar instruction sets, the last few bits of a row elsewhere.
+// Packs one value at a time. Included inside an instruction set's namespace: the whole kernel of scalar instruction
+// sets, and the last bits of a row in the others.
 
 HASHKIT_ALWAYS_INLINE bool is_set(float value) noexcept {
   return value > 0.0f;

@@ -42,7 +42,8 @@ HASHKIT_ALWAYS_INLINE __m256i count_bytes(__m256i v) noexcept {
                          _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
 }
 
-// A byte's count over four planes, 8 (1 + 2 + 4 + 8) at most, fits a byte: one sum across a vector serves four planes.
+// A byte's count over four planes is at most 8 (1 + 2 + 4 + 8) and fits a byte, so one sum across a vector serves four
+// planes.
 struct PlaneCounter {
   const uint8_t* planes;
   size_t n_planes, n_bytes;

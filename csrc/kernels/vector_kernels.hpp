@@ -1,4 +1,4 @@
-// What an instruction set offers for vectors, and for codes whose bits a query weighs differently.
+// Kernels of an instruction set for vectors, and for codes whose bits have different weights in a query.
 //
 // Every instruction set adds floats in the same order and never fuses a multiplication with an addition (the build says
 // -ffp-contract=off), so that all of them give the same scores, bit for bit: value i of a row is added to lane i mod
@@ -35,16 +35,16 @@ struct VectorSums {
 
 using SumRow = VectorSums (*)(const float* query, const void* row, size_t n_dims, RowScales scales);
 
-// A query of values m_j = sum over planes p of 2^p t_pj, each t_pj being 1 where plane p has the bit and -1 elsewhere,
-// and what turns the sum of m_j s_j over the signs s_j of a code into a score (see vectors/asymmetric.hpp).
+// A query with values m_j = sum over planes p of 2^p t_pj, where t_pj is 1 if plane p has the bit and -1 otherwise, and
+// the terms that turn the sum of m_j s_j over the signs s_j of a code into a score (see vectors/asymmetric.hpp).
 struct PlaneQuery {
   const uint8_t* planes;  // n_planes rows of padded bytes, the least significant plane first
   size_t n_planes;
   size_t n_bits;
-  float step;  // what one unit of m_j stands for
+  float step;  // the value of one unit of m_j
 };
 
-// What a row adds to the scores of its code: offset + factor * (step * sum).
+// The terms of a row in the score of its code: offset + factor * (step * sum).
 struct RowFactors {
   float offset;
   float factor;

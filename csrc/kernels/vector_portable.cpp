@@ -1,4 +1,4 @@
-// Vectors in plain C++17, right on every machine.
+// Vectors in plain C++17, for every machine.
 #include <cstring>
 
 #include "cpu/target.hpp"

@@ -1,4 +1,4 @@
-// Sums over vectors, in the one order that vector_kernels.hpp names. Included within an instruction set's namespace,
+// Sums over vectors, in the order that vector_kernels.hpp defines. Included within an instruction set's namespace,
 // which gives Floats, a GCC vector of floats, and `load`, which reads a Floats from each type of values.
 
 constexpr size_t kWidth = sizeof(Floats) / sizeof(float);

@@ -1,4 +1,4 @@
-// Threads that live no longer than one call.
+// Threads that end with the call that started them.
 #pragma once
 
 #include <sys/mman.h>
@@ -17,10 +17,9 @@
 
 namespace hashkit {
 
-// Whether there is address space for so many threads, up to 16: who has that much has enough. On its first allocation a
-// thread takes a heap of its own, up to 128 MiB of it; where that fails glibc aborts the process instead of throwing.
-// Nothing is touched: two system calls, which the address sanitizer does not follow with 18 MiB of its own as it does
-// malloc.
+// Whether there is address space for n_threads, tested for up to 16. A thread's first allocation reserves a heap of up
+// to 128 MiB; if that fails, glibc aborts the process instead of throwing. The test takes two system calls and touches
+// no memory. It avoids malloc, for which the address sanitizer would need 18 MiB more.
 inline bool has_room_for_threads(size_t n_threads) noexcept {
   constexpr size_t kRoomPerThread = size_t{144} << 20;
   const size_t n_bytes = std::min<size_t>(n_threads, 16) * kRoomPerThread;
@@ -28,10 +27,10 @@ inline bool has_room_for_threads(size_t n_threads) noexcept {
   return room != MAP_FAILED && munmap(room, n_bytes) == 0;
 }
 
-// The most threads of a call: Linux runs no more CPUs on x86-64 (CONFIG_NR_CPUS).
+// The most threads of a call: Linux supports no more CPUs on x86-64 (CONFIG_NR_CPUS).
 constexpr size_t kMaxThreads = 8192;
 
-// What the threads of one parallel_for share.
+// State that the threads of one parallel_for share.
 class SharedTasks {
  public:
   SharedTasks(size_t n_tasks, size_t n_threads) : n_tasks_(n_tasks), n_running_(n_threads) {}
@@ -53,8 +52,7 @@ class SharedTasks {
     n_running_ -= n_threads;
     done_.notify_one();
   }
-  // Until every thread has finished; meanwhile the thread that made the call is the one that sees whether it shall
-  // stop.
+  // Waits until every thread has finished. Meanwhile the thread that made the call checks whether it must stop.
   void wait() noexcept {
     std::unique_lock<std::mutex> lock(mutex_);
     while (!done_.wait_for(lock, StoppableCall::kInterval / 3, [this] { return n_running_ == 0; })) {
@@ -89,11 +87,11 @@ class SharedTasks {
   std::exception_ptr first_error_;
 };
 
-// Calls task(i) once for every i in [0, n_tasks), from at most n_threads threads of which the caller is one.
-// Tasks are taken from a shared counter, so that uneven ones balance. The first exception stops the handing out
-// of tasks and is rethrown here once every thread is joined. A call that is stopped (see stop.hpp) ends in the same
-// way, before its next task. No pool is kept: fork() and other libraries' threads meet nothing of ours. A thread that
-// cannot be started is done without.
+// Calls task(i) once for every i in [0, n_tasks), from at most n_threads threads of which the caller is one. Tasks are
+// taken from a shared counter, so uneven ones balance. After the first exception no task is started, and it is rethrown
+// once every thread is joined. A call that is stopped (see stop.hpp) ends in the same way, before its next task. There
+// is no pool of threads that could disturb fork() or other libraries. If a thread cannot be started, the others do its
+// work.
 template <class Task>
 void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
   if (n_threads > n_tasks) n_threads = n_tasks;
@@ -106,8 +104,7 @@ void parallel_for(size_t n_tasks, size_t n_threads, const Task& task) {
   }
   SharedTasks tasks(n_tasks, n_threads - 1);
   const auto work_in_thread = [&tasks, &task, call = current_call().call] {
-    // The first look at exceptions allocates the thread's own state of them, and glibc aborts if it cannot: now, rather
-    // than when the exception is that there is no memory.
+    // Allocates the thread's exception state now. glibc aborts if that fails, which it would when memory has run out.
     if (std::uncaught_exceptions() == 0) {
       const JoinCall joined(call);
       tasks.work(task);

@@ -7,7 +7,7 @@ namespace {
 
 thread_local CurrentCall current{nullptr, false};
 
-// The clock of the last tick of the system, 1 to 10 ms old: it costs a quarter of the exact one's 20 ns.
+// The clock at the system's last tick, 1 to 10 ms ago. It takes a quarter of the exact clock's 20 ns.
 int64_t coarse_now() noexcept {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

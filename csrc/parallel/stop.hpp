@@ -1,8 +1,8 @@
-// How a call is stopped from outside. Every loop that can take long calls poll_stop(), which costs a few nanoseconds;
-// parallel_for does so between tasks. It throws where the call shall end, on every thread of the call.
+// Stops a call from outside. Every loop that may take long calls poll_stop(), which costs a few nanoseconds;
+// parallel_for calls it between tasks. To end the call it throws, on every thread of the call.
 //
-// The state belongs to one call: a StoppableCall on the stack of the thread that made it. Threads find it by a pointer
-// of their own, so that no function has to hand it on; without a StoppableCall, poll_stop() does nothing.
+// The state of a call is a StoppableCall on the stack of the thread that made it. Each thread has a pointer to it, so
+// functions need not pass it on. Without a StoppableCall, poll_stop() does nothing.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@ struct Stopped : std::exception {
 
 class StoppableCall {
  public:
-  // How often check() is called at most, unless another interval is given. A call shall end within 100 ms: a third of
-  // that is left to the loops between two polls, and to threads that wait for a CPU.
+  // The shortest time between two calls of check(), unless another is given. A call must end within 100 ms: a third of
+  // that is left for loops between two polls, and for threads that wait for a CPU.
   static constexpr std::chrono::milliseconds kInterval{30};
 
   explicit StoppableCall(std::chrono::nanoseconds interval = kInterval) noexcept;
@@ -31,11 +31,11 @@ class StoppableCall {
   StoppableCall(const StoppableCall&) = delete;
   StoppableCall& operator=(const StoppableCall&) = delete;
 
-  // What check() has thrown, if anything: the call ends with it, whatever else went wrong meanwhile.
+  // The exception that check() threw, if any: the call ends with it, whatever else failed meanwhile.
   std::exception_ptr reason() const noexcept { return reason_; }
 
  protected:
-  // Called now and then on the thread that made the call; throws to stop it.
+  // Called at intervals on the thread that made the call; throws to stop it.
   virtual void check() = 0;
 
  private:
@@ -45,14 +45,14 @@ class StoppableCall {
   void poll();
 
   const int64_t interval_;  // nanoseconds
-  StoppableCall* outer_;    // of a call that runs within this one's check, as a signal handler's may
+  StoppableCall* outer_;    // of a call that runs inside this one's check(), as in a signal handler
   bool outer_is_own_;
   int64_t next_check_ = 0;  // nanoseconds; 0 before the first poll, so that a short call reads no clock
   std::atomic<bool> stopped_{false};
   std::exception_ptr reason_;
 };
 
-// The call that a thread works for.
+// The call that a thread belongs to.
 struct CurrentCall {
   StoppableCall* call;
   bool is_own;  // whether this thread made it
@@ -60,7 +60,7 @@ struct CurrentCall {
 
 CurrentCall current_call() noexcept;
 
-// Makes a thread of parallel_for work for the call of the thread that started it.
+// Makes a thread of parallel_for belong to the call of the thread that started it.
 class JoinCall {
  public:
   explicit JoinCall(StoppableCall* call) noexcept;
@@ -80,11 +80,11 @@ void in_chunks(size_t n, size_t chunk, const Work& work) {
   }
 }
 
-// Rows between two polls of a loop that does little for each: well below a millisecond.
+// Rows between two polls of a loop that does little work per row: well below a millisecond.
 constexpr size_t kRowsPerPoll = 1 << 14;
 
-// `less` by reference, with a poll now and then: std::sort and its relatives stop in the middle. What they were sorting
-// is then in no order. Shorter ranges do not need it.
+// Wraps `less` with a poll at intervals, so that std::sort and its relatives can stop early. The range is then in no
+// order. Short ranges do not need it.
 constexpr std::ptrdiff_t kLeastPolled = 1 << 16;
 template <class Value>
 auto polling_less(size_t& n_compared) {

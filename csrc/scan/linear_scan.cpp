@@ -14,27 +14,27 @@
 namespace hashkit {
 namespace {
 
-// A thread costs 50 to 80 us to start, in which one core of a Zen 4 reads 5 MB: work is shared among as many as have
-// this much to read, each query counted. benchmarks/bench_scan.py measures where two begin to pay.
+// Starting a thread takes 50 to 80 us, in which one core of a Zen 4 reads 5 MB. Each thread must have this much to
+// read, counted for each query. benchmarks/bench_scan.py measures where two threads begin to pay.
 constexpr size_t kBytesPerThread = 8 << 20;
-constexpr size_t kBytesPerPiece = 1 << 19;  // the least of the rows that a thread takes at a time
+constexpr size_t kBytesPerPiece = 1 << 19;  // the fewest bytes of rows that a thread takes at a time
 constexpr size_t kPiecesPerThread = 8;
-// Neighbors of all queries: more than so many take too much memory to be kept by every thread.
+// Neighbors of all queries: more would take too much memory if every thread kept them.
 constexpr size_t kMostShared = 1 << 20;
 
-// Limits are guessed from a sample where that saves more than it costs.
+// Limits are estimated from a sample if that saves more than it costs.
 constexpr size_t kSampleStep = 64;
-constexpr size_t kLeastGuessed = 16;      // neighbors
-constexpr size_t kFewQueries = 64;        // for fewer the sample is no larger than kSmallSample: fetching it costs more
-constexpr size_t kSmallSample = 1024;     // codes
+constexpr size_t kLeastGuessed = 16;   // neighbors
+constexpr size_t kFewQueries = 64;     // with fewer, the sample is at most kSmallSample, because fetching it costs more
+constexpr size_t kSmallSample = 1024;  // codes
 constexpr size_t kLeastGuessedFew = 100;  // neighbors
 
-// From these shares of the codes on, ranking all of them by counting is faster than keeping what is found: of 1,000,000
-// codes of 64 and 1,024 bits it took as long as the 31,000 nearest, and as long as those within a radius that a sixth
-// of them are within (Zen 4, one thread). `pytest benchmarks/bench_scan.py -k ranking` measures it.
+// From these shares of the codes on, ranking all codes by counting is faster than collecting results. For 1,000,000
+// codes of 64 and 1,024 bits it took as long as finding the 31,000 nearest, or those within a radius that contains a
+// sixth (Zen 4, one thread). `pytest benchmarks/bench_scan.py -k ranking` measures it.
 constexpr size_t kRankedShare = 32, kRankedShareWithin = 6;
 constexpr size_t kLeastRanked = 4096;  // codes
-// How many codes within a radius are guessed from: a few microseconds, before a scan that takes a hundred.
+// Codes in the sample that estimates how many are within a radius: a few microseconds, before a scan of a hundred.
 constexpr size_t kGuessedCodes = 128, kGuessedQueries = 8;
 constexpr size_t kLeastWorth = 1 << 17;  // codes compared
 
@@ -42,12 +42,12 @@ int n_bits_of(CodesView codes) {
   return static_cast<int>(8 * codes.n_bytes);
 }
 
-// What is not allowed is turned away here, among the few codes that a kernel reports, at no cost to the kernels.
+// Rows that are not allowed are dropped here, among the few codes that a kernel reports, at no cost to kernels.
 struct KNearestVisitor {
   RowSet allowed;
   size_t first;  // number of the query of top_ks[0]
   std::vector<TopK> top_ks;
-  std::vector<int> limits;  // theirs, close together: they are read far more often than anything else of a query
+  std::vector<int> limits;  // of the top_ks, next to each other: they are read most often
 
   // `limits` has one for each query, from 0 to n_bits.
   KNearestVisitor(RowSet allowed, size_t first, size_t k, std::vector<int> own_limits)
@@ -64,7 +64,7 @@ struct KNearestVisitor {
   }
 };
 
-// The arguments of one call, and where the answers go.
+// The arguments and the output of one call.
 struct Request {
   const KernelTable& kernels;
   CodesView codes;
@@ -83,15 +83,15 @@ struct Request {
   }
 };
 
-// How many threads share the rows of a call; 1 where its queries are shared instead, being enough for every thread.
+// How many threads share the rows of a call; 1 if there are enough queries to share those instead.
 size_t threads_sharing(CodesView codes, size_t n_queries, size_t n_threads) {
   const size_t n_bytes = codes.n_codes * codes.n_bytes;
   if (n_queries >= n_threads * kQueriesPerTask) return 1;
   return std::max<size_t>(1, std::min({n_threads, n_bytes * n_queries / kBytesPerThread, n_bytes / kBytesPerPiece}));
 }
 
-// How many rows a thread takes at a time. A piece costs as much as a few hundred rows of it for queries in tiles; over
-// rows as they are, a piece stays in cache while several queries pass over it.
+// How many rows a thread takes at a time. With tiles, a piece costs as much as a few hundred of its rows; without
+// tiles, a piece stays in cache while several queries are scanned over it.
 size_t rows_per_piece(const KernelTable& kernels, CodesView codes, size_t n_queries, size_t n_threads) {
   const bool tiled = n_queries >= min_queries_for_tiles(kernels.isa, codes.n_bytes);
   if (n_threads == 1 && (tiled || n_queries == 1)) return codes.n_codes;
@@ -101,7 +101,7 @@ size_t rows_per_piece(const KernelTable& kernels, CodesView codes, size_t n_quer
 
 using Lists = std::vector<std::vector<Neighbor>>;  // of neighbors, one for each query
 
-// The first k of what each thread found.
+// The first k of the results of all threads.
 Lists join_parts(std::vector<std::vector<TopK>>& parts, size_t k, size_t n_queries) {
   Lists nearest(n_queries);
   parallel_for(n_queries, n_queries * k < 10'000 ? 1 : parts.size(), [&](size_t i) {
@@ -119,9 +119,8 @@ Lists join_parts(std::vector<std::vector<TopK>>& parts, size_t k, size_t n_queri
   return nearest;
 }
 
-// The k nearest within their limits to the queries from `first` on, one for each limit. Threads take pieces of the
-// rows until there are none left: one that is held up by another process takes fewer, and no row is put into a tile
-// twice.
+// The k nearest within its limit for each query from `first` on; there are as many queries as limits. Threads take
+// pieces of the rows until none is left: a delayed thread takes fewer, and no row is put into a tile twice.
 Lists find_nearest(const Request& request, CodesView queries, size_t first, const std::vector<int>& limits,
                    size_t n_threads) {
   const CodesView codes = request.codes;
@@ -139,7 +138,7 @@ Lists find_nearest(const Request& request, CodesView queries, size_t first, cons
   return join_parts(parts, request.k, limits.size());
 }
 
-// Every step-th of the codes, as far as allowed; none where there is nothing to guess.
+// Every step-th of the codes that is allowed; none if nothing is to be estimated.
 struct Sample {
   size_t step;
   std::vector<uint8_t> codes;
@@ -159,9 +158,9 @@ Sample sample_codes(const Request& request) {
   return sample;
 }
 
-// Lowers limits to what very likely holds the k nearest: without that, until many codes have been seen, far more than
-// k pass. How many of the k are in the sample is Poisson distributed around k / step; the limit is the distance of one
-// more than come up in a thousand queries.
+// Lowers limits to distances that very likely contain the k nearest. Otherwise far more than k codes pass before many
+// have been scanned. The number of the k in the sample is Poisson distributed around k / step; the limit is the
+// distance of the first number that is exceeded less than once in a thousand queries.
 void guess_limits(const Request& request, const Sample& sample, size_t first, std::vector<int>& limits) {
   const size_t n_bytes = request.codes.n_bytes;
   const CodesView sampled{sample.codes.data(), sample.codes.size() / n_bytes, n_bytes};
@@ -176,7 +175,7 @@ void guess_limits(const Request& request, const Sample& sample, size_t first, st
   }
 }
 
-// Some queries without a guess.
+// Queries whose limits were not estimated.
 void scan_some(const Request& request, const std::vector<size_t>& some, size_t n_threads) {
   const GatheredCodes gathered(request.queries, some);
   std::vector<int> limits;
@@ -217,8 +216,8 @@ bool is_ranked(CodesView codes, size_t n_wanted, size_t share) noexcept {
   return codes.n_codes >= kLeastRanked && n_wanted >= codes.n_codes / share;
 }
 
-// Calls work(ranking, q) for every query: each on one thread, or, where there are fewer queries than threads, one after
-// the other with the rows shared.
+// Calls work(ranking, q) for every query: one thread for each, or, if there are fewer queries than threads, one query
+// after the other with the rows shared.
 template <class Work>
 void rank_queries(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t n_threads,
                   const Work& work) {
@@ -266,7 +265,7 @@ size_t guess_within(const KernelTable& kernels, CodesView codes, RowSet allowed,
   return codes.n_codes * n_within / (n_queries * kGuessedCodes);
 }
 
-// Counted first and then written where it belongs, so that nothing is kept but the answer.
+// Counts first and then writes each result in its place, so no other memory is needed.
 WithinRadius rank_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
                                 int radius, size_t n_threads) {
   const int limit = std::min(radius, n_bits_of(codes));
@@ -330,7 +329,7 @@ WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, Row
 }
 
 void all_distances(const KernelTable& kernels, CodesView a, CodesView b, size_t n_threads, uint16_t* distances) {
-  // In blocks of b that stay in cache while rows of a pass over them.
+  // Blocks of b stay in cache while they are compared with rows of a.
   const size_t block = std::max<size_t>(1, 131072 / b.n_bytes);
   const size_t step = std::max<size_t>(1, (a.n_codes + 4 * n_threads - 1) / (4 * n_threads));
   parallel_for((a.n_codes + step - 1) / step, n_threads, [&](size_t task) {

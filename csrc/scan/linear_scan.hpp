@@ -1,4 +1,4 @@
-// Exhaustive search over packed codes in rows: exact, no tables, at the speed of memory or of the population count.
+// Exact search that compares every code, without tables, at the speed of memory or of the population count.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace hashkit {
 
-// For every query the k nearest of the allowed codes, by (distance, row): distances and rows are (n_queries, k). With
-// `limits`, one for each query, codes beyond its limit are left out. Where nothing is left: kNoDistance.
+// The k nearest allowed codes of each query, by (distance, row): `distances` and `rows` are (n_queries, k). With
+// `limits`, one for each query, codes beyond its limit are left out. Empty places have kNoDistance.
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits = nullptr);
 

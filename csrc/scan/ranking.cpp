@@ -7,10 +7,10 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kRankedBlock = 8192;       // rows whose distances stay in the nearest cache until they are counted
-constexpr size_t kRowsPerThread = 1 << 17;  // fewer take less time than a thread takes to start
+constexpr size_t kRankedBlock = 8192;       // rows whose distances stay in the L1 cache until they are counted
+constexpr size_t kRowsPerThread = 1 << 17;  // fewer take less time than the start of a thread
 constexpr uint16_t kLeftOut = UINT16_MAX;   // beyond every distance
-constexpr size_t kTallies = 4;              // side by side: one counter is not incremented twice in a row
+constexpr size_t kTallies = 4;              // separate tallies, so that no counter is incremented twice in a row
 
 }  // namespace
 
@@ -52,7 +52,7 @@ void Ranking::count(size_t piece, const uint8_t* query) {
 }
 
 void Ranking::write(size_t k, int32_t* distances, int64_t* rows) const {
-  std::vector<size_t> places(counts_.size());  // by piece and distance, where the next goes
+  std::vector<size_t> places(counts_.size());  // by piece and distance: the position of the next row
   size_t n = 0, n_wanted = 0;                  // distances below n_wanted are among the first k
   for (; n_wanted < n_limited_ && n < k; ++n_wanted) {
     const size_t begin = n;

@@ -1,5 +1,5 @@
-// All codes by their distance to a query: a sort by counting, which takes two passes over the codes whatever is wanted
-// of them. Keeping the best of what passes a limit is faster for few of them, and many times slower for most.
+// Sorts all codes by their distance to a query, by counting. This takes two passes over the codes for any number of
+// results. A scan with a limit is faster for few results, and many times slower if most codes are results.
 #pragma once
 
 #include <cstddef>
@@ -13,16 +13,17 @@
 
 namespace hashkit {
 
-// One query at a time; takes two bytes for each code.
+// For one query at a time; uses two bytes for each code.
 class Ranking {
  public:
-  // The rows are shared among so many threads, if each gets enough of them.
+  // The rows are shared among n_threads, or fewer if they are few.
   Ranking(const KernelTable& kernels, CodesView codes, RowSet allowed, size_t n_threads);
 
-  // Measures the distances of a query. Returns how many of the allowed codes are within `limit`, 0 to the bits.
+  // Computes the distances of a query. Returns the number of allowed codes within `limit`, from 0 to the number of
+  // bits.
   size_t measure(const uint8_t* query, int limit);
 
-  // Writes those, or the first k of them, by (distance, row).
+  // Writes these codes, or the first k of them, by (distance, row).
   void write(size_t k, int32_t* distances, int64_t* rows) const;
 
  private:
