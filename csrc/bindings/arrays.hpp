@@ -1,4 +1,4 @@
-// Arrays in, arrays out. Python has checked and explained before it calls; a binding only refuses.
+// Conversion of arrays. Python checks arguments and explains errors before it calls; a binding only refuses.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -50,7 +50,7 @@ inline RowSet view_row_set(const MaybeRows& rows, size_t n_rows) {
 
 using MaybeMask = std::optional<Array<bool>>;
 
-// The rows in a bitmap, or all; and of these the ones for which a mask that has an entry for each of them is true.
+// The rows in a bitmap, or all rows; and of these the ones whose entry in a mask is true.
 class MaskedRows {
  public:
   MaskedRows(const MaybeRows& bitmap, const MaybeMask& mask, size_t n_rows) : set_(view_row_set(bitmap, n_rows)) {
@@ -73,7 +73,7 @@ class MaskedRows {
   std::vector<size_t> ranks_;
 };
 
-// How many threads a call may use, 1 to kMaxThreads.
+// The number of threads that a call may use, 1 to kMaxThreads.
 struct ThreadCount {
   size_t n = 1;
   operator size_t() const noexcept { return n; }
@@ -84,7 +84,7 @@ inline const KernelTable& kernels_named(const std::string& isa) {
   return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));
 }
 
-// Hands a vector over to numpy without copying it.
+// Passes a vector to numpy without a copy.
 template <class Value, class Allocator>
 py::array_t<Value> to_array(std::vector<Value, Allocator>&& values) {
   using Vector = std::vector<Value, Allocator>;

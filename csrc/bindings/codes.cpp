@@ -4,7 +4,7 @@
 namespace hashkit::bindings {
 namespace {
 
-// Stored: what numpy holds; Value: what the kernel reads, of the same size.
+// Stored: the type in numpy; Value: the type that the kernel reads, of the same size.
 template <class Value, class Stored>
 py::array_t<uint8_t> pack(const Array<Stored>& values, ThreadCount n_threads, const std::string& isa) {
   static_assert(sizeof(Value) == sizeof(Stored), "the kernel reads the array's own bytes");

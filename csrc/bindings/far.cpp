@@ -65,7 +65,7 @@ py::dict describe(const Cells& cells) {
   return result;
 }
 
-// A copy: it is needed once, to calibrate.
+// A copy: it is used once, for the calibration.
 Array<uint8_t> centroids(const Cells& cells) {
   Array<uint8_t> copy({cells.n_cells(), cells.n_bytes});
   std::copy_n(cells.centroids.data(), cells.centroids.size(), copy.mutable_data());

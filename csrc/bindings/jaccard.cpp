@@ -31,7 +31,7 @@ PopcountOrder view_order(const Array<uint8_t>& codes, const Array<int64_t>& star
   require(*first == 0 && *last == n_codes && std::is_sorted(first, last + 1), "starts must ascend from 0 to the end");
   require(rows.ndim() == 1 && rows.size() == n_codes, "rows must have one entry for each code");
   const auto is_row = [=](int64_t row) { return row >= 0 && row < n_codes; };
-  // Without a bitmap they are only handed back.
+  // Without a bitmap they are returned unchanged.
   require(!allowed || std::all_of(rows.data(), rows.data() + n_codes, is_row), "rows must be in the codes");
   return {view, first, rows.data()};
 }

@@ -63,7 +63,7 @@ std::optional<PairArrays> pairs_by_buckets(const Array<uint8_t>& codes, size_t f
   return to_arrays(std::move(found));
 }
 
-// What popcount_order returned, whose arrays are the caller's.
+// The result of popcount_order, whose arrays belong to the caller.
 PopcountOrder view_order(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows) {
   const CodesView view = view_codes(codes);
   const int64_t *first = starts.data(), *last = first + 8 * view.n_bytes + 1;

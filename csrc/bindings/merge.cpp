@@ -17,7 +17,7 @@ Array<Value> exactly(const py::handle& entry, py::ssize_t n_dimensions) {
   return array;
 }
 
-// One part: arrays of shape (n_queries, k), whose lifetime is the caller's.
+// One part: arrays of shape (n_queries, k), which the caller keeps alive.
 template <class Distance>
 std::pair<NearestView<Distance>, size_t> view_nearest(const py::tuple& part) {
   require(part.size() == 2, "a part must be (distances, ids)");
@@ -27,7 +27,7 @@ std::pair<NearestView<Distance>, size_t> view_nearest(const py::tuple& part) {
   return {{distances.data(), ids.data(), static_cast<size_t>(ids.shape(1))}, static_cast<size_t>(ids.shape(0))};
 }
 
-// One part: (offsets, distances, ids) of one dimension; offsets are checked, since they are followed.
+// One part: (offsets, distances, ids) of one dimension. Offsets are checked, because they index the others.
 template <class Distance>
 std::pair<WithinRadiusView<Distance>, size_t> view_within_radius(const py::tuple& part) {
   require(part.size() == 3, "a part must be (offsets, distances, ids)");
@@ -44,7 +44,7 @@ std::pair<WithinRadiusView<Distance>, size_t> view_within_radius(const py::tuple
   return {{at, distances.data(), ids.data()}, n_queries};
 }
 
-// All parts by `view_part`, and their common number of queries.
+// Views all parts by `view_part`, and returns their common number of queries too.
 template <class ViewPart>
 auto view_parts(const py::list& parts, ViewPart view_part) {
   std::vector<typename decltype(view_part(py::tuple()))::first_type> views;
@@ -94,7 +94,7 @@ py::tuple all_of_type(const py::list& parts, ThreadCount n_threads) {
   return py::make_tuple(std::move(offsets), std::move(distances), std::move(ids));
 }
 
-// Whether a part's distances, its last entry but one, are Jaccard distances.
+// Whether a part's distances, its second to last entry, are Jaccard distances.
 bool has_doubles(const py::tuple& part) {
   return part.size() >= 2 && py::isinstance<Array<double>>(part[part.size() - 2]);
 }

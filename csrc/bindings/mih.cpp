@@ -77,7 +77,7 @@ py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const
 py::dict describe(const Tables& tables) {
   py::list widths;
   for (const Substring& field : tables.substrings.fields()) widths.append(field.width);
-  // The substring of each bit of a code.
+  // The substring that each bit of a code belongs to.
   py::list substring_of;
   for (uint32_t place : tables.substrings.places()) {
     size_t j = 0;

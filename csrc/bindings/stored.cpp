@@ -1,4 +1,4 @@
-// Tables and cells as arrays, to be stored, and back.
+// Converts tables and cells to arrays for files, and back.
 #include <algorithm>
 #include <array>
 #include <tuple>
@@ -49,7 +49,7 @@ std::shared_ptr<BlockChecks> make_checks(const Array<uint8_t>& bytes, const Arra
   return keeping(std::make_shared<BlockChecks>(bytes.data(), n_bytes, sums.data(), name), bytes, sums);
 }
 
-// What one checks object is asked: an array, or some of its rows.
+// Checks with one object: an array, or some of its rows.
 void require_array(const BlockChecks& checks, const py::array& values, const std::optional<Array<int64_t>>& rows) {
   require((values.flags() & py::array::c_style) != 0, "values must be in C order");
   const auto* data = static_cast<const uint8_t*>(values.data());
@@ -67,7 +67,7 @@ void require_array(const BlockChecks& checks, const py::array& values, const std
   });
 }
 
-// An array of values that `owner` keeps.
+// An array of values that `owner` keeps alive.
 template <class Value>
 py::array view_of(const Value* values, std::vector<size_t> shape, const py::object& owner) {
   py::array_t<Value> view(std::move(shape), values, owner);
@@ -107,7 +107,7 @@ py::dict table_arrays(const std::shared_ptr<Tables>& owned) {
   return result;
 }
 
-// An array of a tuple that the caller keeps, as it is in the file.
+// An array of a tuple that the caller keeps alive, as in the file.
 template <class Value>
 HugeArray<Value> borrow(const py::handle& item, size_t size) {
   require(py::isinstance<Array<Value>>(item), "columns must have arrays in C order");

@@ -32,7 +32,7 @@ size_t padded(size_t n_dims) {
   return (n_dims + kLanes - 1) / kLanes * kLanes;
 }
 
-// Vectors as their bytes, (n_rows, n_dims times the bytes of a value).
+// Vectors as bytes: (n_rows, n_dims * bytes of a value).
 VectorRows view_vectors(const Array<uint8_t>& bytes, VectorType type, const MaybeFloats& row_scales,
                         const MaybeFloats& column_scales) {
   require(bytes.ndim() == 2 && bytes.shape(1) > 0, "vectors must have two dimensions, and a column");

@@ -1,4 +1,4 @@
-// The one way in which native work runs: without the GIL, and stopped by what a signal handler raises.
+// Runs native work without the GIL, and stops it if a signal handler raises an exception.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -15,10 +15,9 @@
 
 namespace hashkit::bindings {
 
-// Gives the GIL back to its thread. When the interpreter is shutting down it takes daemon threads off, up to Python
-// 3.13 by pthread_exit, which unwinds the stack: destructors would then touch Python objects without the GIL, and one
-// that is noexcept ends the process by abort(). Such a thread sleeps here instead until the process has ended, as
-// Python 3.14 has it.
+// Takes the GIL again. At shutdown, Python up to 3.13 ends daemon threads here by pthread_exit, which unwinds the
+// stack: destructors would then touch Python objects without the GIL, and a noexcept one would abort the process. Such
+// a thread sleeps here instead until the process ends, as in Python 3.14.
 inline void take_gil(PyThreadState* state) {
   try {
     PyEval_RestoreThread(state);
@@ -27,13 +26,13 @@ inline void take_gil(PyThreadState* state) {
   }
 }
 
-// Handlers of signals run on the main thread only, for which the others need not take the GIL. A main thread of Python
-// that is not the process's own, as in some programs that embed Python, sees signals after the call.
+// Signal handlers run on the main thread only, so other threads need not take the GIL. If Python's main thread is not
+// that of the process, as in some programs that embed Python, handlers run after the call.
 inline bool is_main_thread() noexcept {
   return syscall(SYS_gettid) == getpid();
 }
 
-// A call that stops when Python's handler of a signal raises, as Ctrl-C's does.
+// A call that stops when a signal handler of Python raises, as for Ctrl-C.
 class SignaledCall final : public StoppableCall {
  public:
   explicit SignaledCall(PyThreadState* state) : state_(state) {}
@@ -53,8 +52,8 @@ class SignaledCall final : public StoppableCall {
   PyThreadState* state_;
 };
 
-// Returns work(), which must not touch Python, and throws what it throws. Every native call that can take longer than
-// some microseconds goes through here.
+// Returns work(), which must not touch Python, and passes on its exceptions. Every native call that may take longer
+// than some microseconds uses this.
 template <class Work>
 auto without_gil(const Work& work) -> std::decay_t<decltype(work())> {
   using Result = std::decay_t<decltype(work())>;

@@ -11,19 +11,19 @@
 namespace hashkit {
 namespace {
 
-// K-majority, the k-means of Hamming distance: a centroid has the majority of the bits of its codes. After 6 rounds
-// over 40 codes a cell the share of the codes that a search reads hardly falls any more.
+// K-majority, the k-means of Hamming distance: each bit of a centroid is the majority of its codes' bits. After 6
+// rounds over 40 codes a cell, further rounds hardly lower the share of codes that a search reads.
 constexpr size_t kTrainingCodesPerCell = 40;
 constexpr size_t kTrainingRounds = 6;
 constexpr size_t kCodesPerBlock = size_t{1} << 14;
 constexpr size_t kCodesPerPoll = 256;
 constexpr uint64_t kSeed = 0;
 
-// A sketch holds bits that differ between codes: those that fewer than this share of the training codes have, or lack,
-// are taken last.
+// A sketch holds bits that differ between codes. Bits that fewer than this share of the training codes have, or lack,
+// are used last.
 constexpr size_t kLeastMinorityDivisor = 10;
 
-// SplitMix64 (Steele, Lea, Flood 2014): the number of this place in a fixed random sequence.
+// SplitMix64 (Steele, Lea, Flood 2014): the number at this place of a fixed random sequence.
 uint64_t random_at(uint64_t seed, uint64_t place) noexcept {
   uint64_t z = seed * 0xD1342543DE82EF95 + (place + 1) * 0x9E3779B97F4A7C15;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
@@ -31,7 +31,7 @@ uint64_t random_at(uint64_t seed, uint64_t place) noexcept {
   return z ^ (z >> 31);
 }
 
-// One row at random out of each of n_rows equal runs of all rows: ascending and different.
+// Draws one row from each of n_rows equal runs of all rows: ascending and distinct.
 std::vector<uint32_t> draw_rows(size_t n_codes, size_t n_rows) {
   std::vector<uint32_t> rows(n_rows);
   for (size_t i = 0; i < n_rows; ++i) {
@@ -75,7 +75,7 @@ std::pair<std::vector<uint32_t>, HugeArray<uint32_t>> group_rows(const std::vect
   return {std::move(starts), std::move(rows)};
 }
 
-// How many of some codes have each bit. `counts` has 8 * n_bytes entries.
+// Counts the codes that have each bit. `counts` has 8 * n_bytes entries.
 void count_bits(CodesView codes, const uint32_t* rows, size_t n_rows, uint32_t* counts) {
   std::fill_n(counts, 8 * codes.n_bytes, 0);
   for (size_t i = 0; i < n_rows; ++i) {
@@ -87,7 +87,7 @@ void count_bits(CodesView codes, const uint32_t* rows, size_t n_rows, uint32_t* 
   }
 }
 
-// Moves a centroid to the majority of its codes; where as many have a bit as lack it, the bit stays.
+// Sets each bit of a centroid to the majority of its codes' bits; on a tie the bit stays.
 void move_centroid(const std::vector<uint32_t>& counts, size_t n_codes, uint8_t* centroid) noexcept {
   for (size_t place = 0; place < counts.size(); ++place) {
     if (2 * counts[place] == n_codes) continue;
@@ -108,7 +108,7 @@ HugeArray<uint8_t> learn_centroids(const KernelTable& kernels, CodesView trainin
     parallel_for(n_cells, n_threads, [&, begins, all_rows](size_t c) {
       uint8_t* centroid = centroids.data() + c * training.n_bytes;
       const size_t n = begins[c + 1] - begins[c];
-      if (n == 0) {  // another try at a code that is drawn anew
+      if (n == 0) {  // an empty cell starts again at another code
         const size_t row = random_at(round + 1, c) % training.n_codes;
         std::memcpy(centroid, training.row(row), training.n_bytes);
         return;
@@ -121,7 +121,7 @@ HugeArray<uint8_t> learn_centroids(const KernelTable& kernels, CodesView trainin
   return centroids;
 }
 
-// Places for the sketches in a fixed random order, bits that hardly differ between codes last.
+// The bits of sketches in a fixed random order, those that hardly differ between codes last.
 std::vector<uint32_t> choose_places(CodesView training, size_t n_bits, size_t n_places) {
   std::vector<uint32_t> rows(training.n_codes), counts(8 * training.n_bytes), places(n_bits);
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint32_t>(i);

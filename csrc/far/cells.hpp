@@ -22,13 +22,13 @@ struct Cells {
   HugeArray<uint8_t> centroids;  // (n_cells, n_bytes)
   std::vector<uint32_t> starts;  // cell c has places [starts[c], starts[c + 1]) of the two arrays below
   HugeArray<uint32_t> rows;      // every row once, ascending in each cell
-  // The bits of a code that its sketch holds, a multiple of 64 of them; empty if there are no sketches, or if each is a
-  // copy of its code.
+  // The bits of a code that its sketch holds; their number is a multiple of 64. Empty if there are no sketches, or if
+  // each sketch is a copy of its code.
   std::vector<uint32_t> sketch_places;
   size_t sketch_bytes;
   size_t largest_cell;          // codes in it
   HugeArray<uint8_t> sketches;  // (n_codes, sketch_bytes) in the order of `rows`
-  // Of the mapped file that cells and codes lie in; null if what they contain is not checked when it is first used.
+  // Checks of the mapped file that contains cells and codes; null if contents are not checked on first use.
   const BlockChecks* checks = nullptr;
 
   template <class Value>
@@ -46,9 +46,9 @@ struct Cells {
   }
 };
 
-// Cells of these codes, 1 <= n_cells <= codes.n_codes. Sketches have sketch_bytes bytes: none, a multiple of 8 below
-// n_bytes, or n_bytes, which are copies of the codes in the order of the cells. Integers alone decide: neither threads
-// nor the instruction set change the result.
+// Builds cells of these codes, 1 <= n_cells <= codes.n_codes. Sketches have sketch_bytes bytes: 0, a multiple of 8
+// below n_bytes, or n_bytes, which makes copies of the codes in the order of the cells. All arithmetic is on integers,
+// so neither threads nor the instruction set change the result.
 Cells build_cells(const KernelTable& kernels, CodesView codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
                   size_t n_threads);
 

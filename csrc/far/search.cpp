@@ -12,16 +12,16 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kLine = 64;
-// Rows that passed by their sketches are compared so many at a time: by then their codes have come from memory.
+// Rows whose sketches passed are compared this many at a time, after their codes have been prefetched.
 constexpr size_t kPending = 32;
 constexpr size_t kCellsPerPoll = 64;
-// Cells are put in order by distance in two rounds: this share of them first, which is enough for most queries.
+// Cells are sorted by distance in two rounds: this share of them first, which suffices for most queries.
 constexpr size_t kFirstShare = 16, kFirstCells = 32;
-// So many cells are read by the start distance of the rule; a query that has not k codes by then begins anew without
-// it.
+// This many cells are read with the start distance of the rule. A query with fewer than k codes by then starts again
+// without it.
 constexpr size_t kMostCellsToStart = 64;
 
-// Cells in ascending order of (distance of the centroid, cell), as far as they are needed.
+// Cells in ascending order of (distance of the centroid, cell), sorted as far as needed.
 class CellOrder {
  public:
   CellOrder(const KernelTable& kernels, const Cells& cells)
@@ -51,7 +51,7 @@ class CellOrder {
   int distance_of(uint32_t cell) const noexcept { return distances_[cell]; }
 
  private:
-  // Puts cells at distances [sorted_below_, bound) behind those that are in order already.
+  // Appends cells at distances [sorted_below_, bound) to those already sorted.
   void sort_below(uint32_t bound) {
     const uint32_t from = sorted_below_;
     n_sorted_ = ends_[bound];
@@ -71,7 +71,7 @@ class CellOrder {
   size_t n_sorted_ = 0;
 };
 
-// One query after the other; what it allocates serves them all.
+// Searches for one query after the other and reuses its memory.
 class Searcher {
  public:
   Searcher(const CellSearch& in, size_t k)
@@ -95,7 +95,7 @@ class Searcher {
   }
 
  private:
-  // Reads cells until the rule ends it. Returns false if k codes are not known after this many cells.
+  // Reads cells until the rule ends the search. Returns false if k codes are not known after this many cells.
   bool pass(const uint8_t* query, int limit, size_t n_cells_to_start, TopK& nearest, CellStats& stats) {
     const Cells& cells = in_.cells;
     n_pending_ = 0;

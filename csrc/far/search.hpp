@@ -10,15 +10,16 @@
 
 namespace hashkit {
 
-// When a query is done with cells, and with sketches. Both come from a sample of the codes (hashkit/index/cells.py).
+// The rule that ends a query, and the bounds on sketches. Both are calibrated on a sample of the codes
+// (hashkit/index/cells.py).
 struct CellRule {
   // A query is done when k codes are known and the next centroid is at a distance d with
   // 2 d > distance of the nearest centroid + distance of the k-th code + twice_slack.
   int twice_slack;
-  // By the distance of the k-th code known: the largest distance of sketches at which a code is compared. It has
-  // n_bits + 1 entries; null where the cells have no sketches.
+  // The largest sketch distance at which a code is compared, by the distance of the k-th code so far. It has n_bits + 1
+  // entries; null if the cells have no sketches.
   const int32_t* sketch_limits;
-  // The distance that stands for that of the k-th code until k are known: hardly any query has its k-th code beyond it.
+  // Used as the distance of the k-th code until k are known: hardly any query has its k-th code beyond it.
   int start_distance;
 };
 
@@ -30,16 +31,16 @@ struct CellSearch {
   CellRule rule;
 };
 
-// What was done for a query.
+// Counts of the work for a query.
 struct CellStats {
   int64_t cells = 0;     // probed
   int64_t sketches = 0;  // read; codes where there are no sketches
   int64_t codes = 0;     // compared as a whole
 };
 
-// About the k nearest codes to every query, by (distance, row): distances and rows are (n_queries, k), kNoDistance and
-// -1 where fewer are found. With `limits`, codes beyond a query's limit may be left out. `stats`, if not null, has an
-// entry for each query. Threads and instruction sets do not change the answer.
+// Approximates the k nearest codes of each query, by (distance, row): `distances` and `rows` are (n_queries, k), with
+// kNoDistance and -1 if fewer are found. With `limits`, codes beyond a query's limit may be left out. `stats`, if not
+// null, has one entry for each query. Threads and instruction sets do not change the result.
 void cells_k_nearest(const CellSearch& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
                      int64_t* rows, const int32_t* limits, CellStats* stats);
 

@@ -1,5 +1,5 @@
-// Cells that were stored in a file: what of them is believed, and what is checked. As with tables (mih/stored.hpp), a
-// search reads nothing outside them whatever they contain.
+// Cells stored in a file, and how they are checked. As with tables (mih/stored.hpp), a search never reads outside them,
+// whatever they contain.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,12 @@
 
 namespace hashkit {
 
-// Whether cells begin one after the other and hold as many codes as there are, and sketches have bits of codes. Finds
-// the largest cell.
+// Whether cells follow each other and hold all codes, and sketches consist of bits of codes. Sets the size of the
+// largest cell.
 bool are_plausible(Cells& cells) noexcept;
 
-// Compares all contents of cells with the codes they are said to be of; throws a DamagedError. Which cell a code is in
-// decides how much of a search it takes part in, not whether what is found is right: that is not checked.
+// Compares the contents of cells with the codes; throws a DamagedError. It is not checked which cell a code is in: that
+// affects the cost and recall of a search, but not the distances it returns.
 void check_cells(const Cells& cells, CodesView codes);
 
 }  // namespace hashkit

@@ -12,11 +12,12 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kSweptBytesPerThread = size_t{8} << 20;  // codes that make it worth to share one query
-constexpr size_t kNearShare = 128;  // one of so many segments, to either side, is every query's own first look
+constexpr size_t kSweptBytesPerThread = size_t{8} << 20;  // codes for which sharing one query pays
+constexpr size_t kNearShare = 128;  // each query first scans one in so many segments, to either side
 
-// Distances and rows as one number, in whose order (distance, row) is: h / sum, in 2^-kKeyBits rounded down. Fractions
-// of up to 8,192 that differ do so by more than 2^-26, and equal ones give the same number.
+// Distance and row as one number that sorts by (distance, row): h / sum in units of 2^-kKeyBits, rounded down.
+// Different fractions with denominators up to 8,192 differ by more than 2^-26, and equal fractions give the same
+// number.
 constexpr int kKeyBits = 27, kRowBits = 36;
 
 struct Found {
@@ -37,14 +38,14 @@ bool operator<(const Found& a, const Found& b) noexcept {
   return a.key < b.key;
 }
 
-// The k nearest so far, for each of some queries: a heap, the farthest first.
+// The k nearest so far of each of some queries: a heap, the farthest first.
 struct KNearestFinder {
   const PopcountOrder& order;
   RowSet allowed;
   const QueryPopcount* sorted_queries;
   size_t k;
   std::vector<std::vector<Found>> kept;
-  std::vector<size_t> first_seen, last_seen;  // places that were pushed before the sweep
+  std::vector<size_t> first_seen, last_seen;  // positions that were pushed before the sweep
 
   KNearestFinder(const PopcountOrder& order, RowSet allowed, const QueryPopcount* sorted_queries, size_t n_queries,
                  size_t k)
@@ -72,8 +73,8 @@ struct KNearestFinder {
       keep(kept[q], Found(hamming, sorted_queries[q].popcount + popcount, row));
   }
 
-  // Compares every query with codes of about its own popcount: a sweep that many queries share would come to some of
-  // them late, and until then nearly everything would pass.
+  // Compares every query with codes of about its own popcount first. A sweep shared by many queries reaches these codes
+  // late for some, and nothing can be pruned before.
   uint64_t compare_similar_popcounts(const KernelTable& kernels, CodesView queries) {
     uint64_t n_compared = 0;
     for (size_t q = 0; q < kept.size(); ++q) {
@@ -118,7 +119,7 @@ void write_row(std::vector<Found>& found, size_t k, double* distances, int64_t* 
   }
 }
 
-// One query by several threads, each over every n_threads-th segment.
+// One query with several threads, each of which scans every n_threads-th segment.
 uint64_t split_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
                          const QueryPopcount& sorted_queries, size_t k, size_t n_threads, double* distances,
                          int64_t* rows) {

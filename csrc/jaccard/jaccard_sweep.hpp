@@ -79,21 +79,21 @@ class JaccardSweep {
 
   size_t n_segments() const noexcept { return (order_.codes.n_codes + n_segment_ - 1) / n_segment_; }
 
-  // The places of the segments fewer than n_steps away, from the first on and before the second.
+  // The range of segments fewer than n_steps away: from the first value on, before the second.
   std::pair<size_t, size_t> places_within(size_t n_steps) const {
     const size_t middle = this->middle();
     return {(middle - std::min(middle, n_steps - 1)) * n_segment_,
             end_of(std::min(middle + n_steps, n_segments()) - 1)};
   }
 
-  // Over the segments that are first, first + stride, ... and fewer than n_steps away. Returns how many codes were
+  // Scans the segments first, first + stride, ... that are fewer than n_steps away. Returns how many codes were
   // compared with a query.
   uint64_t run(size_t first, size_t stride, size_t n_steps = SIZE_MAX) {
     const int least = sorted_[0].popcount, most = sorted_[n_queries_ - 1].popcount;
     const size_t middle = this->middle();
     bool up = true, down = true;
     for (size_t step = first; step < n_steps && (up || down) && finder_.go_on(); step += stride) {
-      // What is out of reach beyond all of the queries' popcounts stays so for every segment behind it.
+      // A segment beyond all queries' popcounts that is out of reach ends this direction: later segments are farther.
       up = up && middle + step < n_segments() && (visit(middle + step) || first_popcount(middle + step) <= most);
       if (step == 0) continue;
       down = down && step <= middle && (visit(middle - step) || last_popcount(middle - step) >= least);

@@ -10,7 +10,8 @@ NearLimits::NearLimits(const Measure& measure, double threshold, bool is_similar
   by_sum_ = std::move(by_sum);
 }
 
-// From `least`, or less if not even codes at that distance are near. A first guess is right but for rounding.
+// Starts from `least`; the result is lower if not even codes at that distance are near. The first estimate is exact up
+// to rounding.
 int NearLimits::largest(int left, int right, int least) const noexcept {
   const double similarity = std::clamp(is_similarity_ ? threshold_ : 1 - threshold_, 0.0, 1.0);
   const auto common = static_cast<double>(measure_.common);

@@ -1,5 +1,5 @@
-// Bounds on the similarity of two sets of bits as bounds on their Hamming distance: with given popcounts the one falls
-// as the other grows.
+// Bounds on the similarity of two sets of bits as bounds on their Hamming distance: for given popcounts, similarity
+// falls as the distance grows.
 #pragma once
 
 #include <algorithm>
@@ -45,8 +45,8 @@ struct Measure {
   }
 };
 
-// Which pairs are near: those of at least a similarity, or within a distance, 1 less the similarity. Either is compared
-// as a double, and is at least 0.
+// Which pairs are near: those of at least a given similarity, or within a distance, which is 1 minus the similarity.
+// Both are compared as doubles and are at least 0.
 class NearLimits {
  public:
   NearLimits(const Measure& measure, double threshold, bool is_similarity, size_t n_bytes);
@@ -61,7 +61,7 @@ class NearLimits {
 
   // The largest of those with right codes of popcounts from `low` to `high`; -1 if none can be near.
   int within(int left, int low, int high) const noexcept {
-    // In a sum of popcounts the bound grows.
+    // The bound grows with the sum of the popcounts.
     if (!by_sum_.empty()) return within_reach(at(left, high), left, low, high);
     int most = -1;
     for (int right = low; right <= high; ++right) most = std::max(most, at(left, right));

@@ -9,16 +9,16 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kProbesPerBatch = 128;      // looked up together, so that their cache misses overlap
-constexpr size_t kPrefetchedBytes = 512;     // of a bucket; the rest comes by reading on
+constexpr size_t kPrefetchedBytes = 512;     // of a bucket; the processor prefetches the rest
 constexpr size_t kCodesPerScan = 2048;       // codes of a bucket compared between two checks for an interrupt
-constexpr size_t kProbesPerThread = 20'000;  // a thread does not pay for fewer
+constexpr size_t kProbesPerThread = 20'000;  // fewer are not worth a thread
 
-// A key of a left row, in a table, to be looked up.
+// A key of a left row to be looked up in a table.
 struct JoinProbe {
   uint64_t key;
   size_t row;
   uint32_t table;
-  bool is_own;        // not only within reach
+  bool is_own;        // the row's own key, not one within reach of it
   size_t begin, end;  // places over all tables
 };
 
@@ -101,8 +101,8 @@ class Prober {
     }
   }
 
-  // Whether a pair is found by this probe alone: other probes may lead to the same bucket, and earlier tables may have
-  // the codes within reach.
+  // Whether this probe is the first to find a pair: other probes may lead to the same bucket, and in earlier tables the
+  // codes may be within reach, too.
   bool is_first_meeting(const uint8_t* left, const uint8_t* right, const JoinProbe& probe) const noexcept {
     if (substrings_.key_of(right, probe.table) != probe.key) return false;
     for (size_t t = 0; t < probe.table; ++t) {
@@ -111,7 +111,7 @@ class Prober {
     return true;
   }
 
-  // The pairs of each left row are behind each other, in the order of the tables.
+  // The pairs of each left row follow each other, in the order of the tables.
   void sort_rights() {
     auto& pairs = found_.pairs;
     for (auto begin = pairs.begin(); begin != pairs.end();) {

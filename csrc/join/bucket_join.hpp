@@ -10,7 +10,7 @@
 
 namespace hashkit {
 
-// As scan_pairs, for a radius that the tables serve. rows.right are the codes that the tables were made of.
+// Like scan_pairs, for a radius that the tables support. rows.right are the codes of the tables.
 std::optional<Pairs> bucket_pairs(const KernelTable& kernels, const JoinRows& rows, const JoinTables& tables,
                                   int radius, size_t n_threads, size_t max_pairs);
 

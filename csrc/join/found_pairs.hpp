@@ -1,4 +1,4 @@
-// The pairs that the tasks of a join find, counted against one limit and merged into one ordered list.
+// Pairs found by the tasks of a join, counted against a common limit and merged into one sorted list.
 #pragma once
 
 #include <algorithm>

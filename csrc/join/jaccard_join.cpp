@@ -16,10 +16,10 @@ constexpr std::array<size_t, 5> kSketchBytes{8, 16, 32, 64, 128};
 constexpr size_t kSampledQueries = 128, kSampledCodes = 256;
 // Nanoseconds, measured with AVX-512 on an Intel Xeon (Sapphire Rapids); only their ratios matter.
 constexpr double kSweptWord = 0.06;  // a 64-bit word of a sketch, compared in a tile
-constexpr double kVerified = 12;     // a code that is compared because of its sketch
+constexpr double kVerified = 12;     // a code that is compared because its sketch passed
 constexpr double kVerifiedWord = 0.4;
 
-constexpr size_t kSweptPerThread = 4'000'000;  // pairs compared; a thread does not pay for fewer
+constexpr size_t kSweptPerThread = 4'000'000;  // pairs compared; fewer are not worth a thread
 constexpr int kSumBits = 14;                   // sums of popcounts are at most 8,192
 
 // A Hamming distance and a sum of popcounts as one number, and back, with the left popcount, as a distance.
@@ -31,7 +31,7 @@ double unpack_fraction(const Measure& measure, int left, int32_t packed) noexcep
   return measure.distance(left, sum - left, packed >> kSumBits);
 }
 
-// Takes what a sweep over sketches meets, and keeps what is within the limits by the codes themselves.
+// Takes the hits of a sweep over sketches, and keeps those whose codes are within the limits.
 struct JaccardPairFinder {
   const KernelTable& kernels;
   const JaccardRows& rows;
@@ -58,7 +58,7 @@ struct JaccardPairFinder {
   }
 };
 
-// Sketches of the rows [first, last); the codes themselves if they are as long.
+// Sketches of the rows [first, last); the codes themselves if sketches are as long.
 CodesView fold_rows(CodesView codes, size_t first, size_t last, size_t n_folded, std::vector<uint8_t>& room) {
   if (n_folded == codes.n_bytes) return {codes.row(first), last - first, codes.n_bytes};
   room.resize((last - first) * n_folded);
@@ -79,7 +79,7 @@ void find_in_task(const KernelTable& kernels, const JaccardRows& rows, size_t fi
   stoppable_sort(found.pairs.begin(), found.pairs.end());
 }
 
-// Counts for one query and some codes within its reach, evenly spread, how many sketches of each length are near.
+// For one query and evenly spaced codes within its reach, counts how many sketches of each length are near.
 class SketchSample {
  public:
   SketchSample(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits)

@@ -1,11 +1,11 @@
 // All pairs of codes that are near by Jaccard distance or another measure of sets, by a sweep over sketches of the
-// codes in the order of their popcounts: popcounts too far apart are not looked at (Swamidass and Baldi 2007), and only
-// where the sketches are within the limit are the codes themselves compared.
+// codes in the order of their popcounts. Codes whose popcounts differ too much are skipped (Swamidass and Baldi 2007),
+// and codes are compared only if their sketches are within the limit.
 //
-// The other way would be inverted lists of rare bits (Bayardo, Ma, Srikant 2007; PPJoin, Xiao et al. 2008). A list of
-// one of 2,048 bits has thousands of entries for a million codes, each to be looked at for every code with the bit; a
-// sketch of 64 bits takes 0.06 ns in a tile. Where codes are dense there are no sketches: the codes are compared at
-// once.
+// The alternative would be inverted lists of rare bits (Bayardo, Ma, Srikant 2007; PPJoin, Xiao et al. 2008). With
+// 2,048 bits and a million codes a list has thousands of entries, and each is read for every code with the bit; a
+// sketch of 64 bits takes 0.06 ns in a tile. For dense codes there are no sketches, and the codes are compared
+// directly.
 #pragma once
 
 #include <cstddef>
@@ -27,28 +27,28 @@ struct JaccardPairs {
   std::vector<double> distances;
 };
 
-// What to join: rows [first, last) of `left` with the codes of `right`, whose rows are counted from `offset` on. With
-// later_only, those are rows of the same set, and a row's partners are the rows after it.
+// The rows to join: [first, last) of `left` with the codes of `right`, whose rows are counted from `offset` on. With
+// later_only, both are rows of the same set, and a row is joined with the rows after it.
 struct JaccardRows {
   CodesView left;
   size_t first;
   size_t last;
   PopcountOrder right;
-  CodesView sketches;  // of the codes of `right`, in their order; those codes themselves if they are as long
+  CodesView sketches;  // of the codes of `right`, in their order; the codes themselves if sketches are as long
   size_t offset;
   bool later_only;
   const NearLimits& limits;
 };
 
-// Bytes in the sketches with which a join over these codes takes least time, estimated from a sample of pairs; as many
-// as in a code if sketches do not pay.
+// The number of bytes of a sketch for the fastest join of these codes, estimated on a sample of pairs; that of a code
+// if sketches do not pay.
 size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits);
 
 // Sketches of n_folded bytes of all codes.
 void fold_codes(CodesView codes, size_t n_folded, size_t n_threads, uint8_t* folded);
 
-// Every pair within the limits, by (left row, right row); nothing if there are more than max_pairs, which ends the
-// search early. The memory is that of max_pairs pairs and of one segment's pairs for each thread.
+// All pairs within the limits, by (left row, right row). Stops early and returns nothing if there are more than
+// max_pairs. Uses memory for max_pairs pairs and one segment's pairs for each thread.
 std::optional<JaccardPairs> jaccard_pairs(const KernelTable& kernels, const JaccardRows& rows, size_t n_threads,
                                           size_t max_pairs);
 

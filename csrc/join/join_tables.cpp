@@ -13,17 +13,18 @@ constexpr double kScanWord = 0.1;       // a 64-bit word of a code, compared in 
 constexpr double kCandidateWord = 0.5;  // the same among the few codes of a bucket
 constexpr double kInsert = 40;          // insert a code into a table
 constexpr double kProbe = 40;           // look a code up in a table
-constexpr double kNearProbe = 100;      // look one more of its keys up there, in buckets that no other key is near to
-// Beyond a reach of 0 and 16 tables costs were measured on one machine only: tables must look this much cheaper.
+constexpr double kNearProbe = 100;      // look up one more key, in a distant bucket
+// Beyond a reach of 0 and 16 tables, costs were measured on one machine only: tables must be estimated to be cheaper by
+// this factor.
 constexpr double kMargin = 3;
 constexpr size_t kTablesWithoutMargin = 16;
 
 constexpr size_t kRowsPerTableTask = 1 << 16;
-// Rows copied to their places between two polls. Each may be the first in a page of 2 MiB, which the system zeroes
-// then: up to 1.5 ms on a virtual machine.
+// Rows copied to their places between two polls. Each may be the first in a page of 2 MiB, which the system then
+// zeroes: up to 1.5 ms on a virtual machine.
 constexpr size_t kRowsPerCopy = 16;
 constexpr size_t kPrefetchedRows = 16;  // how far ahead of its use a row's memory is prefetched
-constexpr size_t kMaxKeyBits = 56;      // what a load of 8 bytes has at any offset
+constexpr size_t kMaxKeyBits = 56;      // a load of 8 bytes contains so many at any bit offset
 
 // Bits [start, start + width) of a code, width <= kMaxKeyBits.
 uint64_t bits_at(const uint8_t* code, size_t n_bytes, size_t start, size_t width) noexcept {
@@ -37,14 +38,14 @@ uint64_t bits_at(const uint8_t* code, size_t n_bytes, size_t start, size_t width
   return __builtin_bswap64(word) << (start - 8 * first) >> (64 - width);
 }
 
-// All words of `width` bits with at most `reach` of them set, those with the fewest first.
+// All words of `width` bits with at most `reach` set bits, fewest first.
 std::vector<uint64_t> words_within(size_t width, int reach) {
   std::vector<uint64_t> words{0};
   size_t begin = 0;
   for (int n_set = 1; n_set <= reach; ++n_set) {
     const size_t end = words.size();
     for (size_t i = begin; i < end; ++i) {
-      // Bits are set in ascending order, so that each word comes once.
+      // Bits are set in ascending order, so each word is produced once.
       const size_t first = words[i] == 0 ? 0 : 64 - static_cast<size_t>(__builtin_clzll(words[i]));
       for (size_t bit = first; bit < width; ++bit) words.push_back(words[i] | uint64_t{1} << bit);
     }
@@ -53,7 +54,7 @@ std::vector<uint64_t> words_within(size_t width, int reach) {
   return words;
 }
 
-// The cost of a join by a scan, and by tables as far as it is known.
+// The cost of a join by a scan, and the known part of its cost by tables.
 class JoinCosts {
  public:
   // n_left is 0 for a join of the codes with themselves.
@@ -71,8 +72,8 @@ class JoinCosts {
     }
   }
 
-  // Adds the cost of comparing the codes in each bucket of a table with each other, or with their share of n_left codes
-  // that are spread over the buckets in the same way; n_keys times, as if the buckets within reach were as full.
+  // Adds the cost of comparing the codes in each bucket with each other, or with their share of n_left codes
+  // distributed over the buckets in the same way. Counted n_keys times, as if all buckets within reach were as full.
   // `sizes` are the buckets' sizes.
   void add_table(const uint32_t* sizes, size_t n_buckets, size_t n_keys) noexcept {
     double n_own = 0, n_squares = 0;
@@ -87,7 +88,7 @@ class JoinCosts {
   }
   bool prefer_scan() const noexcept { return by_tables_ > by_scan_; }
   bool prefer_scan_at_best() const noexcept { return at_best() > by_scan_; }
-  // For codes spread evenly over all buckets, which gives the fewest candidates.
+  // For codes distributed evenly over all buckets, which gives the fewest candidates.
   double at_best() const noexcept { return by_tables_ + n_least_candidates_ * n_words_ * kCandidateWord; }
 
  private:
@@ -103,7 +104,7 @@ std::optional<HashedSubstrings> cut_for(size_t n_codes, size_t n_bits, int radiu
   return HashedSubstrings(n_bits, n_tables, reach, bucket_bits);
 }
 
-// The substrings that make a join cost least, and what it costs; none if a scan costs less.
+// The substrings with the lowest cost of the join, and this cost; none if a scan costs less.
 std::optional<HashedSubstrings> choose_substrings(CodesView codes, size_t n_bits, size_t n_left, int radius) {
   std::optional<HashedSubstrings> best;
   double least = 0;

@@ -8,7 +8,7 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kPairsPerThread = 4'000'000;  // pairs compared; a thread does not pay for fewer
+constexpr size_t kPairsPerThread = 4'000'000;  // pairs compared; fewer are not worth a thread
 
 struct PairVisitor {
   size_t first;  // the task's first left row

@@ -1,4 +1,4 @@
-// All pairs of codes within a radius of each other, by exhaustive search.
+// All pairs of codes within a radius of each other, by comparing all pairs.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ struct Pairs {
   std::vector<int32_t> distances;
 };
 
-// The rows to find partners for: [first, last) of `left`. With later_only, `right` is the same set and a row's partners
-// are the rows after it, so that each pair is found once over all rows.
+// The rows to join: [first, last) of `left`. With later_only, `right` is the same set and a row is joined with the rows
+// after it, so each pair is found once over all rows.
 struct JoinRows {
   CodesView left;
   size_t first;
@@ -28,8 +28,8 @@ struct JoinRows {
   bool later_only;
 };
 
-// Every pair within the radius; nothing if there are more than max_pairs, which ends the search early. The memory is
-// that of max_pairs pairs and of one tile's pairs, however many there are.
+// All pairs within the radius. Stops early and returns nothing if there are more than max_pairs. Uses memory for
+// max_pairs pairs and one tile's pairs.
 std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows, int radius, size_t n_threads,
                                 size_t max_pairs);
 

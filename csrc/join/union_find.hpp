@@ -1,5 +1,4 @@
-// Sets of rows that grow together: a forest in which every row points to an earlier one of its set, the first to
-// itself.
+// Union-find: a forest in which every row points to an earlier row of its set, and the first row to itself.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +10,7 @@
 
 namespace hashkit {
 
-// The first row of a row's set. Halves the path on the way (Tarjan and van Leeuwen 1984).
+// The first row of a row's set. Halves the path (Tarjan and van Leeuwen 1984).
 inline int64_t find_first(int64_t* parents, int64_t row) noexcept {
   while (parents[row] != row) {
     parents[row] = parents[parents[row]];
@@ -20,7 +19,7 @@ inline int64_t find_first(int64_t* parents, int64_t row) noexcept {
   return row;
 }
 
-// Makes one set of those of left[i] and right[i], for every i.
+// Unites the sets of left[i] and right[i], for every i.
 inline void unite(int64_t* parents, const int64_t* left, const int64_t* right, size_t n_pairs) {
   for (size_t i = 0; i < n_pairs; ++i) {
     if (i % kRowsPerPoll == kRowsPerPoll - 1) poll_stop();
@@ -33,7 +32,7 @@ inline void unite(int64_t* parents, const int64_t* left, const int64_t* right, s
   }
 }
 
-// Lets every row point to the first of its set. A row's parent comes before it, and so points there already.
+// Makes every row point to the first of its set. A row's parent precedes it, so it already does.
 inline void flatten(int64_t* parents, size_t n_rows) {
   in_chunks(n_rows, kRowsPerPoll, [=](size_t first, size_t last) {
     for (size_t row = first; row < last; ++row) parents[row] = parents[parents[row]];
@@ -42,7 +41,7 @@ inline void flatten(int64_t* parents, size_t n_rows) {
 
 class Forest {
  public:
-  // Every row alone.
+  // Each row is a set of its own.
   explicit Forest(size_t n_rows) : parents_(n_rows) { std::iota(parents_.begin(), parents_.end(), int64_t{0}); }
 
   size_t n_rows() const noexcept { return parents_.size(); }

@@ -9,7 +9,7 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kPartitionBits = 9;  // streams written at once: few enough that their lines and pages stay in cache
+constexpr size_t kPartitionBits = 9;  // streams written at once: their lines and pages must stay in cache
 constexpr size_t kRowsPerBlock = 1u << 16;
 constexpr size_t kRearrangedPerPoll = 1u << 10;  // codes; one of 4,096 bits takes up to 10 us
 constexpr size_t kPrefetchedEntries = 16;        // rows, when codes are fetched by row
@@ -39,7 +39,7 @@ HugeArray<uint64_t> rearrange_all(const Substrings& substrings, CodesView codes,
   return words;
 }
 
-// Entries by the upper bits of their key, rows ascending in each part; begins[p] is where part p begins.
+// Partitions entries by the upper bits of their key, with ascending rows in each part; part p begins at begins[p].
 struct Partition {
   HugeArray<Entry> entries;
   std::vector<size_t> begins;
@@ -49,7 +49,8 @@ Partition partition(const Substring& field, const HugeArray<uint64_t>& words, si
   const size_t n_rows = words.size() / n_words, n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   const uint32_t shift = field.width - std::min<uint32_t>(field.width, kPartitionBits);
   const size_t n_parts = field.n_keys() >> shift;
-  std::vector<size_t> places(n_blocks * n_parts);  // by block and part: first how many entries, then where they begin
+  std::vector<size_t> places(n_blocks *
+                             n_parts);  // by block and part: first the number of entries, then where they begin
   for_blocks(n_rows, n_threads, [&](size_t block, size_t first, size_t last) {
     size_t* counts = places.data() + block * n_parts;
     for (size_t row = first; row < last; ++row) ++counts[field.key_of(&words[row * n_words]) >> shift];
@@ -77,7 +78,7 @@ Partition partition(const Substring& field, const HugeArray<uint64_t>& words, si
 // Puts the entries [begin, end), all those whose keys are [first_key, first_key + n_keys), into their buckets.
 void fill_buckets(Table& table, const Entry* entries, size_t begin, size_t end, size_t first_key, size_t n_keys,
                   const HugeArray<uint64_t>& words, size_t n_words) {
-  uint32_t* offsets = table.offsets.data() + first_key;  // while filling: where the next of each bucket goes
+  uint32_t* offsets = table.offsets.data() + first_key;  // while filling: the position of each bucket's next entry
   std::memset(offsets, 0, n_keys * sizeof *offsets);
   for (size_t i = begin; i < end; ++i) ++offsets[entries[i].key - first_key];
   auto n = static_cast<uint32_t>(begin);
@@ -126,8 +127,8 @@ Table build_table(const Substring& field, const HugeArray<uint64_t>& words, size
   return table;
 }
 
-// From pairs of different codes of a sample: how many codes are at each distance, of the whole code and of every
-// substring, from a code that is drawn like them.
+// Estimates, from pairs of different codes of a sample, how many codes are at each distance from a code of the same
+// distribution, for the whole code and for each substring.
 void expect_distances(Tables& tables, const HugeArray<uint64_t>& words, size_t n_bits) {
   const size_t n_words = tables.substrings.n_words(), n = tables.n_codes;
   const size_t n_queries = std::min(n, kSampleQueries), n_codes = std::min(n, kSampleCodes);
@@ -138,7 +139,7 @@ void expect_distances(Tables& tables, const HugeArray<uint64_t>& words, size_t n
   uint64_t n_pairs = 0;
   for (size_t q = 0; q < n_queries; ++q) {
     poll_stop();
-    // Queries from between the codes, as far as there are any.
+    // Queries are codes between those of the sample, if there are any.
     const size_t query = (n * q + n / 2) / n_queries;
     for (size_t c = q % 4; c < n_codes; c += 4) {
       const size_t code = n * c / n_codes;

@@ -21,7 +21,7 @@ constexpr Binomials make_binomials() {
 }
 constexpr Binomials kBinomials = make_binomials();
 
-// Nanoseconds per code, and per word of it, in a tile that many queries pass over, and when one query passes over rows.
+// Nanoseconds per code, and per word of it: in a tile scanned for many queries, and in rows scanned for one query.
 struct ScanSpeed {
   double tiled, tiled_word, alone_word;
 };
@@ -44,14 +44,15 @@ ScanSpeed scan_speed(Isa isa) {
   return {0.04, 0.25, 2.0};
 }
 
-// Of the sampled codes, one in so many says something of a query; what is said of this share of those is expected.
+// At least one in kFewestAlike sampled codes must have the same counts as a query; the expected limit holds for the
+// share kMostAlike of these codes.
 constexpr size_t kFewestAlike = 16;
 constexpr double kMostAlike = 0.8;
 
 // A word that one query reads from memory, not from a cache.
 constexpr double kMemoryWord = 0.25;
 
-// The shells of all tables for a mean query, the cheapest next.
+// The shells of all tables for a mean query, cheapest first.
 class ShellsByCost {
  public:
   ShellsByCost(const Tables& tables, const Costs& costs)
@@ -93,7 +94,7 @@ double trial_of(double scan, bool tiled) noexcept {
 Costs estimate_costs(Isa isa, const Tables& tables, bool tiled) {
   const ScanSpeed speed = scan_speed(isa);
   const auto n = static_cast<double>(tables.n_codes), words = static_cast<double>((tables.n_bytes + 7) / 8);
-  // Rows that are looked up lie anywhere; beyond the caches a load takes longer.
+  // Rows are loaded at random; a load that misses the caches takes longer.
   const bool beyond_cache = tables.memory() > (size_t{256} << 20);
   const double load = beyond_cache ? 18 : 9;
   const double count = isa == Isa::kPortable ? 4 : 0.8;
@@ -115,7 +116,7 @@ size_t n_keys_of_shell(size_t width, size_t shell) {
 
 double expected_next(const Table& table, size_t shell, double n_before) {
   if (shell == 0) return table.expected[0];
-  // One code more or less on both sides says nothing yet.
+  // One code more or less on both sides is no evidence.
   return (n_before + 1) / (table.expected[shell - 1] + 1) * table.expected[shell];
 }
 
@@ -150,7 +151,7 @@ std::vector<double> costs_by_radius(const Tables& tables, const Costs& costs, do
 
 namespace {
 
-// The distance of the k-th neighbor of a sampled code; beyond those that were found, that of the last, which is less.
+// The distance of the k-th neighbor of a sampled code; if fewer were found, that of the last, a lower bound.
 size_t neighbor_distance(const Survey& survey, size_t query, size_t k) {
   const size_t number = std::min(std::max<size_t>(k, 1), survey.n_neighbors) - 1;
   return static_cast<size_t>(survey.neighbors[query * survey.n_neighbors + number]);

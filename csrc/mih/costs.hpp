@@ -32,19 +32,19 @@ int expected_distance(const Tables& tables, double n_codes);
 // The cost, for a mean query, of finding every code within a distance by probing.
 double cost_of_radius(const Tables& tables, const Costs& costs, int radius);
 
-// By radius: the same, as far as it is below `most`.
+// The same by radius, while it is below `most`.
 std::vector<double> costs_by_radius(const Tables& tables, const Costs& costs, double most);
 
-// What the survey foresees for queries that are like the sampled codes, for their k nearest within `limit`.
+// The estimate for queries similar to the sampled codes, for their k nearest within `limit`.
 struct Outlook {
   double share;      // of the queries for which probing costs less than a scan
   double mean_cost;  // of probing, and of a scan for the other queries after their trial
 };
 Outlook outlook_of(const Tables& tables, const Costs& costs, size_t k, int limit);
 
-// The limit with which a search for k codes is expected to end that has found all codes within `visited`, and k codes
-// within `limit`: most sampled codes of which the same can be said have their k-th neighbor within it. It is `limit`
-// where there are too few of these codes.
+// The expected final limit of a search for k codes that has found all codes within `visited`, and k codes within
+// `limit`: most sampled codes with the same counts have their k-th neighbor within it. It is `limit` if there are too
+// few of these codes.
 int expected_limit(const Survey& survey, size_t k, int visited, int limit);
 
 }  // namespace hashkit

@@ -11,7 +11,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kKeysPerRound = 64;   // enough that their loads overlap; a query plans no further ahead
-constexpr double kCodesPerRound = 64;  // codes found in them may make further keys needless
+constexpr double kCodesPerRound = 64;  // codes found in them may make further keys unnecessary
 constexpr size_t kFirstCompare = 64;
 constexpr size_t kCodesPerCompare = 2048;  // codes that are compared before the limit is read again
 constexpr size_t kPrefetchedKeys = 16;     // keys whose loads are prefetched
@@ -26,14 +26,14 @@ constexpr Counts make_counts() {
 }
 constexpr Counts kCounts = make_counts();
 
-// Bits that are set, of 22: fast on machines without an instruction for it.
+// Counts set bits, of 22, fast on machines without an instruction for it.
 int count_bits(uint32_t key) noexcept {
   return kCounts[key & 2047] + kCounts[key >> 11];
 }
 
 using Nearby = std::array<std::array<uint64_t, 7>, 64>;
 
-// By a number of six bits and a distance: a bit for each number that far from it.
+// For each six-bit number and distance: a bit for each number at that distance.
 constexpr Nearby make_nearby() {
   Nearby nearby{};
   for (size_t center = 0; center < 64; ++center) {
@@ -74,8 +74,8 @@ Probing::Probing(const KernelTable& kernels, const Tables& tables, CodesView cod
   for (const Table& table : tables.tables) tables.require(table.occupied.data(), table.occupied.size());
 }
 
-// The size of the first shell of each table, which is a single bucket: sizes differ widely where codes are crowded, and
-// the smallest are looked up first. Only as many tables are read as a query may need.
+// The size of the first shell of each table, which is a single bucket. Sizes differ widely if codes are crowded, so the
+// smallest are looked up first. Only as many tables are read as a query may need.
 void Probing::begin(std::vector<Probe>& group) {
   const auto n_needed_tables = [&](const Probe& probe) {
     return std::min(tables_.tables.size(), static_cast<size_t>(probe.collector_.limit() + 1));
@@ -96,7 +96,7 @@ void Probing::begin(std::vector<Probe>& group) {
   }
 }
 
-// After a shell of a table that has been looked up and held so many codes: what to expect of the next.
+// The expected size of a table's next shell, given the number of codes in the last.
 void Probing::expect_next(Probe::TableState& state, size_t table, double n_found) const {
   const size_t width = tables_.substrings[table].width;
   state.n_next = state.n_shells > width ? 0 : expected_next(tables_.tables[table], state.n_shells, n_found);
@@ -104,8 +104,8 @@ void Probing::expect_next(Probe::TableState& state, size_t table, double n_found
                                            : costs_.of_shell(n_keys_of_shell(width, state.n_shells), state.n_next);
 }
 
-// What the query may spend in all. Once its limit is known, what is still to do can be foreseen: if that comes to no
-// more than scanning now, it goes on.
+// The total allowance of the query. Once its limit is known, the remaining work can be estimated: the query continues
+// if that costs no more than a scan now.
 double Probing::allowance(const Probe& probe) const {
   if (!probe.collector_.bounded()) return costs_.open_trial;
   std::vector<Probe::TableState> states = probe.states_;
@@ -132,7 +132,7 @@ void Probing::run(std::vector<Probe>& group) {
     }
     if (steps_.empty()) break;
     poll_stop();
-    // One loop after the other, so that what the first prefetches is there in the next.
+    // Separate loops, so that data prefetched by one has arrived in the next.
     size_t n_affordable = 0;
     for (const Step& step : steps_) {
       if (find_runs(step)) steps_[n_affordable++] = step;
@@ -146,7 +146,7 @@ void Probing::run(std::vector<Probe>& group) {
   }
 }
 
-// The next steps of a query. At first one for each table: with fewer there is seldom an end in sight.
+// The next steps of a query. At first one for each table: fewer seldom suffice.
 void Probing::plan(Probe& probe) {
   const int n_needed = probe.collector_.limit() - probe.visited_radius();
   const int n_first = std::min(static_cast<int>(probe.states_.size()), n_needed);
@@ -182,9 +182,9 @@ void Probing::add_step(Probe& probe, size_t table, double allowance) {
   ++probe.n_steps_;
 }
 
-// Those keys of a shell that have a bucket go to the end of keys_. A word of `occupied` has the bits of 64 keys that
-// differ in their last six bits only: of those, the ones that are as far away as is left for these bits are picked at
-// once, which is a third of the loads and takes a third of the time of looking up every key of the shell.
+// Appends the keys of a shell that have a bucket to keys_. A word of `occupied` has the bits of 64 keys that differ
+// only in their last six bits. A mask selects those of the 64 at the remaining distance at once. This needs a third of
+// the loads and of the time of looking up every key.
 size_t Probing::find_keys(const Probe& probe, size_t table, size_t shell) {
   const Substring& field = tables_.substrings[table];
   const Table& buckets = tables_.tables[table];
@@ -214,7 +214,7 @@ size_t Probing::find_keys(const Probe& probe, size_t table, size_t shell) {
   return n;
 }
 
-// Where the buckets of a step lie. False if comparing so many codes would cost more than the query may spend: then it
+// Finds the buckets of a step. Returns false if comparing their codes would cost more than the query may spend: it then
 // falls back to a scan.
 bool Probing::find_runs(const Step& step) {
   Probe& probe = *step.probe;
@@ -242,7 +242,7 @@ bool Probing::find_runs(const Step& step) {
   }
   probe.spent_ += static_cast<double>(step.n_keys) * costs_.bucket + static_cast<double>(n_codes) * costs_.code;
   Probe::TableState& state = probe.states_[step.table];
-  if (state.n_shells == step.shell + 1) {  // what was a guess is known now
+  if (state.n_shells == step.shell + 1) {  // the estimate is replaced by the count
     expect_next(state, step.table, static_cast<double>(n_codes));
   }
   if (probe.spent_ > step.allowance && n_codes > kCodesPerCompare && probe.spent_ > allowance(probe)) {
@@ -257,7 +257,7 @@ void Probing::look_up(const Step& step) {
   Probe& probe = *step.probe;
   if (probe.stats.scanned) return;
   CodeRun* runs = runs_.data() + step.first_key;
-  // As long as there is no limit everything passes: the first codes are to give one, and more of them a better one.
+  // Without a limit everything passes: the first codes give a limit, and more codes a better one.
   size_t most = probe.collector_.bounded() ? kCodesPerCompare : kFirstCompare;
   size_t first = 0, n_codes = 0;
   for (size_t i = 0; i < step.n_keys; ++i) {
@@ -311,7 +311,7 @@ void Probing::compare(const Step& step, const CodeRun* runs, size_t n_runs) {
   }
 }
 
-// What `compare` reads of a bucket: its codes, or if they are looked up by row its rows and their codes.
+// The data that `compare` reads of a bucket: its codes, or its rows and their codes if codes are looked up by row.
 void Probing::require_run(const Table& table, const CodeRun& run) const {
   const size_t n_words = tables_.substrings.n_words(), n = run.end - run.begin;
   if (!tables_.compact) return tables_.require(table.words.data() + run.begin * n_words, n * n_words);
@@ -329,7 +329,7 @@ bool Probing::found_earlier(const Step& step, const uint64_t* words) const noexc
   const uint8_t* shells = shells_.data() + step.shells_before;
   for (size_t j = 0; j < tables_.substrings.size(); ++j) {
     const Substring& field = tables_.substrings[j];
-    // In the step's own table it is as far away as the shell.
+    // In the step's own table its distance is that of the shell.
     if (j != step.table && shells[j] != 0 && count_bits(field.key_of(words) ^ field.key_of(query)) < shells[j])
       return true;
   }

@@ -1,12 +1,13 @@
 // Probing: a group of queries looks up the tables, shell by shell.
 //
-// Pigeonhole, in its general form: when of every table j all keys within distance a_j of the query's have been looked
-// up (a_j = -1: none), a code that has not been found differs from the query in more than a_j bits of every substring,
-// so in at least the sum of a_j + 1 bits. Each step, one more shell of one table, adds one to this sum, whichever table
-// it is: the cheapest is taken. A search ends when everything within its limit has been found.
+// The general pigeonhole principle: suppose that in each table j all keys within distance a_j of the query's key have
+// been looked up (a_j = -1: none). A code that has not been found then differs from the query in more than a_j bits of
+// each substring, so in at least the sum of a_j + 1 bits. A step looks up one more shell of one table, which adds one
+// to this sum whichever table it is, so the cheapest step is taken. A search ends when everything within its limit has
+// been found.
 //
-// A code is found in every table in which it is near enough, and counts in the first: it is skipped where the distance
-// of another substring shows that an earlier step found it. That needs no memory and no marks.
+// A code is found in every table in which it is near enough, but counts only once: it is skipped if the distance of
+// another substring shows that an earlier step found it. No marks have to be stored.
 //
 // The queries of a group advance together, a few steps each in a round, so that the loads of many overlap. A query that
 // has spent its allowance falls back to a scan.
@@ -28,20 +29,20 @@ namespace hashkit {
 class Collector {
  public:
   virtual ~Collector() = default;
-  virtual int limit() const noexcept = 0;     // the largest distance that matters at this moment
+  virtual int limit() const noexcept = 0;     // the largest distance that is still accepted
   virtual bool bounded() const noexcept = 0;  // whether that limit is final or can only shrink
   virtual void push(int64_t row, int distance) = 0;
-  // The limit that is expected in the end, when all codes within `visited` have been found.
+  // The limit expected at the end of the search, once all codes within `visited` have been found.
   virtual int expected_limit(int /*visited*/) const { return limit(); }
 };
 
-// What was done for a query.
+// Counts of the work for a query.
 struct QueryStats {
   int64_t probes = 0;      // keys that were looked up
   int64_t candidates = 0;  // codes that were compared
   int32_t radius = -1;     // every code within this distance has been found in the tables
   bool scanned = false;    // finished by a scan
-  bool exact = true;       // the answer is proven to be right
+  bool exact = true;       // the result is proven to be exact
 };
 
 // The state of one query.
@@ -60,7 +61,7 @@ class Probe {
   // The query's progress in one table.
   struct TableState {
     size_t n_shells = 0;   // shells that have been looked up
-    double n_next = 0;     // codes in its next shell: known for the first, for the others about how many
+    double n_next = 0;     // codes in its next shell: exact for the first, estimated for the others
     double next_cost = 0;  // of looking that up
   };
 

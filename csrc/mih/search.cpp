@@ -11,16 +11,15 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kQueriesPerGroup = 16;  // queries probed together, so that their cache misses overlap
-// Where probing pays for so large a share of the queries, a query may spend this share of a scan more on finding k
-// codes. If it was in vain for all others, this adds (1 - kMostByTables) * kOpenTrial, a sixteenth of a scan, to the
-// mean.
+// If probing pays for this share of the queries, a query may spend kOpenTrial of a scan more on finding k codes. If
+// that is wasted for all other queries, it adds (1 - kMostByTables) * kOpenTrial, a sixteenth of a scan, to the mean.
 constexpr double kMostByTables = 0.75, kOpenTrial = 0.25;
-constexpr double kFoundCost = 50;            // nanoseconds that a scan takes for a code that it finds within a radius
-constexpr size_t kQueriesPerProbeTask = 32;  // a thread does not pay for fewer
+constexpr double kFoundCost = 50;            // nanoseconds of a scan for each code that it finds within a radius
+constexpr size_t kQueriesPerProbeTask = 32;  // fewer are not worth a thread
 
 class Nearest final : public Collector {
  public:
-  // Among all codes, n_within are about as near as k allowed ones.
+  // About n_within of all codes are as near as the k nearest allowed ones.
   Nearest(size_t k, int limit, bool is_given, const Survey& survey, size_t n_within)
       : top_k_(k, limit), is_given_(is_given), survey_(&survey), n_within_(n_within) {}
 
@@ -39,7 +38,7 @@ class Nearest final : public Collector {
   size_t n_within_;
 };
 
-// By digits of 11 bits, lowest first: several times as fast as sorting by comparison when hundreds were found.
+// Radix sort by digits of 11 bits, lowest first: several times as fast as sorting by comparison for hundreds of codes.
 void sort_by_row(std::vector<Neighbor>& found) {
   constexpr int kDigit = 11;
   constexpr size_t kFew = 64;
@@ -125,12 +124,12 @@ void mark_scanned(QueryStats* stats, size_t n_queries) {
   for (size_t q = 0; q < n_queries; ++q) stats[q].scanned = true;
 }
 
-// Before all of them are read.
+// Runs before all of them are read.
 void require_codes(const IndexedCodes& in) {
   in.tables.require(in.codes.data, in.codes.n_codes * in.codes.n_bytes);
 }
 
-// Scans for the queries whose probing ended early, within the limits that it had reached.
+// Scans for the queries whose probing ended early, within the limits that probing reached.
 void scan_fallback(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
                    int64_t* rows, const std::vector<int32_t>& limits, const std::vector<char>& needs_scan) {
   std::vector<size_t> numbers;
@@ -161,7 +160,7 @@ void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n
   const int n_bits = static_cast<int>(8 * in.codes.n_bytes);
   const bool tiled = queries.n_codes >= min_queries_for_tiles(in.kernels.isa, in.codes.n_bytes);
   Costs alone_costs = costs_of(in.kernels.isa, in.tables, false), costs = costs_of(in.kernels.isa, in.tables, tiled);
-  if (max_candidates != kNoMaximum) {  // what is found then depends on the costs: they must be the same in every run
+  if (max_candidates != kNoMaximum) {  // results then depend on the costs, which must be the same in every run
     alone_costs = costs = estimate_costs(in.kernels.isa, in.tables, tiled);
     alone_costs.trial = costs.trial = alone_costs.open_trial = costs.open_trial = trial_of(costs.scan, true);
   }

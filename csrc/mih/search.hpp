@@ -13,7 +13,7 @@
 
 namespace hashkit {
 
-// Codes, their tables, and the rows that may be found: n_allowed of them.
+// Codes, their tables, and the n_allowed rows that may be returned.
 struct IndexedCodes {
   const KernelTable& kernels;
   const Tables& tables;
@@ -24,8 +24,8 @@ struct IndexedCodes {
 
 constexpr int64_t kNoMaximum = INT64_MAX;
 
-// The same as scan_k_nearest. A query stops when max_candidates codes have been compared for it, whatever has been
-// found by then; its stats say whether that is proven right. `stats`, if not null, has one entry for each query.
+// The same as scan_k_nearest. A query stops after max_candidates codes have been compared for it; its stats say whether
+// the result is proven to be exact. `stats`, if not null, has one entry for each query.
 void mih_k_nearest(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
                    int64_t* rows, const int32_t* limits, int64_t max_candidates, QueryStats* stats);
 

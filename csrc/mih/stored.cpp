@@ -24,7 +24,7 @@ bool is_occupied(const Table& table, size_t key) noexcept {
   return table.occupied[key / 64] >> (key % 64) & 1;
 }
 
-// Buckets [first, last) of table j: that they hold rows with just their key, in ascending order, beside their codes.
+// Checks that buckets [first, last) of table j hold the rows with their key, in ascending order, and their codes.
 bool are_buckets(const Tables& tables, size_t j, CodesView codes, size_t first, size_t last) {
   const Table& table = tables.tables[j];
   const size_t n_words = tables.substrings.n_words();
@@ -62,7 +62,7 @@ bool are_plausible(const Tables& tables) noexcept {
   return fits;
 }
 
-// As many entries as codes, those of a bucket of one key and ascending: every code is once in each table.
+// There are as many entries as codes, and each bucket has ascending rows of one key: every code is in each table once.
 void check_tables(const Tables& tables, CodesView codes, size_t n_threads) {
   for (size_t j = 0; j < tables.tables.size(); ++j) {
     const HugeArray<uint32_t>& offsets = tables.tables[j].offsets;

@@ -1,8 +1,8 @@
-// Tables that were stored in a file: what of them is believed, and what is checked.
+// Tables stored in a file, and how they are checked.
 //
-// A search of tables from a file reads nothing outside them whatever they contain: sizes and places are checked here,
-// when the file is opened; where a bucket lies and which rows it has, when it is read (probing.cpp). Wrong contents can
-// only make wrong answers, against which are the checksums of blocks, and check_tables for who reads all of it anyway.
+// A search never reads outside stored tables, whatever they contain. Sizes and offsets are checked here when the file
+// is opened; buckets and their rows are checked when they are read (probing.cpp). Wrong contents can only cause wrong
+// results; checksums of blocks detect them, and so does check_tables, which reads everything.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@
 
 namespace hashkit {
 
-// Whether the small things that a file says about tables can be: costs and expectations that are finite, distances that
-// occur, no bucket for a key that there is not. The sizes of all arrays must fit already.
+// Whether the small values of a file are possible: costs and expectations are finite, distances are in range, and only
+// existing keys have buckets. The sizes of all arrays must have been checked.
 bool are_plausible(const Tables& tables) noexcept;
 
-// Compares all contents of tables with those of the codes they are said to be of; throws a DamagedError.
+// Compares the contents of tables with the codes; throws a DamagedError.
 void check_tables(const Tables& tables, CodesView codes, size_t n_threads);
 
 }  // namespace hashkit

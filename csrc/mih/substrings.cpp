@@ -10,7 +10,7 @@ namespace hashkit {
 namespace {
 
 constexpr size_t kSampledRows = 2048;
-constexpr size_t kMaxDealtBits = 512;  // beyond, correlations of all pairs of bits would take longer than they save
+constexpr size_t kMaxDealtBits = 512;  // with more bits, correlations of all pairs would take longer than they save
 constexpr size_t kMaxTabledBytes = 64;
 
 // The bits of a sample of the codes: for each bit its values over the sample.
@@ -49,8 +49,8 @@ class BitSample {
   std::vector<std::vector<uint64_t>> columns_;
 };
 
-// The substring of every bit. Constant bits, which carry no information, are dealt out in turn; then every other bit,
-// those most correlated with the rest first, goes to the substring with whose bits it correlates least.
+// Assigns each bit to a substring. Constant bits, which carry no information, are assigned in turn. Then each other
+// bit, the most correlated first, goes to the substring with whose bits it correlates least.
 std::vector<size_t> deal_bits(const BitSample& sample, size_t n_bits, const std::vector<Substring>& fields) {
   std::vector<std::vector<double>> square(n_bits, std::vector<double>(n_bits, 0));
   std::vector<double> entangled(n_bits, -1);  // constant bits stay below the others
@@ -84,7 +84,7 @@ std::vector<size_t> deal_bits(const BitSample& sample, size_t n_bits, const std:
   return substring_of;
 }
 
-// Neighboring bits in different substrings.
+// Assigns neighboring bits to different substrings.
 std::vector<size_t> deal_in_turn(size_t n_bits, const std::vector<Substring>& fields) {
   std::vector<size_t> substring_of, n_taken(fields.size());
   for (size_t j = 0; substring_of.size() < n_bits; j = (j + 1) % fields.size()) {
@@ -98,8 +98,8 @@ std::vector<size_t> deal_in_turn(size_t n_bits, const std::vector<Substring>& fi
 }  // namespace
 
 size_t choose_n_substrings(size_t n_codes, size_t n_bits) {
-  // So many to a word that a substring has about as many keys as there are codes: with fewer keys buckets grow full,
-  // with more most of them are empty and a ball has more keys.
+  // Chosen so that a substring has about as many keys as there are codes. With fewer keys buckets are large; with more,
+  // most buckets are empty and a ball has more keys.
   const double width = std::log2(static_cast<double>(std::max<size_t>(n_codes, 2)));
   const double per_word = std::clamp(std::round(64 / width), 3.0, 8.0);
   const auto wished = static_cast<size_t>(std::lround(static_cast<double>(n_bits) * per_word / 64));

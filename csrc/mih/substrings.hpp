@@ -1,4 +1,4 @@
-// How a code is cut into substrings: how many, and which bit goes to which.
+// Splits codes into substrings: how many, and which bit goes to which.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace hashkit {
 
-// Where a substring lies in a rearranged code: never across the border of two words.
+// The position of a substring in a rearranged code. It never spans two words.
 struct Substring {
   uint32_t word;
   uint32_t shift;
@@ -21,25 +21,25 @@ struct Substring {
   }
 };
 
-// Rearranges codes so that every substring is a field of bits in one word. Distances stay what they are.
+// Rearranges codes so that every substring is a bit field of one word. Distances do not change.
 class Substrings {
  public:
   static constexpr uint32_t kMaxWidth = 22;  // a table has an offset for every key: 16 MiB at most
 
   Substrings() = default;
-  // Chosen for these codes: about as many keys as there are codes, and bits dealt out so that the bits of a substring
-  // correlate as little as possible in a sample of the codes: then buckets are even.
+  // Chooses substrings for these codes: about as many keys as codes, and bits that correlate as little as possible
+  // within a substring, measured on a sample. Buckets are then even.
   Substrings(CodesView codes, size_t n_bits);
-  // As others were, of so many substrings with bits at these places; see are_places.
+  // Repeats an earlier choice: n_substrings substrings with bits at these places; see are_places.
   Substrings(size_t n_bytes, size_t n_substrings, std::vector<uint32_t> places);
-  // Whether bits at these places make so many substrings.
+  // Whether bits at these places are a valid choice of n_substrings substrings.
   static bool are_places(const std::vector<uint32_t>& places, size_t n_substrings);
 
   size_t size() const noexcept { return fields_.size(); }
   size_t n_words() const noexcept { return n_words_; }
   const Substring& operator[](size_t j) const noexcept { return fields_[j]; }
   const std::vector<Substring>& fields() const noexcept { return fields_; }
-  // The place of each bit of a code, most significant bit of the first byte first, in the rearranged words.
+  // The position in the rearranged words of each bit of a code, most significant bit of the first byte first.
   const std::vector<uint32_t>& places() const noexcept { return places_; }
 
   // Writes the n_words words of a code of n_bytes.
@@ -56,7 +56,7 @@ class Substrings {
   std::vector<uint64_t> bytes_;  // by byte of the code and its value: n_words words; empty for long codes
 };
 
-// How many substrings n_codes codes of n_bits are cut into.
+// The number of substrings for n_codes codes of n_bits.
 size_t choose_n_substrings(size_t n_codes, size_t n_bits);
 
 }  // namespace hashkit

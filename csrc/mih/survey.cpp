@@ -13,19 +13,19 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kSurveyQueries = 64;          // whose neighbors are found
+constexpr size_t kSurveyQueries = 64;          // queries whose neighbors are found
 constexpr size_t kProbedAlone = 16;            // queries that are timed one by one,
 constexpr size_t kProbedTogether = 16;         // and in a group, so that their cache misses overlap
 constexpr size_t kScans = 5;                   // of which the fastest counts
 constexpr size_t kRowsScannedAlone = 1 << 20;  // more take longer in proportion
 constexpr size_t kRowsScannedTiled = 1 << 16;  // the same: tiles are in the L1 cache
 constexpr size_t kNeighborsTimed = 10;
-// How far the timed queries probe: so far that this is estimated to cost these shares of a scan.
+// The timed queries probe until the estimated cost reaches these shares of a scan.
 constexpr double kShortShare = 0.1, kLongShare = 0.5;
-// Multiples of the estimates within which measurements are used.
+// Measurements are used only within these multiples of the estimates.
 constexpr double kLeastFactor = 0.5, kMostFactor = 16;
 
-// Never full, so that a query goes on until it has spent what it may.
+// Never full, so that a query continues until it has spent its allowance.
 class TimedCollector final : public Collector {
  public:
   explicit TimedCollector(int limit) : limit_(limit) {}
@@ -37,7 +37,7 @@ class TimedCollector final : public Collector {
   int limit_;
 };
 
-// Time of this thread alone, so that other processes on a busy machine are not counted.
+// CPU time of this thread, which excludes other processes on a busy machine.
 double thread_nanoseconds() noexcept {
   timespec time{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -62,9 +62,9 @@ class Surveyor {
 
   size_t n_queries() const noexcept { return queries_.view().n_codes; }
 
-  // Probes up to a radius for some groups of queries: the time that a group took as a multiple of its estimate, in the
-  // median, which a few interruptions by other processes do not move. The radius is that to which probing is estimated
-  // to cost `share` of a scan.
+  // Probes up to a radius for some groups of queries, and returns the median ratio of a group's time to its estimate; a
+  // few interruptions by other processes do not change a median. Probing up to the radius is estimated to cost `share`
+  // of a scan.
   double probe(size_t n_groups, size_t n_queries, const Costs& costs, double share) const {
     const size_t n_radii = costs_by_radius(tables_, costs, share * costs.scan).size();
     const int radius = static_cast<int>(std::max(n_radii, tables_.tables.size())) - 1;
@@ -87,7 +87,7 @@ class Surveyor {
     return std::clamp(*middle, kLeastFactor, kMostFactor);
   }
 
-  // The time of a scan of all codes by the first n_queries, for each.
+  // The time per query of a scan of all codes for the first n_queries.
   double scan(size_t first, size_t n_queries, size_t n_rows) const {
     const CodesView rows = first_rows(codes_, n_rows);
     const CodesView queries{queries_.view().row(first), n_queries, codes_.n_bytes};
@@ -100,7 +100,7 @@ class Surveyor {
            static_cast<double>(rows.n_codes);
   }
 
-  // By query and number: the distances of its nearest other codes.
+  // The distances of each query's nearest other codes, by query and rank.
   std::vector<int32_t> neighbors(size_t n_neighbors, size_t n_threads) const {
     const size_t k = n_neighbors + 1;  // and the query itself, at distance 0
     std::vector<int32_t> distances(n_queries() * k), result;
@@ -127,9 +127,9 @@ class Surveyor {
   GatheredCodes queries_;
 };
 
-// The first steps are timed right after scans, which leave little of the tables in the caches: they decide what a query
-// that falls back to a scan has wasted. The later steps are timed with warm caches: a search that goes on after its
-// trial is most often one of many that stay in the tables.
+// The first steps are timed right after scans, which evict the tables from the caches: these steps are what a query
+// wastes if it falls back to a scan. Later steps are timed with warm caches, because a search that continues after its
+// trial is usually one of many that stay in the tables.
 Costs measure(const Surveyor& surveyor, const Costs& estimate, bool tiled) {
   double scan = estimate.scan * kMostFactor;
   for (size_t i = 0; i < kScans; ++i) {

@@ -1,4 +1,4 @@
-// What tables are worth on this machine and for these codes: measured once, when they are built.
+// Measures, once when tables are built, how fast they are on this machine and for these codes.
 #pragma once
 
 #include "kernels/kernel_table.hpp"

@@ -1,5 +1,5 @@
-// The tables of multi-index hashing (Norouzi, Punjani, Fleet 2012): for each substring of the codes, the codes by its
-// value. They never change, so that any number of threads may search them.
+// The tables of multi-index hashing (Norouzi, Punjani, Fleet 2012): for each substring, the codes by its value. Tables
+// are immutable, so any number of threads may search them.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@
 
 namespace hashkit {
 
-// A bucket holds the codes whose substring has one value, its key. Buckets lie one behind the other, by key; in a
-// bucket rows ascend.
+// A bucket holds the codes whose substring has one value, its key. Buckets are stored in the order of their keys; rows
+// ascend in each bucket.
 struct Table {
   HugeArray<uint32_t> offsets;   // where the bucket of every key begins, and the end of the last
   HugeArray<uint64_t> occupied;  // a bit for every key: most keys of a ball are empty, and these bits stay in cache
@@ -27,7 +27,7 @@ struct Table {
 
 constexpr size_t kSurveyNeighbors = 100;
 
-// What was measured when the tables were built, see survey.hpp.
+// Measurements made when the tables were built, see survey.hpp.
 struct Survey {
   Isa isa = Isa::kPortable;  // whose kernels were measured
   Costs alone, tiled;        // for one query, and for many
@@ -43,11 +43,11 @@ struct Tables {
   bool compact;                  // only rows in the buckets: codes are looked up by row
   std::vector<double> expected;  // by distance: how many codes are that far from a code
   Survey survey;
-  // Of the mapped file that tables and codes lie in; null if what they contain is not checked when it is first used.
+  // Checks of the mapped file that contains tables and codes; null if contents are not checked on first use.
   const BlockChecks* checks = nullptr;
-  bool from_file = false;  // what they contain may be anything
+  bool from_file = false;  // contents are not trusted
 
-  // Compares values that are about to be read with the checksums of their blocks.
+  // Checks the blocks of values that are about to be read.
   template <class Value>
   void require(const Value* values, size_t n) const {
     if (checks != nullptr) checks->require(values, n * sizeof(Value));
@@ -58,7 +58,8 @@ struct Tables {
 
 constexpr size_t kMaxTableCodes = (size_t{1} << 32) - 1;
 
-// Tables of at most kMaxTableCodes codes, which are not kept. The kernels are those whose speed is measured.
+// Builds tables of at most kMaxTableCodes codes, which are borrowed only during the call. The speed of `kernels` is
+// measured.
 Tables build_tables(const KernelTable& kernels, CodesView codes, size_t n_bits, bool compact, size_t n_threads);
 
 }  // namespace hashkit

@@ -13,10 +13,10 @@ namespace hashkit {
 namespace {
 
 constexpr float kWorst = -std::numeric_limits<float>::infinity();
-constexpr size_t kBlockBytes = 16 << 10;  // of codes, which stay in the nearest cache while queries pass over them
+constexpr size_t kBlockBytes = 16 << 10;  // of codes, which stay in the L1 cache while they are scored for many queries
 constexpr size_t kFirstRows = 256;        // a multiple of kTileCodes
-constexpr size_t kPlaneQueries = 32;      // queries that pass over one block
-// Of codes, times queries and planes, in one task: about 5 ms with AVX-512, less is not worth a thread.
+constexpr size_t kPlaneQueries = 32;      // queries that are scored on one block
+// Bytes of codes, times queries and planes, in one task: about 5 ms with AVX-512. Less is not worth a thread.
 constexpr size_t kScannedBytesPerTask = size_t{256} << 20;
 
 // A group of queries against a range of rows.
@@ -39,7 +39,7 @@ class PlaneScan {
   }
 
  private:
-  // The first rows of a range are read in small steps: until a limit is known everything passes.
+  // The first rows of a range are read in small steps: nothing can be pruned before a limit is known.
   void pass(size_t begin, size_t n_rows, size_t q, const uint64_t* tile, ScoredRow* scored, BestScores& best) const {
     const PlaneQuery query = queries_.query(q, codes_.n_bytes);
     for (size_t done = 0, step = 0; done < n_rows; done += step) {
@@ -112,7 +112,7 @@ void score_planes_best(const VectorKernels& kernels, const FactoredCodes& codes,
 void project_rows(const VectorKernels& kernels, const PaddedQueries& queries, const PaddedQueries& weights,
                   size_t n_threads, float* products) {
   constexpr size_t kValuesPerTask = 1 << 24;   // multiplied and added: about 2 ms
-  constexpr size_t kValuesPerBlock = 1 << 13;  // of weights, which stay in the nearest cache while queries pass
+  constexpr size_t kValuesPerBlock = 1 << 13;  // of weights, which stay in the L1 cache for many queries
   const SumRow product = kernels.products[static_cast<size_t>(VectorType::kFloat32)];
   const size_t n_weights = weights.n_queries, width = weights.stride;
   const size_t per_task = std::max<size_t>(kValuesPerTask / (n_weights * width), 1);

@@ -1,9 +1,9 @@
-// Asymmetric scores: a query that keeps its own values, against codes of one bit a dimension.
+// Asymmetric scores: a query with its own values against codes of one bit per dimension.
 //
-// The estimate is that of RaBitQ (Gao and Long, SIGMOD 2024). A vector x less the center c is rotated to r; its code
-// has the signs s of r, and two factors beside it: offset a, and f = |r|^2 / (|r|_1), with which f s is the multiple of
-// s whose inner product with r is |r|^2. For a rotated query u the inner product of r and u is estimated as f s u. A
-// score is a + f s u: the higher, the nearer, with the a of the metric (see hashkit/vectors/estimate.py).
+// The estimate is that of RaBitQ (Gao and Long, SIGMOD 2024). A vector x minus the center c is rotated to r. Its code
+// has the signs s of r and two factors: offset a, and f = |r|^2 / (|r|_1), for which f s is the multiple of s whose
+// inner product with r is |r|^2. For a rotated query u the inner product of r and u is estimated as f s u. A score is a
+// + f s u: the higher, the nearer, with the a of the metric (see hashkit/vectors/estimate.py).
 //
 // The query's values are integers m times a step, odd and of few bits, so that s m is a weighted sum of the Hamming
 // distances between the code and each plane of bits of m: exact, and the same on every instruction set.
@@ -37,19 +37,18 @@ struct PlaneQueries {
   }
 };
 
-// For every query the k allowed rows of the highest scores, by (score, row): scores and rows are (n_queries, k).
-// Behind the last: minus infinity and row -1.
+// The k allowed rows with the highest scores for each query, by (score, row): `scores` and `rows` are (n_queries, k).
+// Empty places have minus infinity and row -1.
 void scan_planes_best(const VectorKernels& kernels, const FactoredCodes& codes, RowSet allowed,
                       const PlaneQueries& queries, size_t k, size_t n_threads, float* scores, int64_t* rows);
 
-// The same of each query's own candidates, (n_queries, n_candidates) rows of which -1 are passed over. A row that comes
-// twice is scored twice.
+// The same for candidates of each query, (n_queries, n_candidates) rows; -1 is skipped. A repeated row is scored twice.
 void score_planes_best(const VectorKernels& kernels, const FactoredCodes& codes, const PlaneQueries& queries,
                        const int64_t* candidates, size_t n_candidates, size_t k, size_t n_threads, float* scores,
                        int64_t* rows);
 
-// Values of queries, (n_queries, n_dims) in padded rows, times rows of weights: products is (n_queries, n_weights). A
-// query's products depend on nothing but itself, whatever the instruction set.
+// Multiplies queries, (n_queries, n_dims) in padded rows, with rows of weights: `products` is (n_queries, n_weights). A
+// query's products depend on that query and the weights alone, on every instruction set.
 void project_rows(const VectorKernels& kernels, const PaddedQueries& queries, const PaddedQueries& weights,
                   size_t n_threads, float* products);
 

@@ -15,7 +15,7 @@ class BestScores {
  public:
   explicit BestScores(size_t k) : k_(k), room_(2 * k + kSlack) {}
 
-  // Scores below it do not matter any more.
+  // Scores below it are not accepted any more.
   float limit() const noexcept { return limit_; }
 
   void push(uint32_t row, float score) {
@@ -23,13 +23,13 @@ class BestScores {
     if (kept_.size() >= room_) keep_k();
   }
 
-  // Takes in what another one kept.
+  // Adds the scores that another object kept.
   void merge(const BestScores& other) {
     kept_.insert(kept_.end(), other.kept_.begin(), other.kept_.end());
     if (kept_.size() > k_) keep_k();
   }
 
-  // Writes the best, and `missing` and row -1 behind them.
+  // Writes the best, followed by `missing` and row -1 in empty places.
   void write(float missing, float* scores, int64_t* rows) {
     if (kept_.size() > k_) keep_k();
     std::sort(kept_.begin(), kept_.end());
@@ -42,7 +42,7 @@ class BestScores {
  private:
   static constexpr size_t kSlack = 64;
 
-  // A number that falls where the score rises: the order of floats is that of their bits, once signs are turned.
+  // A number that falls as the score rises: floats sort like their bits after the signs are mapped.
   static uint32_t falling(float score) noexcept {
     score += 0.0f;  // -0 is 0
     uint32_t bits;

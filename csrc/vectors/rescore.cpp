@@ -44,7 +44,7 @@ float value_at(const VectorRows& vectors, size_t row, size_t column) noexcept {
   return value * vectors.scales(row).row;
 }
 
-// Where float32 cannot hold the squares, or loses their digits.
+// For squares that float32 cannot hold, or only with a loss of digits.
 float cosine_in_double(const VectorRows& vectors, size_t row, const float* query) noexcept {
   double product = 0, square = 0, query_square = 0;
   for (size_t i = 0; i < vectors.n_dims; ++i) {
@@ -61,7 +61,7 @@ bool keeps_digits(float square) noexcept {
   return square > 1e-24f && square < 1e24f;
 }
 
-// Scores of one query, whose square is known.
+// Scores for one query, given its square.
 class Scorer {
  public:
   Scorer(const VectorKernels& kernels, const VectorRows& vectors, VectorMetric metric) noexcept

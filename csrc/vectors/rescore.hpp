@@ -1,4 +1,4 @@
-// Exact re-ranking: candidates scored by their vectors, and the best of them.
+// Exact re-ranking: scores candidates by their vectors, and selects the best.
 #pragma once
 
 #include <cstddef>
@@ -8,21 +8,21 @@
 
 namespace hashkit {
 
-// The row of a place that no candidate is left for.
+// The row in an empty place of the result.
 constexpr int64_t kNoRow = -1;
-// What rescore returns if every score is finite.
+// The return value of rescore if every score is finite.
 constexpr int64_t kAllFinite = -1;
 
-// Candidates of each query: rows of the vectors, kNoRow for none, and what equal scores are ordered by.
+// Candidates of each query: rows of the vectors, kNoRow for none, and the ids that order equal scores.
 struct Candidates {
   const int64_t* rows;  // (n_queries, n_candidates)
   const int64_t* ids;   // the same shape; null: the rows
   size_t n_candidates;
 };
 
-// For every query its k best candidates by (score, id): scores and ids are (n_queries, k). A candidate that comes twice
-// counts once; places behind the last have the worst score, infinite, and id kNoRow. Returns a row whose score is not
-// finite, if there is one: scores and ids are then of no use.
+// The k best candidates of each query by (score, id): `scores` and `ids` are (n_queries, k). A repeated candidate
+// counts once. Empty places have the worst, infinite score and the id kNoRow. Returns a row whose score is not finite,
+// if there is one: the contents of `scores` and `ids` are then undefined.
 int64_t rescore(const VectorKernels& kernels, const VectorRows& vectors, const PaddedQueries& queries,
                 const Candidates& candidates, VectorMetric metric, size_t k, size_t n_threads, float* scores,
                 int64_t* ids);

@@ -1,4 +1,4 @@
-// Vectors in rows, in memory or a memory map, as the re-ranking reads them.
+// Vectors in rows, in memory or a memory map, for re-ranking.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ struct PaddedQueries {
   const float* row(size_t i) const noexcept { return data + i * stride; }
 };
 
-// How near two vectors are. Scores by similarity fall, those by distance rise.
+// How scores are computed. Similarities are best if high, distances if low.
 enum class VectorMetric { kCosine, kInnerProduct, kEuclidean };
 
 }  // namespace hashkit
