@@ -65,7 +65,7 @@ def main(
     ] = None,
     bits: Annotated[list[int] | None, typer.Option(help="Code length, may be repeated [default: 16 32 64 128]")] = None,
     method: Annotated[list[str] | None, typer.Option(help="Method, may be repeated [default: all]")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Hashers are learnt with the seeds 0, 1, ...")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Hashers are learned with the seeds 0, 1, ...")] = 3,
     cache: Annotated[Path | None, typer.Option(help="Folder of the sets that are made from packages.")] = None,
     results: Annotated[Path | None, typer.Option(help="JSON lines to continue and to add to.")] = None,
     out: Annotated[Path | None, typer.Option(help="Markdown file to write instead of standard output.")] = None,

@@ -3,7 +3,7 @@
     python benchmarks/train_images.py fashion-mnist
 
 `fashion-mnist` is in Debian's package dataset-fashion-mnist; `digits` are those of scikit-learn. The first 1,000 images
-(a sixth of fewer) are queries, the others are searched, and learnt from without labels. Takes minutes on a CPU.
+(a sixth of fewer) are queries, the others are searched, and learned from without labels. Takes minutes on a CPU.
 """
 
 import time

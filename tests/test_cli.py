@@ -35,7 +35,7 @@ def files(run, rng, tmp_path):
     np.save(tmp_path / "features.npy", features)
     np.save(tmp_path / "labels.npy", labels)
     code, output, _ = run("fit", "features.npy", "hasher.safetensors", "--method", "itq", "--bits", 12, "--quiet")
-    assert (code, output.strip()) == (0, "hasher.safetensors: itq, 12 bits, learnt from 120 rows of 16 dimensions")
+    assert (code, output.strip()) == (0, "hasher.safetensors: itq, 12 bits, learned from 120 rows of 16 dimensions")
     code, output, _ = run("encode", "hasher.safetensors", "features.npy", "codes.npy", "--quiet")
     assert (code, output.strip()) == (0, "codes.npy: 120 codes of 12 bits, 2 bytes each")
     return features, labels, np.load(tmp_path / "codes.npy")

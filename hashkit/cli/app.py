@@ -118,7 +118,7 @@ def encode(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Encode features with a learnt hasher, a block at a time."""
+    """Encode features with a learned hasher, a block at a time."""
     from hashkit.cli import commands
 
     _tell(commands.encode_file(hasher, features, codes, column=column, ids=ids, progress=not quiet))

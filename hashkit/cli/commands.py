@@ -68,7 +68,7 @@ def fit_file(
     """Learn a hasher from features and save it."""
     rows = read_dataset(features, column=column).features
     fit(rows, n_bits=n_bits, method=method, random_state=seed, progress=progress).save(hasher)
-    return f"{hasher}: {method}, {n_bits} bits, learnt from {len(rows):,} rows of {rows.shape[1]:,} dimensions"
+    return f"{hasher}: {method}, {n_bits} bits, learned from {len(rows):,} rows of {rows.shape[1]:,} dimensions"
 
 
 def encode_file(
@@ -76,18 +76,18 @@ def encode_file(
 ) -> str:
     """Encode features, block by block, and save the codes, with the ids beside them."""
     check_target(codes, CODE_ENDINGS)
-    learnt = load(hasher)
+    learned = load(hasher)
     rows = open_rows(features, holds="features", column=column, ids=ids)
     with progress_bar(progress, total=rows.n_rows, unit="row", desc="encode", disable=None, leave=False) as bar:
 
         def encoded() -> Iterator[Block]:
             for block in rows.blocks(ROWS_PER_BLOCK):
-                yield Block(learnt.encode(block.values), block.ids)
+                yield Block(learned.encode(block.values), block.ids)
                 bar.update(len(block.values))
 
-        n_codes = write_codes(codes, encoded(), learnt.n_bits_)
-    n_bytes = -(-learnt.n_bits_ // 8)
-    return "" if str(codes) == "-" else f"{codes}: {n_codes:,} codes of {learnt.n_bits_} bits, {n_bytes} bytes each"
+        n_codes = write_codes(codes, encoded(), learned.n_bits_)
+    n_bytes = -(-learned.n_bits_ // 8)
+    return "" if str(codes) == "-" else f"{codes}: {n_codes:,} codes of {learned.n_bits_} bits, {n_bytes} bytes each"
 
 
 def evaluate_files(

@@ -77,8 +77,8 @@ def _split(
             raise ValueError("--train and --query-labels need --queries")
         return split_dataset(Dataset(data.name, data.features, data.labels), random_state=0)
     asked = read_dataset(queries, query_labels)
-    learnt = None if train is None else open_rows(train, holds="features").whole().values
-    return make_split(asked.features, data.features, asked.labels, data.labels, train=learnt)
+    learned = None if train is None else open_rows(train, holds="features").whole().values
+    return make_split(asked.features, data.features, asked.labels, data.labels, train=learned)
 
 
 def _ints(text: str, name: str) -> list[int]:

@@ -64,7 +64,7 @@ def compare(
     Parameters
     ----------
     split : Split
-        What is learnt from, searched and asked: of `split_dataset`, or made of arrays of your own.
+        What is learned from, searched and asked: of `split_dataset`, or made of arrays of your own.
     methods : sequence of str
         Of hashkit, or of an `OwnHasher`.
     bits : iterable of int

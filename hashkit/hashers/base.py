@@ -64,7 +64,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     n_bits_: int
     normalize_: bool
 
-    # Names of the fitted attributes, numpy arrays all, that make up the learnt map.
+    # Names of the fitted attributes, numpy arrays all, that make up the learned map.
     _state: tuple[str, ...] = ()
 
     # How many doubtful values are computed again at a time: bounds the memory where all are (rows that equal the mean).
@@ -104,7 +104,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Forget what was learnt before; if a fit fails, be as before."""
+        """Forget what was learned before; if a fit fails, be as before."""
         before = vars(self).copy()
         for name in [name for name in before if name.endswith("_")]:
             delattr(self, name)
@@ -328,7 +328,7 @@ class Hasher(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._check_rows(X, fitting=False)
 
     def _check_parameters(self, shape: tuple[int, ...]) -> None:
-        """Refuse parameters that nothing could be learnt with, from rows of that shape."""
+        """Refuse parameters that nothing could be learned with, from rows of that shape."""
         check_n_bits(self.n_bits)
         check_bool(self.normalize, "normalize")
 

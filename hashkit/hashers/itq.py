@@ -50,7 +50,7 @@ class ITQ(LinearHasher):
     n_iterations : int
         Rounds of the rotation's alternating minimization.
     max_rows : int
-        The rotation is learnt on at most this many rows, drawn uniformly; mean and principal components on all.
+        The rotation is learned on at most this many rows, drawn uniformly; mean and principal components on all.
     random_state : int, Generator, RandomState or None
         Seed of the first rotation and of the draw.
     """

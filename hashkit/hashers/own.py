@@ -76,7 +76,7 @@ class OwnHasher(Hasher):
     @abstractmethod
     def learn(self, rows: Float32, rng: np.random.Generator) -> None:
         """
-        Learn from rows, and keep what was learnt.
+        Learn from rows, and keep what was learned.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class OwnHasher(Hasher):
 
         Notes
         -----
-        What is learnt goes into attributes that are numpy arrays of numbers and whose names end with ``_``: `save`
+        What is learned goes into attributes that are numpy arrays of numbers and whose names end with ``_``: `save`
         writes these, and `apply` may use nothing else.
         """
 
@@ -111,17 +111,17 @@ class OwnHasher(Hasher):
         rng = self._rng()
         rows = gather_rows(X, sample_rows(len(X), self.max_rows, rng), normalize=self.normalize)
         self.learn(rows, rng)
-        for name in self._learnt():
+        for name in self._learned():
             value = getattr(self, name)
             if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
                 raise TypeError(f"learn must store arrays of numbers, got {name}: {describe(value)}")
         self._scores(rows[:1], np.ones(1, np.float32))  # a map that does not fit is refused now
 
-    def _learnt(self) -> list[str]:
+    def _learned(self) -> list[str]:
         return sorted(name for name in vars(self) if name.endswith("_") and name not in _COMMON)
 
     def _get_state(self) -> dict[str, npt.NDArray[Any]]:
-        return {name: getattr(self, name) for name in self._learnt()}
+        return {name: getattr(self, name) for name in self._learned()}
 
     def _set_state(self, arrays: dict[str, npt.NDArray[Any]], n_features: object) -> None:
         super()._set_state(arrays, n_features)

@@ -1,4 +1,4 @@
-"""The signs of the principal components: the plainest learnt code."""
+"""The signs of the principal components: the plainest learned code."""
 
 from __future__ import annotations
 

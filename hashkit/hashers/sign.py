@@ -1,4 +1,4 @@
-"""Signs of the features themselves, or of their random rotation: nothing is learnt but where to cut."""
+"""Signs of the features themselves, or of their random rotation: nothing is learned but where to cut."""
 
 from __future__ import annotations
 

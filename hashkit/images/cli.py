@@ -80,7 +80,7 @@ def index(
         counts = sorted(report.passed_over.items(), key=lambda item: (-item[1], item[0]))
         named = ", ".join(f"{n:,} {one_line(suffix)}{hint_for(suffix)}" for suffix, n in counts[:SKIPPED_NAMED])
         typer.echo(f"passed over by name: {named}", err=True)
-    if report.learnt and report.method == "random_hyperplanes" and method != "random_hyperplanes":
+    if report.learned and report.method == "random_hyperplanes" and method != "random_hyperplanes":
         typer.echo("too few pictures to learn from: codes by random hyperplanes until a later run finds more")
     changes = f"{report.n_added:,} new, {report.n_changed:,} changed, {report.n_removed:,} gone"
     typer.echo(f"{output}: {report.n_images:,} pictures ({changes}, {len(report.skipped):,} skipped)")

@@ -1,7 +1,7 @@
 """A gallery: the index of a folder of pictures, open for searching.
 
 On disk it is a folder of its own: ``hashkit-gallery.json`` (settings), ``codes-N`` (a :class:`hashkit.Collection` whose
-metadata are paths, sizes and times), ``hasher-N.safetensors`` (what was learnt), ``rows.sqlite`` (features) and
+metadata are paths, sizes and times), ``hasher-N.safetensors`` (what was learned), ``rows.sqlite`` (features) and
 ``thumbnails``. :func:`hashkit.images.index_folder` makes and renews it.
 """
 

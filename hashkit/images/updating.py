@@ -44,8 +44,8 @@ class Report:
     n_added, n_changed, n_removed : int
     method : str
         How codes are made: a hasher's method, or ``""`` where the model gives them.
-    learnt : bool
-        Whether this run has learnt the hasher anew.
+    learned : bool
+        Whether this run has learned the hasher anew.
     skipped : dict of str to str
         Files that could not be decoded, links that lead to nothing and folders that could not be listed, and why.
     passed_over : dict of str to int
@@ -57,7 +57,7 @@ class Report:
     n_changed: int = 0
     n_removed: int = 0
     method: str = ""
-    learnt: bool = False
+    learned: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
     passed_over: dict[str, int] = field(default_factory=dict)
 
@@ -232,7 +232,7 @@ class _Run:
                 progress=self.progress,
             )
             hasher.save(hasher_path(self.path, settings))
-            self.report.learnt = True
+            self.report.learned = True
         return settings
 
     def _write_codes(self, settings: Settings, stored: dict[str, Stamp]) -> None:

@@ -1,4 +1,4 @@
-"""Every constant of UDHPL, in the order of the stages that use it, with its reason and its source."""
+"""Every constant of UDHPL, in the order of the stages, with its reason and its source."""
 
 from __future__ import annotations
 
@@ -52,144 +52,149 @@ class Configuration:
     """
     Every constant of UDHPL.
 
-    "Measured" means: the best of several by mAP@1000 on CIFAR-10, Caltech-101, Fashion-MNIST or digits, with
-    ``benchmarks/quality.py``. "Bound" means: it follows from what is written beside it. "Usual" means: a common value
-    that was not varied.
+    "Measured": the best of several values by mAP@1000 on CIFAR-10, Caltech-101, Fashion-MNIST or digits, with
+    ``benchmarks/quality.py``. "Bound": it follows from the reason given. "Usual": a common value that was not varied.
 
     Attributes
     ----------
     n_components : int
-        Reduce. Principal components that are kept, or as many as bits if those are more. Usual.
+        Reduce. Number of principal components, or of bits if that is larger. Usual.
     max_rows : int
-        Reduce. Everything but mean and principal components is learnt on so many rows, drawn uniformly. Bound: the
-        graph takes all pairs of them, 4 * 10^8 cosines.
+        Reduce. Everything except mean and principal components is learned from at most this many rows, drawn uniformly.
+        Bound: the graph compares all pairs of them, 4 * 10^8 cosines.
     max_rotated_rows : int
-        Reduce. If neighbors are preserved, the linear map is learnt on so many. Measured at 128 bits on 59,000 sentence
-        embeddings: recall is .735 with a rotation learnt on 4,000 rows, .743 on 20,000, .748 on 50,000.
+        Reduce. The same for the linear map if neighbors are preserved. Measured at 128 bits on 59,000 sentence
+        embeddings: recall is .735 with a rotation learned from 4,000 rows, .743 from 20,000, .748 from 50,000.
     max_distinct_share : float
-        Reduce. Copies are left out if a smaller share of the rows is distinct. Bound: copies fill a tenth of the
-        graph's edges at most.
+        Reduce. Copies are left out if a smaller share of the rows is distinct. Bound: copies then fill at most a tenth
+        of the graph's edges.
     least_distinct_rows : int
-        Reduce. Copies are kept if no more rows, or no more than bits, would be left to cluster.
+        Reduce. Copies are kept if at most this many rows, or no more rows than bits, would remain to be clustered.
     ridge : float
-        Reduce. Added to the variances when components are whitened, times their mean. Measured; without it the last
-        components, mostly noise, would have the size of the first.
+        Reduce. Share of the mean variance that is added to each variance in the whitening. Measured. Without it the
+        last components, which are mostly noise, would weigh as much as the first.
     n_neighbors : int
         Graph. Edges of each row. Measured.
     rows_per_neighbor, least_neighbors : int
-        Graph. One edge for so many rows at most, so that a row's neighbors stay within its class, but so many edges at
-        least. Measured on 600 to 1,700 rows of Caltech-101.
+        Graph. At most one edge per `rows_per_neighbor` rows, so that a row's neighbors stay within its class, but at
+        least `least_neighbors` edges. Measured on 600 to 1,700 rows of Caltech-101.
     self_weight : float
-        Graph. Weight of each row's edge to itself, so that a row that shares no neighbor stays in the graph. Bound: far
-        below the smallest weight of an edge, 1 / (n_neighbors + 1)^2.
+        Graph. Weight of each row's edge to itself, which keeps rows without shared neighbors in the graph. Bound: far
+        below the smallest weight of another edge, 1 / (n_neighbors + 1)^2.
     shared_power : int
-        Graph. An edge weighs the share of common neighbors to this power. Usual.
+        Graph. The weight of an edge is the share of common neighbors to this power. Usual.
     n_smoothing : int
         Graph. Steps of averaging along the graph before rows are clustered. Measured.
     fewer_neighbors : float
-        Graph. Edges of the second graph that targets are made of, as a share of `n_neighbors`. Measured: the errors of
+        Graph. Edges per row in the second graph of the targets, as a share of `n_neighbors`. Measured: the errors of
         graphs of different sizes differ, so averaging reduces them.
     granularities : tuple of int
-        Labels. Numbers of clusters. Measured on texts and pictures: those around the number of largest modularity alone
-        lose up to .05 on texts.
+        Labels. Numbers of clusters. Measured on texts and pictures: using only those near the largest modularity loses
+        up to .05 on texts.
     rows_per_cluster : int
-        Labels. So many rows make a cluster at least. Bound: the mean of fewer is mostly noise.
+        Labels. Least number of rows per cluster. Bound: the mean of fewer rows is mostly noise.
     doublings_beyond_best : int
-        Labels. The search for the number of clusters ends after so many doublings without a larger modularity. Bound:
-        modularity has one peak but for noise.
+        Labels. The search for the number of clusters ends after this many doublings without a larger modularity. Bound:
+        modularity has a single peak, apart from noise.
     n_lloyd_iterations : int
-        Labels. Iterations of k-means at most. Usual.
+        Labels. Largest number of iterations of k-means. Usual.
     max_half : int
-        Labels. Rows of each half whose clusters are compared. Bound: more would only cost time.
+        Labels. Largest number of rows in each of the halves whose clusters are compared. Bound: more would only cost
+        time.
     n_splits : int
-        Labels. Times that rows are cut into halves. Bound: a single cut of few rows has a large variance.
+        Labels. Number of times that rows are split into halves. Bound: a single split of few rows has a large variance.
     min_excess_modularity : float
-        Labels. Clusters whose modularity exceeds that of one Gaussian's by less are none. Measured: noise and single
-        clouds of any shape had at most .01, features of pictures and texts .1 and more.
+        Labels. Clusters count only if their modularity exceeds that of a Gaussian's clusters by at least this.
+        Measured: noise and single clouds of any shape had at most .01, features of pictures and texts .1 and more.
     max_rounds : int
-        Projection. Labels, projection and rotation are found in turn so many times at most. Usual: `tolerance` ends
-        most searches before.
+        Projection. Largest number of rounds of labels, projection and rotation. Usual: `tolerance` ends most searches
+        earlier.
     term_weights : tuple of three floats
         Projection. Weights of likelihood, mutual information and quantization error in the objective. Paper: a sum.
     tolerance : float
-        Projection. A round that improves the objective by less, in nats, is the last one. Usual.
+        Projection. A round that improves the objective by less than this, in nats, is the last. Usual.
     n_rotations_in_round, n_rotations : int
         Rotation. Iterations of the alternating minimization within a round and at the end. Paper of ITQ: 50.
     component_powers : tuple of float
-        Rotation. If neighbors are preserved components are divided by their spread to this power, where that finds
-        more neighbors than ITQ's map, of power 0. Measured: unseen rows of 59,000 sentence embeddings find .024, .015
-        and .009 more of their neighbors with .25 at 32, 64 and 128 bits and .007 fewer at 256; features of Caltech-101
-        find .067 and .047 more with .5 at 32 and 64 bits.
+        Rotation. If neighbors are preserved, components are divided by their spread to one of these powers if that
+        finds more neighbors than ITQ's map, of power 0. Measured: unseen rows of 59,000 sentence embeddings find .024,
+        .015 and .009 more of their neighbors with .25 at 32, 64 and 128 bits and .007 fewer at 256; features of
+        Caltech-101 find .067 and .047 more with .5 at 32 and 64 bits.
     most_judges : int
-        Rotation. Rows whose neighbors decide the power, at most and of at most half of all. Measured: a gain of .005 is
-        two standard errors of 4,000 rows.
+        Rotation. Largest number of rows whose neighbors decide the power; at most half of all rows. Measured: a gain of
+        .005 is two standard errors of 4,000 rows.
     walk_trust : float
-        Targets. Vectors of walks have this times the reliability of clusters as their length, and at most 1, as
-        projections have. Measured: texts, of a reliability below .25, lose .02 with a length of 1; without the bound
-        spoken digits fall from .767 to .719, and handwritten ones gain .01.
+        Targets. The length of vectors of walks is this times the reliability of clusters, and at most 1, the length of
+        projections. Measured: texts, of a reliability below .25, lose .02 with a length of 1; without the bound spoken
+        digits fall from .767 to .719, and handwritten ones gain .01.
     emphasis : float
         Targets. Projections are multiplied by their standard deviation to this power. Measured: with 0 texts lose .04.
     n_eigenvectors : int
-        Targets. Leading eigenvectors of each graph for the longest walks, more for shorter ones in proportion.
-        Measured: cosines of walks differ by less than .001 from those of twice as many on pictures.
+        Targets. Number of leading eigenvectors of each graph for the longest walks; shorter walks use proportionally
+        more. Measured: on pictures, cosines of walks differ by less than .001 from those with twice as many.
     eigenvector_tolerance : float
-        Targets. Relative accuracy of their eigenvalues. Usual.
+        Targets. Relative accuracy of the eigenvalues. Usual.
     most_steps, few_clusters, least_steps : int
-        Targets. Half a walk has so many steps at most, up to so many clusters; fewer for more clusters, but so many at
-        least. Measured on CIFAR-10 (few clusters) and Caltech-101 (many).
+        Targets. Half a walk has `most_steps` steps for up to `few_clusters` clusters, and fewer for more clusters, but
+        at least `least_steps`. Measured on CIFAR-10 (few clusters) and Caltech-101 (many).
     perplexity : float
-        Targets. Share of all rows that a row's neighbors by targets spread over. Measured.
+        Targets. The effective number of a row's neighbors by targets, as a share of all rows. Measured.
     n_hidden : int
         Network. Units of the hidden layer. Measured.
     dropout : float
         Network. Share of hidden units left out in training. Measured.
     n_epochs : int, optional
-        Network. Passes over the rows at most; by default `many_epochs`, more where those are few batches.
+        Network. Largest number of passes over the rows; by default `many_epochs`, or more if these have too few
+        batches.
     many_epochs, least_batches : int
-        Network. Passes by default, and batches at least. Measured: 24 passes over 1,500 rows are 144 batches, too few;
-        1,000 give .003 more than 500, in twice the time.
+        Network. Default number of passes, and least number of batches. Measured: 24 passes over 1,500 rows are 144
+        batches, too few; 1,000 batches give .003 more than 500, in twice the time.
     held_out : float
-        Network. Share of a trial's rows that only choose the best epoch. Usual.
+        Network. Share of a trial's rows that are used only to choose the best epoch. Usual.
     least_patience, patience : int, float
-        Network. Training stops after so many epochs without a better held-out loss, or this share of all epochs if that
-        is more. Measured: the held-out loss varies while the rate is high; with 4 one training of four ended too soon.
+        Network. Training stops after `least_patience` epochs without a better held-out loss, or the share `patience` of
+        all epochs if that is more. Measured: the held-out loss varies while the rate is high; with 4 epochs one
+        training of four ended too soon.
     weight_decay : float
-        Network. Of AdamW. Usual.
+        Network. Weight decay of AdamW. Usual.
     batch_size : int
-        Network. Rows a step; all pairs of them are compared. Measured.
+        Network. Rows per step; all pairs of them are compared. Measured.
     learning_rate : float
-        Network. The largest of the schedule. Measured: half of it wants twice as many batches.
+        Network. Largest learning rate of the schedule. Measured: half of it needs twice as many batches.
     code_temperature : float
-        Network. Of the codes' cosines in the loss. Measured.
+        Network. Temperature of the codes' cosines in the loss. Measured.
     pull : float
         Network. Weight of the quantization error in the loss. Measured.
     neighbor_temperature : float
-        Network. Of the features' cosines, if neighbors are preserved: finer than clusters' are told apart. Measured.
+        Network. Temperature of the features' cosines if neighbors are preserved; it separates finer differences than
+        those of clusters. Measured.
     fine_target_temperature, fine_code_temperature : float
-        Network. The same for a linear map that is refined: the nearest rows are told from the next nearest. Measured.
+        Network. The same for a linear map that is refined: they separate the nearest rows from the next nearest.
+        Measured.
     fine_batches : int
-        Network. Its batches are so many times larger. Bound: they hold so many times more near rows.
+        Network. Its batches are larger by this factor. Bound: they contain that many times more near rows.
     fine_pull : float
         Network. Weight of its quantization error. Usual.
     least_network_rows : int
-        Selection. With fewer rows the linear map encodes. Bound: a tenth of them, held out, is too few to choose by.
+        Selection. With fewer rows the linear map encodes. Bound: a tenth of them, held out, is too few for a choice.
     unseen_share, max_unseen : float, int
-        Selection. Share of the rows that take no part in a trial and decide it, and how many they are at most. Bound:
-        the comparison takes all pairs of them.
+        Selection. Share of the rows that are held out of a trial and decide it, and their largest number. Bound: all
+        pairs of them are compared.
     max_trial_rows : int
-        Selection. Rows that maps learn from in a trial at most. Bound: that of the trial's time, which grows with them.
+        Selection. Largest number of rows that maps learn from in a trial. Bound: the time of a trial grows with it.
     trial_handicap : float
-        Selection. In a trial a network learns from fewer rows for fewer epochs than it will: the linear map must be
-        better by more than this share of the criterion. Measured: on 3,000 rows of Caltech-101 at 64 bits the network
-        lost by .01 of it.
+        Selection. In a trial the network has fewer rows and epochs than in the final training, so the linear map wins
+        only if it is better by more than this share of the criterion. Measured: on 3,000 rows of Caltech-101 at 64 bits
+        the network lost by .01 of it.
     trial_share : float
         Selection. Epochs of a trial, as a share of those of the final training. Bound: a network that wins after half
-        of the training is better still after all of it.
+        of the training is even better after all of it.
     criterion_code_temperatures : tuple of float
-        Selection. Of the codes' cosines; the best one counts. Bound: they reach from the nearest code to all of them.
+        Selection. Temperatures of the codes' cosines, of which the best counts. Bound: they range from the nearest code
+        alone to all codes.
     n_recalled, n_first : int
-        Selection. So many nearest rows by cosine shall be among so many by Hamming distance, if neighbors are
-        preserved. Bound: those of the metric recall@10 among the first 100.
+        Selection. If neighbors are preserved, the criterion is the share of the `n_recalled` nearest rows by cosine
+        among the `n_first` by Hamming distance. Bound: those of the reported metric.
     """
 
     n_components: int = 256
@@ -278,7 +283,7 @@ class Configuration:
 
 
 def check_numbers(values: Any, name: str, length: int | None) -> tuple[float, ...]:
-    """A sequence of finite numbers of at least 0, of that length or, with None, of at least one."""
+    """A sequence of finite numbers of at least 0: `length` of them, or at least one if it is None."""
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str)
     if not is_sequence or len(values) == 0 or len(values) != (length or len(values)):
         expected = "three numbers" if length == 3 else "at least one number"

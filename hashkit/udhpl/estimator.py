@@ -184,15 +184,17 @@ class UDHPL(NetworkHasher):
         config = self._configuration()
         if self.network in ("auto", "always"):
             require("torch", "UDHPL", "learn", otherwise="; network='never' and method='itq' learn without it")
-        learnt = learn(X, Task(self.n_bits, self.normalize, self.preserve, self.network, config, training), self._rng())
-        rows, clusters, best = learnt.rows, learnt.clusters, learnt.best
+        learned = learn(
+            X, Task(self.n_bits, self.normalize, self.preserve, self.network, config, training), self._rng()
+        )
+        rows, clusters, best = learned.rows, learned.clusters, learned.best
         self.sample_rows_, self.pseudo_labels_ = rows.row_numbers, clusters.labels
         self.objective_, self.preserved_ = clusters.objective, clusters.preserved
         self.stability_ = clusters.evidence.stability
         self.excess_modularity_ = clusters.evidence.excess_modularity
-        self.criterion_ = learnt.criterion
-        if learnt.targets is not None:
-            self.targets_ = learnt.targets
+        self.criterion_ = learned.criterion
+        if learned.targets is not None:
+            self.targets_ = learned.targets
         if best.offsets is not None:
             self.weights_, self.offsets_ = np.asarray(best.linear), best.offsets
         else:

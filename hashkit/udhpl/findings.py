@@ -1,4 +1,4 @@
-"""What the stages pass on: the task, clusters with what was made of them, maps, and all that was learnt."""
+"""What the stages pass on: the task, clusters with what was made of them, maps, and all that was learned."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Task:
-    """What shall be learnt: the parameters of `UDHPL`, which describes them."""
+    """What shall be learned: the parameters of `UDHPL`, which describes them."""
 
     n_bits: int
     normalize: bool = True
@@ -134,8 +134,8 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
-    """All that was learnt: the rows it was learnt on, their clusters, the map that encodes, and what decided for it."""
+class Learned:
+    """The result of learning: the rows learned from, their clusters, the chosen map, and the criterion."""
 
     rows: PrincipalRows
     clusters: Clusters

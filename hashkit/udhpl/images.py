@@ -41,7 +41,7 @@ def train_image_network(
         Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do. Of an array, uint8
         values become floats from 0 to 1, and images of shape (n, height, width) get one channel.
     targets : float32 array of shape (n_images, n_targets)
-        Vectors whose cosines say how similar images are: `UDHPL.targets_`, learnt from the features that the backbone,
+        Vectors whose cosines say how similar images are: `UDHPL.targets_`, learned from the features that the backbone,
         or a better one, gives before it is tuned.
     n_bits : int
         Length of the codes.

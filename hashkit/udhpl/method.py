@@ -17,7 +17,7 @@ from hashkit.hashers.pca import PrincipalRows
 from hashkit.udhpl.alternation import alternate
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.evidence import Evidence, reliability, weigh_clusters
-from hashkit.udhpl.findings import Clusters, Learnt, Map, Task, Trial, every_row_its_own
+from hashkit.udhpl.findings import Clusters, Learned, Map, Task, Trial, every_row_its_own
 from hashkit.udhpl.graph import build_graph, more_graphs, smooth_rows
 from hashkit.udhpl.labels import count_clusters
 from hashkit.udhpl.network import linear_candidates, teach, train_map, trial_config
@@ -28,7 +28,7 @@ from hashkit.udhpl.selection import judge, split_rows, winner
 from hashkit.udhpl.targets import Lesson, make_lesson, similarity_targets
 
 
-def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
+def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learned:
     """Learn a map from features (n_rows, n_features)."""
     config = task.config
     most = config.max_rows if task.preserve == "clusters" else config.max_rotated_rows
@@ -44,16 +44,16 @@ def learn(X: npt.NDArray[Any], task: Task, rng: np.random.Generator) -> Learnt:
         clusters = replace(clusters, power=choose_power(rows, task.n_bits, config, rng.spawn(1)[0]))
     linear = linear_map(rows, clusters, task.n_bits, config, rng)
     if not is_taught:
-        return Learnt(rows, clusters, Map(linear))
+        return Learned(rows, clusters, Map(linear))
     if len(rows.values) > config.max_rows:
         rows = take_rows(rows, np.sort(rng.permutation(len(rows.values))[: config.max_rows]))
         clusters = every_row_its_own(rows, clusters.evidence, clusters.power)
     lesson = make_lesson(clusters, rows, config)
     if task.network == "targets":
-        return Learnt(rows, clusters, Map(linear), targets=lesson.targets)
+        return Learned(rows, clusters, Map(linear), targets=lesson.targets)
     trial = try_maps(rows, clusters, lesson, task, rng) if task.network == "auto" else Trial("network")
     best = train_map(trial, rows, lesson, linear, config, task.training, rng)
-    return Learnt(rows, clusters, best, trial.criterion, lesson.targets)
+    return Learned(rows, clusters, best, trial.criterion, lesson.targets)
 
 
 def try_maps(rows: PrincipalRows, clusters: Clusters, lesson: Lesson, task: Task, rng: np.random.Generator) -> Trial:

@@ -80,7 +80,7 @@ def training_config(n_rows: int, seed: int, config: Configuration, device: str) 
     How a network is trained on so many rows: on one thread.
 
     Its layers are so small that threads would mostly wait for each other, the longer the busier the machine; and what
-    is learnt does not depend on how many there are.
+    is learned does not depend on how many there are.
     """
     from hashkit.networks.configuration import TrainingConfig
 

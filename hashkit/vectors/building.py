@@ -169,16 +169,16 @@ def _reach(
 
 
 def _encoder(folder: Folder, sample: Float32, bits: int, wish: fitting.Wish) -> Encoder:
-    """What was learnt before a crash, or now."""
+    """What was learned before a crash, or now."""
     path = folder.file(f"encoder-{bits}")
     if not os.path.exists(path):
         encoder = learn(sample, bits, wish.metric, wish.random_state)
-        learnt = {
+        learned = {
             "weights": encoder.hasher.weights_,
             "offsets": encoder.hasher.offsets_,
             "center": encoder.center,
         }
-        write_tensors(path, "encoder", learnt, {"n_bits": bits, "metric": wish.metric})
+        write_tensors(path, "encoder", learned, {"n_bits": bits, "metric": wish.metric})
     # Read back in any case: a build that was cut off goes on with exactly the same.
     return files.encoder_of(*read_tensors(path, "encoder"))
 

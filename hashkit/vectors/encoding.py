@@ -36,7 +36,7 @@ BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class Encoder:
-    """What turns vectors into codes and factors, and queries into planes; everything in it is learnt.
+    """What turns vectors into codes and factors, and queries into planes; everything in it is learned.
 
     Attributes
     ----------
@@ -206,10 +206,10 @@ class PreparedQueries:
 def learn(rows: Float32, n_bits: int, metric: str, random_state: int) -> Encoder:
     """An encoder of `n_bits`, from a sample of finite rows.
 
-    All directions are rotated at random; where there are fewer bits than dimensions, the principal components, or
-    directions drawn at random if there are too few rows to find these. A
-    learnt rotation is no gain here: with all dimensions ITQ's had .695 of the true 10 among the first 10 where a random
-    one had .693 on real sentence embeddings, and .736 against .781 where noise fills most dimensions.
+    All directions are rotated at random; if there are fewer bits than dimensions, these are the principal components,
+    or random directions if there are too few rows for principal components. A learned rotation is no gain here: with
+    all dimensions ITQ's had .695 of the true 10 among the first 10 where a random one had .693 on real sentence
+    embeddings, and .736 against .781 where noise fills most dimensions.
     """
     from hashkit.hashers.itq import ITQ
     from hashkit.hashers.sign import Sign

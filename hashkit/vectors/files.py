@@ -1,4 +1,4 @@
-"""A vector index as a file: codes, factors, vectors, and all that was learnt, so that nothing can be mixed up."""
+"""A vector index as a file: codes, factors, vectors, and all that was learned, so that nothing can be mixed up."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def encoder_of(tensors: dict[str, NDArray[Any]], settings: dict[str, Any]) -> En
     if metric not in METRICS:
         raise ValueError(f"its metric is {metric!r}")
     if any(tensor.dtype != np.float32 or not np.isfinite(tensor).all() for tensor in (weights, offsets, center)):
-        raise ValueError("what was learnt is not finite float32")
+        raise ValueError("what was learned is not finite float32")
     if weights.shape != (len(center), n_bits) or offsets.shape != (n_bits,) or center.ndim != 1:
-        raise ValueError(f"what was learnt does not fit {n_bits} bits")
+        raise ValueError(f"what was learned does not fit {n_bits} bits")
     # Any linear map of these weights encodes alike; this one needs nothing else.
     hasher: LinearHasher = RandomHyperplanes(n_bits, normalize=metric == "cosine")
     hasher._set_state({"weights_": weights, "offsets_": offsets}, len(center))

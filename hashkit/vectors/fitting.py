@@ -1,4 +1,4 @@
-"""How a vector index is made: what is learnt, how many bits, and how many candidates."""
+"""How a vector index is made: what is learned, how many bits, and how many candidates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hashkit.vectors.rows import Float32, Vectors, as_queries, blocks_of, refuse
 from hashkit.vectors.store import Ids, Segment, Store, kept_as
 
 LEARNING_ROWS = 20_000
-"""Rows that an encoder is learnt from: a mean, and principal components where there are fewer bits than dimensions."""
+"""Rows that an encoder is learned from: a mean, and principal components where there are fewer bits than dimensions."""
 MOST_RESCORED = 100
 """Vectors that are read for a query, at most, unless told otherwise."""
 UNCALIBRATED, UNCALIBRATED_BITS = 1000, 3200

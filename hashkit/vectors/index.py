@@ -304,7 +304,7 @@ class VectorIndex:
         return found[0] if np.ndim(ids) == 0 else found
 
     def add(self, vectors: Any, ids: Ids | None = None) -> Ids:
-        """Add vectors; nothing is learnt anew. Returns their ids, which are counted on unless given.
+        """Add vectors; nothing is learned anew. Returns their ids, which are counted on unless given.
 
         Raises
         ------
@@ -394,7 +394,7 @@ class VectorIndex:
         }
 
     def save(self, path: Path) -> None:
-        """Write codes, factors, vectors and all that was learnt to one file, replaced in one step."""
+        """Write codes, factors, vectors and all that was learned to one file, replaced in one step."""
         with self._lock():
             state = self._current()
             store = state.store.compacted(state.index.ids)

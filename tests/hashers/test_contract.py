@@ -110,7 +110,7 @@ for method in sorted(hashkit.hashers.METHODS):
 
 
 def test_same_codes_whatever_the_number_of_threads(run_python, monkeypatch):
-    """All that is learnt is the same bit for bit; 3,000 rows of 300 features are several blocks and wake threads."""
+    """All that is learned is the same bit for bit; 3,000 rows of 300 features are several blocks and wake threads."""
     pytest.importorskip("torch")
     found = []
     for n_threads in (1, 2):

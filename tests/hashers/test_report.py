@@ -60,7 +60,7 @@ def test_report_of_one_row_and_none():
 
 @pytest.fixture(scope="module")
 def collection():
-    """30,000 rows of a smooth spread, a hasher that learnt from some of them, and its true recall."""
+    """30,000 rows of a smooth spread, a hasher that learned from some of them, and its true recall."""
     rng = np.random.default_rng(0)
     X = (rng.normal(size=(30_000, 12)) @ rng.normal(size=(12, 64)) + 0.2 * rng.normal(size=(30_000, 64))).astype("f4")
     hasher = hashkit.ITQ(24, random_state=0).fit(X[:3000])

@@ -64,9 +64,9 @@ def test_index_and_query(tmp_path, folder):
     assert paths_of(gallery.query((folder / "temple/04.jpg").read_bytes(), k=5)) == paths_of(found)
 
 
-def test_learnt_codes_and_reranking(tmp_path, many):
+def test_learned_codes_and_reranking(tmp_path, many):
     report = index_folder(many, tmp_path / "g", model=tiny, method="itq", n_bits=32)
-    assert (report.method, report.learnt) == ("itq", True)
+    assert (report.method, report.learned) == ("itq", True)
     gallery = Gallery(tmp_path / "g", model=tiny)
     assert (gallery.n_bits, gallery.codes.shape) == (32, (300, 4))
     assert gallery.query(many / "017.png", k=1)[0].distance == 0
@@ -106,7 +106,7 @@ def test_few_pictures_get_hyperplanes_until_there_are_enough(tmp_path, many):
     for path in aside:
         (tmp_path / path.name).rename(path)
     report = index_folder(many, tmp_path / "g", model=tiny)
-    assert (report.method, report.learnt, report.n_added, report.n_changed) == ("itq", True, 280, 0)
+    assert (report.method, report.learned, report.n_added, report.n_changed) == ("itq", True, 280, 0)
     gallery = Gallery(tmp_path / "g", model=tiny)
     assert {photo.path: photo.id for photo in gallery.photos.values()}.items() >= ids.items()
     assert sorted(os.listdir(tmp_path / "g")) == sorted(
@@ -164,10 +164,10 @@ def test_without_features(tmp_path, folder):
 
 def test_refit(tmp_path, many):
     index_folder(many, tmp_path / "g", model=tiny, method="itq", random_state=0)
-    assert not index_folder(many, tmp_path / "g", model=tiny).learnt
+    assert not index_folder(many, tmp_path / "g", model=tiny).learned
     before = Gallery(tmp_path / "g", model=tiny).codes
     report = index_folder(many, tmp_path / "g", model=tiny, refit=True, random_state=1)
-    assert (report.learnt, report.n_added, report.n_changed) == (True, 0, 0)
+    assert (report.learned, report.n_added, report.n_changed) == (True, 0, 0)
     assert (Gallery(tmp_path / "g", model=tiny).codes != before).any()
 
 

@@ -113,7 +113,7 @@ def test_too_few_or_unequal_rows_are_refused():
         train(new_network(), rows(), rows(199), similarity_loss, CONFIG)
 
 
-def test_what_is_learnt_on_one_thread_does_not_depend_on_how_many_there_are():
+def test_what_is_learned_on_one_thread_does_not_depend_on_how_many_there_are():
     X, config, found = rows(400, 96), TrainingConfig(n_epochs=2, batch_size=128, n_threads=1), []
     before = torch.get_num_threads()
     try:

@@ -53,7 +53,7 @@ def test_rows_that_judge_take_no_part_in_what_is_judged(monkeypatch):
 
 
 @pytest.mark.parametrize(("preserve", "n_trained"), [("clusters", [480, 600]), ("neighbors", [480, 480, 600])])
-def test_the_best_map_is_learnt_again_from_all_rows(preserve, n_trained, monkeypatch):
+def test_the_best_map_is_learned_again_from_all_rows(preserve, n_trained, monkeypatch):
     n_rows = []
     train = loop.train
 
@@ -76,7 +76,7 @@ def test_a_trial_is_of_few_rows_where_there_are_many():
 
 
 def test_a_worse_network_does_not_encode():
-    """A rate at which nothing is learnt leaves the linear map in place."""
+    """A rate at which nothing is learned leaves the linear map in place."""
     hasher = hashkit.UDHPL(8, config=replace(CONFIG, learning_rate=0.0), random_state=0).fit(classes())
     assert hasher.criterion_["linear"] < hasher.criterion_["network"]
     assert hasher.hidden_weights_.size == 0

@@ -441,7 +441,7 @@ def test_damage_is_refused(fitted, queries, tmp_path):
         VectorIndex.load(path)
 
 
-def test_what_was_learnt_must_fit_the_codes(fitted, tmp_path):
+def test_what_was_learned_must_fit_the_codes(fitted, tmp_path):
     fitted.save(tmp_path / "vectors.hashkit")
     file = hashkit.storage.open_tensors(tmp_path / "vectors.hashkit", "vectors", mmap=False)
     for name, tensor in (
