@@ -14,12 +14,12 @@ from hashkit.images.cli import app as images_app
 
 
 class _Commands(TyperGroup):
-    """Turns what a user can get wrong into one line and exit code 1; a mistake in the command itself ends with 2."""
+    """Reports a user's error in one line, with exit code 1; wrong arguments of the command exit with 2."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # whoever reads the output has read enough: typer ends the command in silence
+        except BrokenPipeError:  # the reader of the output has closed it: typer ends the command silently
             raise
         except (OSError, TypeError, ValueError) as error:
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
@@ -37,12 +37,13 @@ Features = Annotated[
     Path,
     typer.Argument(help="Features: .npy, .npz, .safetensors, .parquet, .arrow, .csv, or - for standard input."),
 ]
-Column = Annotated[str | None, typer.Option(help="Tensor or column of the features, where there are several.")]
+Column = Annotated[str | None, typer.Option(help="Tensor or column of the features, if there are several.")]
 Format = Annotated[
-    str | None, typer.Option(help="Of the codes, as in hashkit.pack: hex, uint64, bool, signs, int8, int8_offset.")
+    str | None,
+    typer.Option(help="Format of the codes, as in hashkit.pack: hex, uint64, bool, signs, int8, int8_offset."),
 ]
 Bits = Annotated[int, typer.Option("--bits", help="Length of the codes.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
@@ -62,7 +63,7 @@ def hashkit_command(
 
 
 def _tell(text: str) -> None:
-    """Print what a command has to say; nothing where its result is on standard output already."""
+    """Print the message of a command, unless its result went to standard output."""
     if text:
         typer.echo(text)
 
@@ -74,14 +75,14 @@ def demo(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A label for each row of the features, .npy.")] = None,
     queries: Annotated[
-        int | None, typer.Option(help="Rows to take as queries; a sixth, 1,000 at most, by default.")
+        int | None, typer.Option(help="Number of rows used as queries; by default a sixth, at most 1,000.")
     ] = None,
     seed: Seed = 0,
     picture: Annotated[Path | None, typer.Option(help="Picture to write [default: hashkit-demo.png]")] = None,
 ) -> None:
     """Compare hashers: a table and a picture.
 
-    UDHPL, ITQ and random hyperplanes at 16 and 64 bits: what their codes keep of the features, and what they cost.
+    UDHPL, ITQ and random hyperplanes: how well their codes retrieve, and how long they take.
     """
     from hashkit.cli import commands
 
@@ -93,7 +94,7 @@ def fit(
     features: Features,
     hasher: Annotated[Path, typer.Argument(help="File to write, .safetensors.")],
     bits: Bits = 64,
-    method: Annotated[str, typer.Option(help="How to learn.")] = "udhpl",
+    method: Annotated[str, typer.Option(help="Name of the method.")] = "udhpl",
     seed: Seed = 0,
     column: Column = None,
     quiet: Quiet = False,
@@ -118,7 +119,7 @@ def encode(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Encode features with a learned hasher, a block at a time."""
+    """Encode features with a fitted hasher, in blocks."""
     from hashkit.cli import commands
 
     _tell(commands.encode_file(hasher, features, codes, column=column, ids=ids, progress=not quiet))
@@ -132,18 +133,22 @@ def query(
     ],
     queries: Annotated[Path, typer.Argument(help="Codes to search for, in any such file, or - for standard input.")],
     k: Annotated[int, typer.Option("-k", help="Nearest codes per query.")] = 10,
-    radius: Annotated[int | None, typer.Option(help="Instead, all codes within this distance, inclusive.")] = None,
-    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
+    radius: Annotated[
+        int | None, typer.Option(help="Find all codes within this distance, inclusive, instead of the k nearest.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is not a multiple of 8.")] = None,
     ids: Annotated[str | None, typer.Option(help="Column of the codes' ids, integers or strings.")] = None,
     query_ids: Annotated[str | None, typer.Option(help="Column of the queries' ids.")] = None,
     format: Format = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the results to this .npz, .parquet, .arrow or .csv file, print none; - for CSV."),
+        typer.Option(
+            help="Write the results to this .npz, .parquet, .arrow or .csv file instead of printing them; - prints CSV."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Search codes exactly, a block of queries at a time.
+    """Search codes exactly, in blocks of queries.
 
     Prints query, rank, id and distance, tab-separated, in the order of (distance, id).
     """
@@ -161,7 +166,8 @@ def dedup(
     source: Annotated[Path, typer.Argument(help="Codes in any file that encode writes, or - for standard input.")],
     radius: Annotated[int | None, typer.Option(help="Codes within this Hamming distance are near.")] = None,
     similarity: Annotated[
-        float | None, typer.Option(help="Instead: codes of at least this Jaccard (Tanimoto) similarity are near.")
+        float | None,
+        typer.Option(help="Codes of at least this Jaccard (Tanimoto) similarity are near, instead of a radius."),
     ] = None,
     measure: Annotated[
         str | None,
@@ -174,7 +180,7 @@ def dedup(
     column: Column = None,
     ids: Annotated[str | None, typer.Option(help="Column of integer ids; rows are counted from 0 by default.")] = None,
     format: Format = None,
-    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is no multiple of 8.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Length of the codes, if it is not a multiple of 8.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write this .parquet, .tsv or .txt file, print nothing.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; by default one for each CPU.")] = None,
     quiet: Quiet = False,
@@ -203,7 +209,7 @@ def dedup(
 
 @app.command()
 def evaluate(
-    codes: Annotated[Path, typer.Argument(help="Codes that are searched, .npy.")],
+    codes: Annotated[Path, typer.Argument(help="Codes of the database, .npy.")],
     labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
     queries: Annotated[Path, typer.Argument(help="Codes of the queries, .npy.")],
     query_labels: Annotated[Path, typer.Argument(help="Their labels, .npy.")],
@@ -217,9 +223,9 @@ def evaluate(
         Literal["id", "expectation"], typer.Option(help="Rank codes at one distance by id, or average over all orders.")
     ] = "id",
 ) -> None:
-    """Measure codes by labels, and by the neighbors among the features.
+    """Measure codes by labels, and by neighbors among the features.
 
-    Relevant to a query is what has its label.
+    An item is relevant to a query if both have the same label.
     """
     from hashkit.cli import commands
 
@@ -230,23 +236,25 @@ def evaluate(
 @app.command()
 def compare(
     database: Annotated[
-        Path | None, typer.Option(help="Features that are searched; scikit-learn's digits by default.")
+        Path | None, typer.Option(help="Features of the database; by default scikit-learn's digits.")
     ] = None,
     queries: Annotated[Path | None, typer.Option(help="Features of queries; by default rows of the database.")] = None,
     train: Annotated[Path | None, typer.Option(help="Features to learn from; by default the database.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A label for each row of the database.")] = None,
     query_labels: Annotated[Path | None, typer.Option(help="A label for each query.")] = None,
-    methods: Annotated[str, typer.Option(help="Names, with commas between them.")] = "udhpl,itq,random_hyperplanes",
-    bits: Annotated[str, typer.Option(help="Lengths of the codes, with commas between them.")] = "16,32,64",
+    methods: Annotated[
+        str, typer.Option(help="Names of methods, separated by commas.")
+    ] = "udhpl,itq,random_hyperplanes",
+    bits: Annotated[str, typer.Option(help="Lengths of the codes, separated by commas.")] = "16,32,64",
     k: Annotated[int, typer.Option("-k", help="Cut-off of mAP@k and precision@k.")] = 1000,
-    seeds: Annotated[str, typer.Option(help="Seeds, with commas between them: figures are means over them.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas; figures are means over seeds.")] = "0",
     csv: Annotated[Path | None, typer.Option(help="Write every figure to this .csv file.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write the table to this .tex file, for booktabs.")] = None,
     modules: Annotated[
         list[str] | None, typer.Option("--import", help="Module that defines methods of your own (hashkit.OwnHasher).")
     ] = None,
 ) -> None:
-    """Compare methods on your own data: learn, search and measure, over lengths and seeds."""
+    """Compare methods on your own data, over code lengths and seeds."""
     from hashkit.cli import comparing
 
     typer.echo(
@@ -270,12 +278,13 @@ def compare(
 @app.command()
 def info(
     file: Annotated[
-        Path | None, typer.Argument(help="A file of hashkit's, .npy, .parquet or .arrow; without it: the installation.")
+        Path | None,
+        typer.Argument(help="A file of hashkit's, .npy, .parquet or .arrow; by default the installation is described."),
     ] = None,
 ) -> None:
-    """Tell what a file holds.
+    """Describe a file.
 
-    Without a file: what this installation runs on, which a bug report needs.
+    Without a file: describe the installation, for a bug report.
     """
     from hashkit.cli import describing
 
@@ -286,9 +295,9 @@ def info(
 def recover(
     folder: Annotated[Path, typer.Argument(help="Folder of a collection whose journal.sqlite is missing or empty.")],
 ) -> None:
-    """Open a collection without its journal again, with the codes of its newest index file.
+    """Restore a collection that has lost its journal, with the codes of its newest index file.
 
-    Later changes and all metadata were in the journal, and stay lost.
+    Later changes and all metadata were in the journal and cannot be restored.
     """
     from hashkit.cli import commands
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-app = typer.Typer(help="Search embeddings by a funnel that states its recall.", no_args_is_help=True)
+app = typer.Typer(help="Search embeddings with a stated recall.", no_args_is_help=True)
 
 IndexFile = Annotated[Path, typer.Argument(help="File that `hashkit vectors build` wrote.")]
 
@@ -16,19 +16,20 @@ IndexFile = Annotated[Path, typer.Argument(help="File that `hashkit vectors buil
 def build(
     source: Annotated[Path, typer.Argument(help="Vectors: .npy, .safetensors or .parquet.")],
     index: Annotated[Path, typer.Argument(help="File to write.")],
-    recall: Annotated[float, typer.Option(help="Of the 10 true nearest, the share that answers are to have.")] = 0.95,
-    metric: Annotated[Literal["cosine", "ip", "l2"], typer.Option(help="What is near.")] = "cosine",
+    recall: Annotated[float, typer.Option(help="Share of the 10 true nearest that results must contain.")] = 0.95,
+    metric: Annotated[Literal["cosine", "ip", "l2"], typer.Option(help="Measure of similarity.")] = "cosine",
     bits: Annotated[
         int | None, typer.Option(help="Length of the codes [default: one bit a dimension, or more if needed]")
     ] = None,
     keep: Annotated[
-        Literal["as_came", "float16", "int8", "none"], typer.Option(help="How vectors are kept for the last stage.")
+        Literal["as_came", "float16", "int8", "none"],
+        typer.Option(help="Type in which vectors are stored for the last stage."),
     ] = "as_came",
-    column: Annotated[str | None, typer.Option(help="Tensor or column, where there are several.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
+    column: Annotated[str | None, typer.Option(help="Tensor or column, if there are several.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Make an index in bounded memory; called again after a crash, it goes on."""
+    """Build an index in bounded memory; after a crash, the same command continues."""
     from hashkit.vectors import VectorIndex
 
     built = VectorIndex.build(
@@ -53,7 +54,7 @@ def query(
     ],
     k: Annotated[int, typer.Option("-k", help="Nearest vectors per query.")] = 10,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this .npz, .parquet, .arrow or .csv file, print none.")
+        Path | None, typer.Option(help="Write to this .npz, .parquet, .arrow or .csv file instead of printing.")
     ] = None,
 ) -> None:
     """Print query, rank, id and score, tab-separated, the best first."""
@@ -65,7 +66,7 @@ def query(
 
 @app.command()
 def info(index: IndexFile) -> None:
-    """Tell what an index holds, what it costs, and what recall to expect."""
+    """Describe an index: contents, costs, expected recall."""
     from hashkit.vectors import VectorIndex
 
     typer.echo(_described(VectorIndex.load(index, mmap=True).describe()))

@@ -1,4 +1,4 @@
-"""The commands `hashkit images ...`: names and help of their arguments, and what they print; no logic of their own."""
+"""The commands `hashkit images ...`: arguments, help and output; no logic of their own."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hashkit.images.running import query_running
 SKIPPED_NAMED = 20
 
 app = typer.Typer(
-    help="Index a folder of pictures, search it by picture, find duplicates, look at it in a browser.",
+    help="Index a folder of pictures, search it by picture, find duplicates, and browse it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-GalleryPath = Annotated[Path, typer.Argument(metavar="GALLERY", help="What `hashkit images index` has written.")]
+GalleryPath = Annotated[Path, typer.Argument(metavar="GALLERY", help="Index that `hashkit images index` wrote.")]
 
 
 @app.callback()
 def images() -> None:
-    """Index a folder of pictures, search it by picture, find duplicates, look at it in a browser."""
+    """Index a folder of pictures, search it by picture, find duplicates, and browse it."""
     if importlib.util.find_spec("PIL") is None:
         raise ValueError(f"pictures need more packages: {install_line('images')}")
     # Pillow warns of odd headers; what cannot be decoded is named at the end.
@@ -34,25 +34,23 @@ def images() -> None:
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures, searched in all its depth.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The index: a folder to make, or to bring up to date.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures, including its subfolders.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the index, created or updated.")],
     model: Annotated[
         str | None,
-        typer.Option(help="efficientnet-lite0 (the default: what is in a picture), dct or difference (how it looks)."),
+        typer.Option(help="efficientnet-lite0 (default: the content of a picture), dct or difference (its look)."),
     ] = None,
     bits: Annotated[int | None, typer.Option(help="Length of the codes [default: 64].")] = None,
-    method: Annotated[str | None, typer.Option(help="How to learn the codes [default: udhpl].")] = None,
+    method: Annotated[str | None, typer.Option(help="Method that learns the codes [default: udhpl].")] = None,
     features: Annotated[
         bool | None, typer.Option("--features/--no-features", help="Keep features on disk, for --rerank and --refit.")
     ] = None,
-    refit: Annotated[bool, typer.Option(help="Learn the codes anew from all pictures.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Pictures in a thread's hands at a time.")] = 32,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    refit: Annotated[bool, typer.Option(help="Learn the codes again from all pictures.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Pictures that a thread processes at a time.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Index the pictures of a folder; a later run takes only what is new, changed or gone."""
+    """Index the pictures of a folder; a later run processes only new, changed and deleted ones."""
     from hashkit.images.decoding import hint_for
     from hashkit.images.names import one_line
     from hashkit.images.updating import index_folder
@@ -90,11 +88,13 @@ def index(
 def query(
     gallery: GalleryPath,
     picture: Annotated[Path, typer.Argument(help="The picture to search by.")],
-    k: Annotated[int, typer.Option("-k", help="How many pictures.", min=1)] = 20,
-    rerank: Annotated[bool, typer.Option("--rerank", help="Order the nearest by the similarity of features.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the results to this one self-contained file too.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of pictures.", min=1)] = 20,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Order the nearest by similarity of their features.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the results to this self-contained file.")] = None,
 ) -> None:
-    """Print the pictures most like one: distance and path, tab-separated."""
+    """Print the most similar pictures: distance and path, tab-separated."""
     from hashkit.images.names import one_line
 
     # The page's server, if one runs, has loaded the model already; whatever it cannot answer is told below.
@@ -134,21 +134,23 @@ def _query(gallery: Path, picture: Path, k: int, rerank: bool, html: Path | None
 def duplicates(
     gallery: GalleryPath,
     similarity: Annotated[
-        float | None, typer.Option(help="Least similarity [default: 0.97, of similar pictures 0.85].", min=0, max=1)
+        float | None, typer.Option(help="Least similarity [default: 0.97, for similar pictures 0.85].", min=0, max=1)
     ] = None,
-    similar: Annotated[bool, typer.Option("--similar", help="Similar pictures, by features, and not copies.")] = False,
+    similar: Annotated[
+        bool, typer.Option("--similar", help="Find similar pictures, by features, instead of copies.")
+    ] = False,
     radius: Annotated[
         int | None,
-        typer.Option("-r", "--radius", help="Instead, by codes alone: bits in which neighbors may differ.", min=0),
+        typer.Option("-r", "--radius", help="Compare only codes: bits in which neighbors may differ.", min=0),
     ] = None,
     keep: Annotated[
         str | None,
-        typer.Option(help="List all but one of each group: all but the largest, oldest, newest or sharpest."),
+        typer.Option(help="List all but one picture of each group: keep the largest, oldest, newest or sharpest."),
     ] = None,
     form: Annotated[str, typer.Option("--format", help="paths, csv or json.")] = "paths",
     out: Annotated[Path | None, typer.Option(help="Write the list to this file.")] = None,
 ) -> None:
-    """Print groups of copies, one path a line, an empty line between groups; the tightest first."""
+    """Print groups of copies, the tightest first: one path a line, an empty line between groups."""
     from hashkit.images.gallery import Gallery
     from hashkit.images.photos import Match
     from hashkit.images.selection import as_text, kept_of
@@ -182,24 +184,24 @@ def duplicates(
 def explore(
     gallery: GalleryPath,
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond this machine only with the token shown.")
+        str, typer.Option(help="Address to listen on; other machines need the token that is shown.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 0,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name under which the page may be asked for.")
+        list[str] | None, typer.Option(help="Another host name under which the page may be requested.")
     ] = None,
     allow_move: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Let the page move chosen pictures to this folder, and back."),
+        typer.Option(metavar="FOLDER", help="Allow the page to move chosen pictures to this folder, and back."),
     ] = None,
     text_model: Annotated[
         str | None,
         typer.Option(
-            metavar="MODULE:FUNCTION", help="A function from texts to rows of the index's model: search by words."
+            metavar="MODULE:FUNCTION", help="Function from texts to rows of the index's model, for search by words."
         ),
     ] = None,
 ) -> None:
-    """Serve a page to look through the pictures, their neighbors, duplicates and the quality of the codes."""
+    """Serve a page of the pictures, their neighbors, duplicates and the quality of the codes."""
     from hashkit.images.gallery import Gallery
     from hashkit.images.words import load_text_model
 
