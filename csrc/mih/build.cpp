@@ -49,8 +49,7 @@ Partition partition(const Substring& field, const HugeArray<uint64_t>& words, si
   const size_t n_rows = words.size() / n_words, n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   const uint32_t shift = field.width - std::min<uint32_t>(field.width, kPartitionBits);
   const size_t n_parts = field.n_keys() >> shift;
-  std::vector<size_t> places(n_blocks *
-                             n_parts);  // by block and part: first the number of entries, then where they begin
+  std::vector<size_t> places(n_blocks * n_parts);  // by block and part: counts, then starts
   for_blocks(n_rows, n_threads, [&](size_t block, size_t first, size_t last) {
     size_t* counts = places.data() + block * n_parts;
     for (size_t row = first; row < last; ++row) ++counts[field.key_of(&words[row * n_words]) >> shift];
