@@ -36,6 +36,59 @@ class NearLimits:
 
 class Tables: ...
 
+class VectorEncoder:
+    def __init__(
+        self,
+        metric: str,
+        center: NDArray[np.float32],
+        n_bits: int,
+        signs: NDArray[np.uint8] | None,
+        matrix: NDArray[np.float32] | None,
+        offsets: NDArray[np.float32] | None,
+    ) -> None: ...
+    def encode(
+        self,
+        vectors: NDArray[np.uint8],
+        type: str,
+        row_scales: NDArray[np.float32] | None,
+        column_scales: NDArray[np.float32] | None,
+        first: int,
+        codes: NDArray[np.uint8],
+        factors: NDArray[np.float32],
+        units: NDArray[np.float32] | None,
+        n_threads: int,
+        isa: str = "",
+    ) -> int: ...
+    def prepare(
+        self, queries: NDArray[np.float32], n_threads: int, isa: str = ""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]: ...
+
+class VectorFunnel:
+    def __init__(
+        self,
+        encoder: VectorEncoder,
+        codes: NDArray[np.uint8],
+        factors: NDArray[np.float32],
+        vectors: NDArray[np.uint8] | None,
+        type: str,
+        row_scales: NDArray[np.float32] | None,
+        column_scales: NDArray[np.float32] | None,
+        ids: NDArray[np.int64] | None,
+        checks: BlockChecks | None,
+    ) -> None: ...
+    def query(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        by_codes: bool,
+        n_candidates: int,
+        n_rescored: int,
+        slack: float,
+        candidates: NDArray[np.int64] | None,
+        n_threads: int,
+        isa: str = "",
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], int, int]: ...
+
 def block_sums(bytes: NDArray[np.uint8], n_threads: int) -> NDArray[np.uint64]: ...
 def build_cells(
     codes: NDArray[np.uint8], n_bits: int, n_cells: int, sketch_bytes: int, n_threads: int, isa: str = ""

@@ -281,3 +281,35 @@ def xxh64(data):
     total = (total ^ total >> 33) * p2 & low
     total = (total ^ total >> 29) * p3 & low
     return total ^ total >> 32
+
+
+def rotate(values, signs):
+    """The rotation of csrc/kernels/rotation.inl, in float32: signs are the packed bits of its four rounds."""
+    values, n = np.array(values, np.float32), len(values)
+    window = 1 << (n.bit_length() - 1)
+    scale = np.float32(1) / np.sqrt(np.float32(window))
+    for number, bits in enumerate(np.unpackbits(signs, axis=1, count=n)):
+        begin = 0 if number % 2 == 0 else n - window
+        factors = np.where(bits, np.float32(-1), np.float32(1))
+        factors[begin : begin + window] *= scale
+        values *= factors
+        part = add_and_subtract(values[begin : begin + window], window // 2)
+        part = add_and_subtract(part.reshape(-1, 16, 16).transpose(0, 2, 1).reshape(-1), 128)
+        values[begin : begin + window] = part
+        if window < n and number % 2 == 1:
+            first, last = values[: n // 2].copy(), values[n - n // 2 :].copy()
+            values[: n // 2], values[n - n // 2 :] = (
+                np.float32(0.70710678) * (first + last),
+                np.float32(0.70710678) * (first - last),
+            )
+    return values
+
+
+def add_and_subtract(values, largest):
+    """Pairs of values that lie `largest`, half of it, ..., 16 apart become their sum and their difference."""
+    half = largest
+    while half >= 16:
+        pairs = values.reshape(-1, 2, half)
+        values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        half //= 2
+    return values

@@ -46,7 +46,7 @@ INCLUDES = {
     "join": {"core", "cpu", "jaccard", "kernels", "parallel"},
     "jaccard": {"core", "cpu", "kernels", "parallel"},
     "far": {"core", "cpu", "kernels", "parallel", "scan"},
-    "vectors": {"core", "cpu", "kernels", "parallel"},
+    "vectors": {"core", "cpu", "kernels", "parallel", "scan"},
     "bindings": {"core", "cpu", "far", "jaccard", "join", "kernels", "mih", "parallel", "scan", "vectors"},
 }
 

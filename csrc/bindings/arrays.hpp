@@ -96,6 +96,7 @@ py::array_t<Value> to_array(std::vector<Value, Allocator>&& values) {
 
 void bind_codes(py::module_& module);
 void bind_far(py::module_& module);
+void bind_funnel(py::module_& module);
 void bind_jaccard(py::module_& module);
 void bind_join(py::module_& module);
 void bind_merge(py::module_& module);

@@ -24,6 +24,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
       py::arg("name"), "For tests: as if HASHKIT_ISA had had this value, or none.");
   bind_codes(module);
   bind_far(module);
+  bind_funnel(module);
   bind_jaccard(module);
   bind_join(module);
   bind_merge(module);

@@ -1,71 +1,17 @@
 #include <cstring>
 
-#include "bindings/arrays.hpp"
-#include "vectors/asymmetric.hpp"
+#include "bindings/vector_views.hpp"
 #include "vectors/rescore.hpp"
 
 namespace hashkit::bindings {
 namespace {
-
-const VectorKernels& vector_kernels_named(const std::string& isa) {
-  return vector_kernels(isa.empty() ? default_isa() : isa_from_name(isa));
-}
-
-VectorType type_named(const std::string& name) {
-  if (name == "float32") return VectorType::kFloat32;
-  if (name == "float16") return VectorType::kFloat16;
-  if (name == "bfloat16") return VectorType::kBfloat16;
-  require(name == "int8", "type must be float32, float16, bfloat16 or int8");
-  return VectorType::kInt8;
-}
-
-VectorMetric metric_named(const std::string& name) {
-  if (name == "cosine") return VectorMetric::kCosine;
-  if (name == "ip") return VectorMetric::kInnerProduct;
-  require(name == "l2", "metric must be cosine, ip or l2");
-  return VectorMetric::kEuclidean;
-}
-
-using MaybeFloats = std::optional<Array<float>>;
-
-size_t padded(size_t n_dims) {
-  return (n_dims + kLanes - 1) / kLanes * kLanes;
-}
-
-// Vectors as bytes: (n_rows, n_dims * bytes of a value).
-VectorRows view_vectors(const Array<uint8_t>& bytes, VectorType type, const MaybeFloats& row_scales,
-                        const MaybeFloats& column_scales) {
-  require(bytes.ndim() == 2 && bytes.shape(1) > 0, "vectors must have two dimensions, and a column");
-  const auto n_rows = static_cast<size_t>(bytes.shape(0)), n_bytes = static_cast<size_t>(bytes.shape(1));
-  require(n_bytes % value_bytes(type) == 0, "vectors must have whole values");
-  const size_t n_dims = n_bytes / value_bytes(type);
-  require(type != VectorType::kInt8 || column_scales, "int8 must have scales of columns");
-  require(!row_scales || static_cast<size_t>(row_scales->size()) == n_rows, "row_scales must have one for each row");
-  require(!column_scales || static_cast<size_t>(column_scales->size()) == padded(n_dims),
-          "column_scales must have one for each column, padded");
-  return {type,
-          bytes.data(),
-          n_rows,
-          n_dims,
-          row_scales ? row_scales->data() : nullptr,
-          column_scales ? column_scales->data() : nullptr};
-}
-
-size_t check_candidates(const Array<int64_t>& rows, size_t n_queries, size_t n_rows) {
-  require(rows.ndim() == 2 && static_cast<size_t>(rows.shape(0)) == n_queries, "rows must have a row for each query");
-  const int64_t* at = rows.data();
-  bool valid = true;
-  for (py::ssize_t i = 0; i < rows.size(); ++i) valid &= at[i] >= -1 && at[i] < static_cast<int64_t>(n_rows);
-  require(valid, "rows must be rows of the vectors, or -1");
-  return static_cast<size_t>(rows.shape(1));
-}
 
 py::tuple rescore_best(const Array<float>& queries, const Array<uint8_t>& vectors, const std::string& type,
                        const MaybeFloats& row_scales, const MaybeFloats& column_scales, const Array<int64_t>& rows,
                        const std::optional<Array<int64_t>>& ids, size_t k, const std::string& metric,
                        ThreadCount n_threads, const std::string& isa) {
   const VectorRows stored = view_vectors(vectors, type_named(type), row_scales, column_scales);
-  require(queries.ndim() == 2 && static_cast<size_t>(queries.shape(1)) == padded(stored.n_dims),
+  require(queries.ndim() == 2 && static_cast<size_t>(queries.shape(1)) == padded_dims(stored.n_dims),
           "queries must have the dimensions of the vectors, padded");
   const auto n_queries = static_cast<size_t>(queries.shape(0));
   const PaddedQueries query_view{queries.data(), n_queries, static_cast<size_t>(queries.shape(1))};
@@ -83,14 +29,6 @@ py::tuple rescore_best(const Array<float>& queries, const Array<uint8_t>& vector
   const int64_t not_finite = without_gil(
       [&] { return rescore(kernels, stored, query_view, candidates, by, k, n_threads, to_scores, to_best); });
   return py::make_tuple(std::move(scores), std::move(best), not_finite);
-}
-
-FactoredCodes view_factored(const Array<uint8_t>& codes, const Array<float>& factors) {
-  const CodesView view = view_codes(codes);
-  require(view.n_codes < size_t{1} << 32, "codes must be fewer than 2**32");
-  require(factors.ndim() == 2 && static_cast<size_t>(factors.shape(0)) == view.n_codes && factors.shape(1) == 2,
-          "factors must have two values for each code");
-  return {view.data, reinterpret_cast<const RowFactors*>(factors.data()), view.n_codes, view.n_bytes};
 }
 
 PlaneQueries view_planes(const Array<uint8_t>& planes, const Array<float>& steps, size_t n_bits, size_t n_bytes) {

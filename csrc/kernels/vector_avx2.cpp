@@ -32,6 +32,7 @@ HASHKIT_ALWAYS_INLINE Floats load(const int8_t* values) noexcept {
 }
 
 #  include "kernels/vector_sums.inl"
+#  include "kernels/rotation.inl"
 
 // Bits set in every byte, by look-up of its two nibbles (Mula, Kurz, Lemire 2018).
 HASHKIT_ALWAYS_INLINE __m256i count_bytes(__m256i v) noexcept {

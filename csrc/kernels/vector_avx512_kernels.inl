@@ -17,6 +17,7 @@ HASHKIT_ALWAYS_INLINE Floats load(const int8_t* values) noexcept {
 }
 
 #include "kernels/vector_sums.inl"
+#include "kernels/rotation.inl"
 
 // Eight vectors of eight sums each as the one vector of their totals.
 HASHKIT_ALWAYS_INLINE __m512i add_across(const __m512i (&sums)[8]) noexcept {

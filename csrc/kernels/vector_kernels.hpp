@@ -12,9 +12,11 @@
 
 namespace hashkit {
 
-constexpr size_t kLanes = 32;      // queries and column scales are padded with zeros to a multiple of so many values
-constexpr size_t kMaxPlanes = 8;   // bits of a query's values
-constexpr size_t kPlaneStep = 64;  // a plane of bits is padded with zeros to a multiple of so many bytes
+constexpr size_t kLanes = 32;     // queries and column scales are padded with zeros to a multiple of so many values
+constexpr size_t kMaxPlanes = 8;  // bits of a query's values
+constexpr size_t kRotationRounds = 4;
+constexpr size_t kLeastRotated = 256;  // values of a rotation
+constexpr size_t kPlaneStep = 64;      // a plane of bits is padded with zeros to a multiple of so many bytes
 
 enum class VectorType { kFloat32, kFloat16, kBfloat16, kInt8 };
 constexpr size_t kVectorTypes = 4;
@@ -63,6 +65,12 @@ struct VectorKernels {
   SumRow products[kVectorTypes];              // product alone
   SumRow products_and_squares[kVectorTypes];  // both
   SumRow differences[kVectorTypes];           // square alone, that of the difference
+
+  // The values of a row as floats.
+  void (*to_floats[kVectorTypes])(const void* row, size_t n_dims, RowScales scales, float* floats);
+  // n values, at least kLeastRotated, rotated in place. `factors` has n for each of kRotationRounds (see
+  // vectors/encoder.hpp).
+  void (*rotate)(float* values, size_t n, const float* factors);
 
   // Writes every row whose score is at least `limit`, in the order of the rows; returns how many. `scored` has room for
   // n_rows, which is at most kMaxScanRows.

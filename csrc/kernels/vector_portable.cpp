@@ -21,6 +21,7 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 
 #include "kernels/vector_scalar_loads.inl"
 #include "kernels/vector_sums.inl"
+#include "kernels/rotation.inl"
 #include "kernels/plane_words.inl"
 #include "kernels/plane_scan.inl"
 constexpr decltype(VectorKernels::fill_plane_tile) kFillPlaneTile = nullptr;

@@ -8,11 +8,6 @@
 
 namespace hashkit {
 
-// The row in an empty place of the result.
-constexpr int64_t kNoRow = -1;
-// The return value of rescore if every score is finite.
-constexpr int64_t kAllFinite = -1;
-
 // Candidates of each query: rows of the vectors, kNoRow for none, and the ids that order equal scores.
 struct Candidates {
   const int64_t* rows;  // (n_queries, n_candidates)
@@ -21,8 +16,8 @@ struct Candidates {
 };
 
 // The k best candidates of each query by (score, id): `scores` and `ids` are (n_queries, k). A repeated candidate
-// counts once. Empty places have the worst, infinite score and the id kNoRow. Returns a row whose score is not finite,
-// if there is one: the contents of `scores` and `ids` are then undefined.
+// counts once. Empty places have the worst, infinite score and the id kNoRow. Returns kAllFinite, or a row whose
+// score is not finite: the contents of `scores` and `ids` are then undefined.
 int64_t rescore(const VectorKernels& kernels, const VectorRows& vectors, const PaddedQueries& queries,
                 const Candidates& candidates, VectorMetric metric, size_t k, size_t n_threads, float* scores,
                 int64_t* ids);

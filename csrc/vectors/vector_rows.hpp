@@ -8,8 +8,18 @@
 
 namespace hashkit {
 
+// The row of a place that no candidate is left for.
+constexpr int64_t kNoRow = -1;
+// Returned in place of a row that is not finite.
+constexpr int64_t kAllFinite = -1;
+
 inline size_t value_bytes(VectorType type) noexcept {
   return type == VectorType::kFloat32 ? 4 : type == VectorType::kInt8 ? 1 : 2;
+}
+
+// Whether float32 holds a square with all its digits.
+inline bool keeps_digits(float square) noexcept {
+  return square > 1e-24f && square < 1e24f;
 }
 
 struct VectorRows {

@@ -17,8 +17,9 @@ from hashkit.progress import progress_bar
 from hashkit.storage import Path, read_tensors, write_tensors
 from hashkit.storage.replacing import replace_file
 from hashkit.vectors import files, fitting
-from hashkit.vectors.calibration import HeldOut, Recall, exact_neighbors
-from hashkit.vectors.encoding import Encoder, learn
+from hashkit.vectors.calibration import HeldOut, Recall
+from hashkit.vectors.encoding import Encoder, learn, units_of
+from hashkit.vectors.exact import ExactNeighbors
 from hashkit.vectors.funnel import Plan, State
 from hashkit.vectors.rows import TYPES, Float32, Vectors, blocks_of
 from hashkit.vectors.sources import open_source
@@ -90,7 +91,7 @@ def build(source: Any, path: Path, wish: fitting.Wish, n_bits: int | None, colum
     kept = state.store.segments[0].vectors
     keep = "none" if kept is None else kept.type
     tensors, settings = files.to_tensors(encoder, state.store, len(vectors), plan, recall, keep)
-    write_tensors(path, files.KIND, tensors, settings)
+    write_tensors(path, files.KIND, tensors, settings, block_sums=True)
     shutil.rmtree(folder.path)
 
 
@@ -151,15 +152,15 @@ def _reach(
     """The shortest codes of one bit a dimension or more that reach the recall."""
     one = fitting.bits_to_try(n_bits, vectors.n_dims, "none")[0]
     choices = [bits for bits in fitting.bits_to_try(n_bits, vectors.n_dims, wish.keep) if bits >= one]
+    asked = None if own is None else fitting.finite_rows(vectors, own)
+    nearest = None if asked is None else ExactNeighbors(asked, wish.k, wish.metric, own)
     true, tried = None, []
     for bits in choices:
         encoder = _encoder(folder, sample, bits, wish)
-        state = encode(folder, vectors, encoder, wish)
-        if own is None:
+        state = encode(folder, vectors, encoder, wish, nearest if true is None else None)
+        if asked is None or nearest is None:
             return encoder, state, fitting.uncalibrated(state, wish), None
-        asked = vectors.to_float32(own)
-        if true is None:
-            true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
+        true = nearest.rows(vectors, wish.n_threads) if true is None else true
         held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
         plan = fitting.plan_of(state, held_out, wish)
         if plan is not None:
@@ -173,18 +174,15 @@ def _encoder(folder: Folder, sample: Float32, bits: int, wish: fitting.Wish) -> 
     path = folder.file(f"encoder-{bits}")
     if not os.path.exists(path):
         encoder = learn(sample, bits, wish.metric, wish.random_state)
-        learned = {
-            "weights": encoder.hasher.weights_,
-            "offsets": encoder.hasher.offsets_,
-            "center": encoder.center,
-        }
-        write_tensors(path, "encoder", learned, {"n_bits": bits, "metric": wish.metric})
+        write_tensors(path, "encoder", files.learned(encoder), {"n_bits": bits, "metric": wish.metric})
     # Read back in any case: a build that was cut off goes on with exactly the same.
     return files.encoder_of(*read_tensors(path, "encoder"))
 
 
-def encode(folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wish) -> State:
-    """All rows encoded into files, from the last checkpoint on."""
+def encode(
+    folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wish, nearest: ExactNeighbors | None = None
+) -> State:
+    """All rows encoded into files, from the last checkpoint on; all pass by `nearest`."""
     n_rows, n_bytes = len(vectors), -(-encoder.n_bits // 8)
     codes = folder.array(f"codes-{encoder.n_bits}", np.uint8, (n_rows, n_bytes))
     factors = folder.array(f"factors-{encoder.n_bits}", np.float32, (n_rows, 2))
@@ -193,22 +191,25 @@ def encode(folder: Folder, vectors: Vectors, encoder: Encoder, wish: fitting.Wis
     noted = f"encoded-{encoder.n_bits}.json"
     done = int(folder.noted(noted).get("n_rows", 0))
     row_bytes, since = vectors.data.itemsize * vectors.n_dims, 0
+    if nearest is not None:
+        for first, block in blocks_of(vectors, "vectors", 0, done):
+            nearest.add(first, units_of(block, wish.metric))
     with progress_bar(wish.progress, total=n_rows, initial=done, unit="row", desc="encode") as bar:
-        for first, block in blocks_of(vectors, "vectors", done):
-            chosen = slice(first, first + len(block))
-            codes[chosen], factors[chosen] = encoder.encode(block)
+        for chosen, own_codes, own_factors in fitting.encoded_blocks(vectors, encoder, wish.n_threads, nearest, done):
+            codes[chosen], factors[chosen] = own_codes, own_factors
             if kept is not None and kept is not vectors:
-                part = kept_as(block, wish.keep)
+                part = kept_as(vectors.to_float32(chosen), wish.keep)
                 kept.data[chosen] = part.data
                 if kept.row_scales is not None and part.row_scales is not None:
                     kept.row_scales[chosen] = part.row_scales
-            bar.update(len(block))
-            since += len(block) * row_bytes
-            if since >= CHECKPOINT_BYTES or first + len(block) == n_rows:
+            n_new = chosen.stop - chosen.start
+            bar.update(n_new)
+            since += n_new * row_bytes
+            if since >= CHECKPOINT_BYTES or chosen.stop == n_rows:
                 for array in mapped:
                     if isinstance(array, np.memmap):
                         array.flush()
-                folder.note(noted, {"n_rows": first + len(block)})
+                folder.note(noted, {"n_rows": chosen.stop})
                 since = 0
     store = Store((Segment(0, codes, factors, kept),), None)
     return State(Index(codes, n_bits=encoder.n_bits, method="scan"), store, n_rows)

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.index import Index
-from hashkit.vectors.encoding import Encoder, PreparedQueries
+from hashkit.vectors.encoding import PreparedQueries
 from hashkit.vectors.funnel import READ_FIRST, Plan, State, best_estimates, read_best
-from hashkit.vectors.rescoring import rescore_rows
-from hashkit.vectors.rows import Float32, Vectors, blocks_of
+from hashkit.vectors.rows import Float32
 from hashkit.vectors.store import Slots
 
 N_QUERIES = 1000
@@ -27,15 +26,13 @@ N_UNTARGETED = 200
 """Rows held out where no recall was asked for: exact search of 1,000 costs as much as encoding 1,000 dimensions."""
 LEAST_ROWS = 200
 """Fewer rows tell too little: a tenth of them is held out."""
-NEAR = 16
-"""So many more than k are compared again in the order of `rescore`: a matrix product rounds differently."""
 CONFIDENCE = 2.0
 """Standard errors by which a plan must exceed the target. For one plan 1.64 would do to meet it in 19 of 20 sets; the
 cheapest of many plans is more often one whose sample was lucky."""
 SLACK_ROUNDS = 10
 """Halvings of the range of estimates: a slack within a thousandth of it."""
 CANDIDATES = (50, 75, 100, 150, 200, 300, 400, 550, 800, 1100, 1600, 2200, 3200, 4500, 6400)
-CANDIDATE_COST, ROW_COST, ESTIMATE_COST = 0.1, 0.4, 1.1e-5
+CANDIDATE_COST, ROW_COST, ESTIMATE_COST = 0.07, 0.4, 1.2e-5
 """Microseconds for a candidate by Hamming distance with its estimate; for a vector of 2 KiB that is read; and for each
 bit of each code by which a scan of all estimates costs more than one by Hamming distance. Only their ratios matter;
 ``pytest benchmarks/bench_vectors.py -k stages`` measures them."""
@@ -80,29 +77,6 @@ class Recall:
 
 def _standard_error(shares: NDArray[np.floating]) -> float:
     return float(shares.std() / np.sqrt(max(1, len(shares))))
-
-
-def exact_neighbors(
-    vectors: Vectors, queries: Float32, k: int, encoder: Encoder, n_threads: int, own: Slots | None = None
-) -> Slots:
-    """Row numbers of the k true nearest of each query, by (score, row); its `own` row left out."""
-    best = np.empty((len(queries), 0), np.float32)
-    rows = np.empty((len(queries), 0), np.int64)
-    wanted = min(k + NEAR + (own is not None), len(vectors))
-    for first, block in blocks_of(vectors, "vectors"):
-        units = encoder.units(block)
-        scores = queries @ units.T
-        if encoder.metric == "l2":
-            scores -= np.square(units).sum(axis=1) / 2
-        numbers = np.broadcast_to(np.arange(first, first + len(block)), scores.shape)
-        scores, numbers = np.concatenate([best, scores], axis=1), np.concatenate([rows, numbers], axis=1)
-        chosen = np.argpartition(-scores, min(wanted, scores.shape[1]) - 1, axis=1)[:, :wanted]
-        best, rows = np.take_along_axis(scores, chosen, axis=1), np.take_along_axis(numbers, chosen, axis=1)
-    if own is not None:
-        rows = np.where(rows == own[:, None], -1, rows)
-    return rescore_rows(queries, vectors, np.ascontiguousarray(rows), min(k, rows.shape[1]), encoder.metric, n_threads)[
-        1
-    ]
 
 
 def ranks_of(true: Slots, found: Slots) -> NDArray[np.int64]:

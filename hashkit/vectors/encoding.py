@@ -1,6 +1,6 @@
 """From vectors to codes with factors, and from queries to planes: the estimate of RaBitQ (Gao and Long, SIGMOD 2024).
 
-A vector x has the projection t = W'x - o, whose signs s are its code, and the center c. With f = |t|^2 / |t|_1 the
+A vector x less the center c has the projection t = W'(x - c), whose signs s are its code. With f = |t|^2 / |t|_1 the
 multiple f s of the signs has the inner product |t|^2 with t, so that f s W'(q - c) estimates <x - c, q - c> for a query
 q, without bias under a random rotation W. A score is ``offset + f s W'(q - c)``, the higher the nearer:
 
@@ -16,7 +16,8 @@ So a vector costs its code and two float32 beside it, 8 bytes. Under cosine x an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +25,14 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
-from hashkit.vectors.rows import Float32, padded
+from hashkit.vectors.rows import Float32, Vectors, blocks_of, padded
 
 if TYPE_CHECKING:
     from hashkit.hashers.linear import LinearHasher
 
 UNIT_ROUNDOFF = 2.0**-24
+ROUNDS, LEAST_ROTATED = 4, 256
+"""Rounds of a rotation, and the least values that one has (csrc/kernels/vector_kernels.hpp)."""
 BATCH = 256
 """Rows are projected so many at a time, always: a matrix product of another shape may round differently."""
 
@@ -40,48 +43,85 @@ class Encoder:
 
     Attributes
     ----------
-    hasher : LinearHasher
-        Its weights have orthonormal columns, or rows.
+    n_bits : int
+        Length of the codes.
     center : float32 array of shape (n_dims,)
         The mean of the rows (of length 1 under cosine).
     metric : {"cosine", "ip", "l2"}
+    signs : uint8 array of shape (ROUNDS, n_bytes), or None
+        Packed bits: the signs of a random rotation of n_bits values, at least n_dims (see csrc/vectors/encoder.hpp).
+    weights : float32 array of shape (n_dims, n_bits), or None
+        In place of a rotation: orthonormal columns, or rows.
+    offsets : float32 array of shape (n_bits,), or None
+        With weights: what is taken away from the projection.
     """
 
-    hasher: LinearHasher
+    n_bits: int
     center: Float32
     metric: str
+    signs: NDArray[np.uint8] | None = None
+    weights: Float32 | None = None
+    offsets: Float32 | None = None
 
-    @property
-    def n_bits(self) -> int:
-        """Length of the codes."""
-        return int(self.hasher.n_bits)
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # nothing that is computed from these
 
     @property
     def n_dims(self) -> int:
         """Values of a vector."""
         return len(self.center)
 
-    def encode(self, rows: Float32) -> tuple[Codes, Float32]:
-        """Codes and factors of finite rows; what a row gets does not depend on the others.
+    @functools.cached_property
+    def native(self) -> _native.VectorEncoder:
+        """The same as native code reads it."""
+        matrix = None if self.weights is None else padded(np.ascontiguousarray(self.weights.T))
+        return _native.VectorEncoder(self.metric, self.center, self.n_bits, self.signs, matrix, self.offsets)
+
+    def encode(
+        self, rows: Vectors, first: int, last: int, n_threads: int, units: Float32 | None = None
+    ) -> tuple[Codes, Float32]:
+        """Codes and factors of rows [first, last); what a row gets does not depend on the others.
+
+        Parameters
+        ----------
+        units : float32 array of shape (last - first, n_dims), optional
+            Filled in with the rows as they are compared: of length 1 under cosine.
 
         Returns
         -------
-        codes : uint8 array of shape (n_rows, n_bytes)
-        factors : float32 array of shape (n_rows, 2)
+        codes : uint8 array of shape (last - first, n_bytes)
+        factors : float32 array of shape (last - first, 2)
             Offset and factor.
+
+        Raises
+        ------
+        ValueError
+            If a row is not finite; names it.
         """
-        codes = np.empty((len(rows), -(-self.n_bits // 8)), np.uint8)
-        factors = np.empty((len(rows), 2), np.float32)
-        for first in range(0, len(rows), BATCH):
-            chosen = slice(first, first + BATCH)
-            units = self.units(rows[chosen])
-            projected, magnitudes = self._project(units)
-            codes[chosen] = np.packbits(projected > 0, axis=1)
-            factors[chosen, 0] = self._offsets(units)
-            squares = np.einsum("ij,ij->i", magnitudes, magnitudes)
-            lengths = magnitudes.sum(axis=1)
-            factors[chosen, 1] = squares / np.where(lengths > 0, lengths, 1)
+        n_rows = last - first
+        codes, factors = np.empty((n_rows, -(-self.n_bits // 8)), np.uint8), np.empty((n_rows, 2), np.float32)
+        if self.signs is not None:
+            rows.check(first, last)
+            bad = self.native.encode(*rows.native(), first, codes, factors, units, n_threads)
+            if bad >= 0:
+                raise ValueError(f"vectors must be finite, row {bad} is not")
+            return codes, factors
+        for start, block in blocks_of(rows, "vectors", first, last):
+            for at in range(0, len(block), BATCH):
+                own = self.units(block[at : at + BATCH])
+                chosen = slice(start - first + at, start - first + at + len(own))
+                codes[chosen], factors[chosen] = self._encode_batch(own)
+                if units is not None:
+                    units[chosen] = own
         return codes, factors
+
+    def _encode_batch(self, units: Float32) -> tuple[Codes, Float32]:
+        """Codes and factors by weights of at most BATCH rows."""
+        projected, magnitudes = self._project(units)
+        squares = np.einsum("ij,ij->i", magnitudes, magnitudes)
+        lengths = magnitudes.sum(axis=1)
+        factors = squares / np.where(lengths > 0, lengths, 1)
+        return np.packbits(projected > 0, axis=1), np.stack([self._row_terms(units), factors], axis=1)
 
     def _project(self, units: Float32) -> tuple[Float32, Float32]:
         """Projections of at most BATCH rows, with signs that are right whatever a matrix product's order of adding.
@@ -91,32 +131,37 @@ class Encoder:
         Where rounding could change a sign (see :class:`hashkit.hashers.linear.LinearHasher`), a few in a thousand, the
         sum is computed again in float64, row by row.
         """
+        assert self.weights is not None
+        assert self.offsets is not None
         whole = units if len(units) == BATCH else np.pad(units, ((0, BATCH - len(units)), (0, 0)))
-        projected: Float32 = (whole @ self.hasher.weights_)[: len(units)]
-        projected -= self.hasher.offsets_
+        projected: Float32 = (whole @ self.weights)[: len(units)]
+        projected -= self.offsets
         norms = np.sqrt(np.einsum("ij,ij->i", units, units))
         magnitudes: Float32 = np.abs(projected)
-        doubtful = np.flatnonzero(magnitudes <= norms[:, None] * self._rounding())
+        doubtful = np.flatnonzero(magnitudes <= norms[:, None] * self._rounding)
         rows, bits = np.divmod(doubtful, self.n_bits)
-        weights = self._rows_of_weights()[:, : self.n_dims]
         for first in range(0, len(doubtful), BATCH):
             i, j = rows[first : first + BATCH], bits[first : first + BATCH]
-            sums = (units[i].astype(np.float64) * weights[j]).sum(axis=1)
-            projected[i, j] = sums - self.hasher.offsets_[j]
+            sums = (units[i].astype(np.float64) * self._columns[j]).sum(axis=1)
+            projected[i, j] = sums - self.offsets[j]
             magnitudes[i, j] = np.abs(projected[i, j])
         return projected, magnitudes
 
-    def _rounding(self) -> Float32:
+    @functools.cached_property
+    def _rounding(self) -> np.float32:
         """What rounding a projection of a row of length 1 is off by at most."""
+        assert self.weights is not None
+        assert self.offsets is not None
+        lengths = np.sqrt(np.square(self.weights, dtype=np.float64).sum(axis=0)) + np.abs(self.offsets)
+        return np.float32((self.n_dims + 4) * UNIT_ROUNDOFF * 1.01 * lengths.max())
 
-        def bound() -> Float32:
-            lengths = np.sqrt(np.square(self.hasher.weights_, dtype=np.float64).sum(axis=0))
-            lengths += np.abs(self.hasher.offsets_)
-            return np.array([(self.n_dims + 4) * UNIT_ROUNDOFF * 1.01 * lengths.max()], np.float32)
+    @functools.cached_property
+    def _columns(self) -> Float32:
+        assert self.weights is not None
+        return np.ascontiguousarray(self.weights.T)
 
-        return self._kept("rounding", bound)
-
-    def _offsets(self, units: Float32) -> Float32:
+    def _row_terms(self, units: Float32) -> Float32:
+        """The offset of each row in its scores."""
         centered = units - self.center
         if self.metric == "l2":
             halves: Float32 = np.einsum("ij,ij->i", centered, centered) / np.float32(-2)
@@ -126,40 +171,28 @@ class Encoder:
 
     def units(self, rows: Float32) -> Float32:
         """Rows of length 1 under cosine, zeros staying zeros; the rows themselves under the other metrics."""
-        if self.metric != "cosine":
-            return rows
-        with np.errstate(over="ignore", under="ignore"):
-            squares = np.einsum("ij,ij->i", rows, rows)
-        if not ((squares > 1e-24) & (squares < 1e24)).all():  # squares that float32 cannot hold, or zeros
-            largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-            largest[largest == 0] = 1
-            rows = np.where(((squares > 1e-24) & (squares < 1e24))[:, None], rows, rows / largest)
-            squares = np.einsum("ij,ij->i", rows, rows)
-        norms = np.sqrt(squares)[:, None]
-        norms[norms == 0] = 1
-        units: Float32 = rows / norms
-        return units
+        return units_of(rows, self.metric)
 
     def prepare(self, queries: Float32, n_threads: int) -> PreparedQueries:
-        """Queries made ready for every stage. Each query's depends on itself alone, on every machine."""
-        units = self.units(queries)
-        products = _native.project_rows(padded(units), self._rows_of_weights(), n_threads)
-        codes = np.packbits(products > self.hasher.offsets_, axis=1)
-        return PreparedQueries(self, queries, units, codes, products - self._projected_center())
+        """Finite queries made ready for every stage. Each query's depends on itself alone, on every machine."""
+        return PreparedQueries(self, queries, *self.native.prepare(queries, n_threads))
 
-    def _rows_of_weights(self) -> Float32:
-        return self._kept("rows", lambda: padded(np.ascontiguousarray(self.hasher.weights_.T)))
 
-    def _projected_center(self) -> Float32:
-        return self._kept("center", lambda: _native.project_rows(padded(self.center), self._rows_of_weights(), 1))
-
-    def _kept(self, name: str, make: Any) -> Float32:
-        """Computed when it is first needed; threads that miss it at the same moment each compute it."""
-        cache = self.__dict__.setdefault("_cache", {})
-        if name not in cache:
-            cache[name] = make()
-        value: Float32 = cache[name]
-        return value
+def units_of(rows: Float32, metric: str) -> Float32:
+    """Rows of length 1 under cosine, zeros staying zeros; the rows themselves under the other metrics."""
+    if metric != "cosine":
+        return rows
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    if not ((squares > 1e-24) & (squares < 1e24)).all():  # squares that float32 cannot hold, or zeros
+        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+        largest[largest == 0] = 1
+        rows = np.where(((squares > 1e-24) & (squares < 1e24))[:, None], rows, rows / largest)
+        squares = np.einsum("ij,ij->i", rows, rows)
+    norms = np.sqrt(squares)[:, None]
+    norms[norms == 0] = 1
+    units: Float32 = rows / norms
+    return units
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,22 +204,22 @@ class PreparedQueries:
     encoder : Encoder
     queries : float32 array of shape (n_queries, n_dims)
         As they came.
-    units : float32 array of shape (n_queries, n_dims)
-        Of length 1 under cosine.
     codes : uint8 array of shape (n_queries, n_bytes)
         Their own codes, for Hamming distance.
     values : float32 array of shape (n_queries, n_bits)
         Projected, the center's projection taken away.
+    terms : float32 array of shape (n_queries,)
+        What turns estimates into scores: <c, u> of the center and the query, or |u - c|^2 for "l2".
     """
 
     encoder: Encoder
     queries: Float32
-    units: Float32
     codes: Codes
     values: Float32
+    terms: Float32
 
     def __len__(self) -> int:
-        return len(self.units)
+        return len(self.queries)
 
     def planes(self, n_planes: int) -> tuple[NDArray[np.uint8], Float32]:
         """The projected values in planes of bits, and the step of each query."""
@@ -194,12 +227,12 @@ class PreparedQueries:
 
     def to_scores(self, estimates: Float32) -> Float32:
         """Similarities or distances from the highest estimates, (n_queries, k); infinite where there is none."""
+        terms = self.terms[:, None]
         if self.encoder.metric == "l2":
-            distances = np.square(self.units - self.encoder.center).sum(axis=1, keepdims=True)
             with np.errstate(invalid="ignore"):
-                found: Float32 = np.sqrt(np.maximum(distances - 2 * estimates, 0))
+                found: Float32 = np.sqrt(np.maximum(terms - 2 * estimates, 0))
             return found
-        products: Float32 = estimates + (self.units * self.encoder.center).sum(axis=1, keepdims=True)
+        products: Float32 = estimates + terms
         return products
 
 
@@ -214,6 +247,11 @@ def learn(rows: Float32, n_bits: int, metric: str, random_state: int) -> Encoder
     from hashkit.hashers.itq import ITQ
     from hashkit.hashers.sign import Sign
 
+    center = units_of(rows, metric).mean(axis=0, dtype=np.float64).astype(np.float32)
+    if n_bits >= max(LEAST_ROTATED, rows.shape[1]):
+        rng = np.random.default_rng(random_state)
+        signs = np.packbits(rng.integers(0, 2, (ROUNDS, n_bits), dtype=np.uint8), axis=1)
+        return Encoder(n_bits, center, metric, signs)
     unit = metric == "cosine"
     hasher: LinearHasher
     if n_bits < min(rows.shape):
@@ -221,5 +259,4 @@ def learn(rows: Float32, n_bits: int, metric: str, random_state: int) -> Encoder
     else:
         hasher = Sign(n_bits, threshold="mean", rotation="random", normalize=unit, random_state=random_state)
     hasher.fit(rows)
-    encoder = Encoder(hasher, np.zeros(rows.shape[1], np.float32), metric)
-    return Encoder(hasher, encoder.units(rows).mean(axis=0, dtype=np.float64).astype(np.float32), metric)
+    return Encoder(n_bits, center, metric, None, hasher.weights_, hasher.offsets_)

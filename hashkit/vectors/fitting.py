@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hashkit.checks import MAX_BITS, check_int, check_number, describe
+from hashkit.checks import MAX_BITS, Codes, check_int, check_number, describe
 from hashkit.index import Index
 from hashkit.progress import progress_bar
 from hashkit.vectors.calibration import (
@@ -19,11 +20,11 @@ from hashkit.vectors.calibration import (
     Recall,
     choose_plan,
     cost_of_scan,
-    exact_neighbors,
 )
 from hashkit.vectors.encoding import Encoder, learn
+from hashkit.vectors.exact import ExactNeighbors
 from hashkit.vectors.funnel import Plan, State
-from hashkit.vectors.rows import Float32, Vectors, as_queries, blocks_of, refuse_non_finite
+from hashkit.vectors.rows import Float32, Vectors, as_queries, refuse_non_finite, rows_of_block
 from hashkit.vectors.store import Ids, Segment, Store, kept_as
 
 LEARNING_ROWS = 20_000
@@ -85,15 +86,14 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
         encoder = learn(sample_of(vectors, own, rng), wish.n_bits[0], wish.metric, wish.random_state)
         state = encoded(vectors, encoder, wish)
         return state, encoder, uncalibrated(state, wish), None, []
-    asked = vectors.to_float32(own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
+    asked = finite_rows(vectors, own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
     sample = sample_of(vectors, own, rng)
     tried: list[tuple[int, Recall]] = []
-    true = None
+    nearest, true = ExactNeighbors(asked, wish.k, wish.metric, own), None
     for n_bits in wish.n_bits:
         encoder = learn(sample, n_bits, wish.metric, wish.random_state)
-        if true is None:
-            true = exact_neighbors(vectors, asked, wish.k, encoder, wish.n_threads, own)
-        state = encoded(vectors, encoder, wish)
+        state = encoded(vectors, encoder, wish, nearest if true is None else None)
+        true = nearest.rows(vectors, wish.n_threads) if true is None else true
         held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
         plan = plan_of(state, held_out, wish)
         if plan is not None:
@@ -159,28 +159,48 @@ def sample_of(vectors: Vectors, own: Ids | None, rng: np.random.Generator) -> Fl
     rows = np.flatnonzero(chosen)
     if len(rows) > LEARNING_ROWS:
         rows = np.sort(rng.choice(rows, LEARNING_ROWS, replace=False))
-    sample = vectors.to_float32(rows)
-    finite = np.isfinite(sample).all(axis=1)
+    return finite_rows(vectors, rows)
+
+
+def finite_rows(vectors: Vectors, rows: Ids) -> Float32:
+    """Some rows as float32; a ValueError names one that is not finite."""
+    vectors.check_rows(rows)
+    found = vectors.to_float32(rows)
+    finite = np.isfinite(found).all(axis=1)
     if not finite.all():
         raise ValueError(f"vectors must be finite, row {rows[int(finite.argmin())]} is not")
-    return sample
+    return found
 
 
-def encoded(vectors: Vectors, encoder: Encoder, wish: Wish) -> State:
-    """All rows encoded, block by block, with row numbers as ids."""
+def encoded(vectors: Vectors, encoder: Encoder, wish: Wish, nearest: ExactNeighbors | None = None) -> State:
+    """All rows encoded, block by block, with row numbers as ids; they pass by `nearest` on the way."""
     codes = np.empty((len(vectors), -(-encoder.n_bits // 8)), np.uint8)
     factors = np.empty((len(vectors), 2), np.float32)
     parts: list[Vectors] = []
     with progress_bar(wish.progress, total=len(vectors), desc=f"encode {encoder.n_bits} bits") as bar:
-        for first, block in blocks_of(vectors, "vectors"):
-            chosen = slice(first, first + len(block))
-            codes[chosen], factors[chosen] = encoder.encode(block)
+        for chosen, own_codes, own_factors in encoded_blocks(vectors, encoder, wish.n_threads, nearest):
+            codes[chosen], factors[chosen] = own_codes, own_factors
             if wish.keep in ("float16", "int8"):
-                parts.append(kept_as(block, wish.keep))
-            bar.update(len(block))
+                parts.append(kept_as(vectors.to_float32(chosen), wish.keep))
+            bar.update(chosen.stop - chosen.start)
     kept = {"none": None, "as_came": vectors}.get(wish.keep) if wish.keep in ("none", "as_came") else _joined(parts)
     store = Store((Segment(0, codes, factors, kept),), None)
     return State(Index(codes, n_bits=encoder.n_bits, method="scan"), store, len(codes))
+
+
+def encoded_blocks(
+    vectors: Vectors, encoder: Encoder, n_threads: int, nearest: ExactNeighbors | None, start: int = 0
+) -> Iterator[tuple[slice, Codes, Float32]]:
+    """Slices of rows with their codes and factors; the rows pass by `nearest`, unless it is None."""
+    step = rows_of_block(vectors.n_dims)
+    room = None if nearest is None else np.empty((step, vectors.n_dims), np.float32)
+    for first in range(start, len(vectors), step):
+        last = min(first + step, len(vectors))
+        units = None if room is None else room[: last - first]
+        codes, factors = encoder.encode(vectors, first, last, n_threads, units)
+        if nearest is not None and units is not None:
+            nearest.add(first, units)
+        yield slice(first, last), codes, factors
 
 
 def _joined(parts: list[Vectors]) -> Vectors:

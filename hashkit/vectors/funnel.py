@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hashkit import _native
 from hashkit.index import Index
-from hashkit.vectors.encoding import PreparedQueries
+from hashkit.storage import FormatError
+from hashkit.vectors.encoding import Encoder, PreparedQueries
 from hashkit.vectors.rows import Float32
 from hashkit.vectors.store import Ids, Slots, Store
 
@@ -64,6 +67,47 @@ class State:
     index: Index
     store: Store
     next_id: int
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"index": self.index, "store": self.store, "next_id": self.next_id}
+
+    def whole(self, encoder: Encoder) -> _native.VectorFunnel | None:
+        """All of it for searches in one native call; None where rows are missing, in other order, or in parts."""
+        if "_whole" not in self.__dict__:
+            self.__dict__["_whole"] = self._make_whole(encoder)
+        found: _native.VectorFunnel | None = self.__dict__["_whole"]
+        return found
+
+    def _make_whole(self, encoder: Encoder) -> _native.VectorFunnel | None:
+        ids, n_slots = self.store.ids, self.store.n_slots
+        in_order = ids is None or bool((ids[1:] > ids[:-1]).all())
+        if len(self.store.segments) > 1 or len(self.index) < n_slots or not in_order or n_slots == 0:
+            return None
+        (segment,) = self.store.segments
+        kept, codes, factors = segment.vectors, segment.codes, segment.factors
+        if kept is None:
+            return _native.VectorFunnel(encoder.native, codes, factors, None, "", None, None, ids, None)
+        checks = None if kept.blocks is None else kept.blocks.native
+        return _native.VectorFunnel(encoder.native, codes, factors, *kept.native(), ids, checks)
+
+
+def search_whole(
+    state: State, whole: _native.VectorFunnel, plan: Plan, queries: Float32, k: int, n_threads: int
+) -> tuple[Float32, Ids]:
+    """:func:`nearest` in one native call, of queries that may not be finite."""
+    # By position: names would cost a tenth of what a query takes.
+    slack = math.inf if plan.slack is None else plan.slack
+    try:
+        scores, ids, query, row = whole.query(
+            queries, k, plan.first == "codes", plan.n_candidates, plan.n_rescored, slack, None, n_threads
+        )
+    except _native.DamagedError as error:
+        raise FormatError(str(error)) from None
+    if query >= 0:
+        raise ValueError(f"queries must be finite, row {query} is not")
+    if row >= 0:
+        raise ValueError(f"vectors must be finite and give finite scores, row {row} does not")
+    return scores, ids
 
 
 def nearest(

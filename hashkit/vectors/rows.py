@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import describe, refuse_mask
+from hashkit.storage.blocks import BlockSums
 
 Float32 = NDArray[np.float32]
 
@@ -35,15 +36,21 @@ class Vectors:
     row_scales : float32 array of shape (n_rows,), or None
     column_scales : float32 array of shape (n_dims,), or None
         An int8 value stands for ``(value * column_scale) * row_scale``, rounded to float32 twice.
+    blocks : BlockSums or None
+        Where the rows lie in a mapped file: what they are compared with before they are read.
     """
 
     data: NDArray[Any]
     type: str
     row_scales: Float32 | None = None
     column_scales: Float32 | None = None
+    blocks: BlockSums | None = None
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "blocks": None}  # a copy lies in no mapped file
 
     @property
     def n_dims(self) -> int:
@@ -63,8 +70,21 @@ class Vectors:
                 values *= self.row_scales[rows, None]
         return values
 
-    def check(self, rows: NDArray[np.int64]) -> None:
-        """Called before rows are read: what comes from a mapped file is compared with its checksums."""
+    def check(self, first: int, last: int) -> None:
+        """Compare rows [first, last) of a mapped file with their checksums, as far as that was not done yet.
+
+        Raises
+        ------
+        FormatError
+            If they are not what was written.
+        """
+        if self.blocks is not None:
+            self.blocks.require(self.data[first:last])
+
+    def check_rows(self, rows: NDArray[np.int64]) -> None:
+        """:meth:`check` of listed rows; -1 is passed over."""
+        if self.blocks is not None:
+            self.blocks.require(self.data, np.ascontiguousarray(rows.reshape(-1)))
 
     def native(self) -> tuple[NDArray[np.uint8], str, Float32 | None, Float32 | None]:
         """The arguments by which native code reads the rows: bytes, type, and scales of rows and columns."""
@@ -149,14 +169,16 @@ def _check_scales(scales: Any, shape: tuple[int, ...]) -> tuple[Float32 | None, 
     )
 
 
-def as_queries(values: Any, name: str, n_dims: int) -> tuple[Float32, bool]:
-    """Queries as finite float32 rows, and whether a single one was given, in one dimension.
+def as_queries(values: Any, name: str, n_dims: int, *, finite: bool = True) -> tuple[Float32, bool]:
+    """Queries as float32 rows, finite unless told otherwise, and whether a single one was given, in one dimension.
 
     Raises
     ------
     TypeError, ValueError
         If they are not floats, do not have `n_dims` values, or one is not finite; names its row.
     """
+    if not finite and type(values) is np.ndarray and values.dtype == np.float32 and values.shape == (n_dims,):
+        return np.ascontiguousarray(values)[np.newaxis], True  # at once, since a query takes only microseconds
     refuse_mask(values, name)
     data, kind = _plain(values)
     if kind == "float64" and isinstance(values, np.ndarray):
@@ -169,7 +191,8 @@ def as_queries(values: Any, name: str, n_dims: int) -> tuple[Float32, bool]:
     if rows.ndim != 2 or rows.shape[1] != n_dims:
         raise ValueError(f"{name} must have {n_dims} values each, as the vectors do, got {describe(values)}")
     queries = Vectors(rows, kind).to_float32(slice(None))
-    refuse_non_finite(queries, name, 0)
+    if finite:
+        refuse_non_finite(queries, name, 0)
     return queries, single
 
 
@@ -194,6 +217,11 @@ def as_bytes(data: NDArray[Any]) -> NDArray[np.uint8]:
     return data.view(np.uint8) if data.itemsize > 1 else data.view(np.uint8).reshape(data.shape)
 
 
+def rows_of_block(n_dims: int) -> int:
+    """How many rows are read at a time."""
+    return max(64, BLOCK_BYTES // (4 * n_dims))
+
+
 def blocks_of(vectors: Vectors, name: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Float32]]:
     """Pairs of first row and finite float32 rows.
 
@@ -203,10 +231,10 @@ def blocks_of(vectors: Vectors, name: str, start: int = 0, stop: int | None = No
         If a row is not finite; names it.
     """
     stop = len(vectors) if stop is None else stop
-    step = max(64, BLOCK_BYTES // (4 * vectors.n_dims))
+    step = rows_of_block(vectors.n_dims)
     for first in range(start, stop, step):
         last = min(first + step, stop)
-        vectors.check(np.arange(first, last))
+        vectors.check(first, last)
         block = vectors.to_float32(slice(first, last))
         refuse_non_finite(block, name, first)
         yield first, block

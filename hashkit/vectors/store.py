@@ -60,6 +60,12 @@ class Store:
         """Rows, those that were removed or replaced too."""
         return sum(len(segment) for segment in self.segments)
 
+    def check(self) -> None:
+        """Compare all vectors of a mapped file with their checksums."""
+        for segment in self.segments:
+            if segment.vectors is not None:
+                segment.vectors.check(0, len(segment))
+
     def ids_of(self, slots: Slots) -> Ids:
         """The id of each slot; -1 for -1."""
         return slots if self.ids is None else np.where(slots < 0, -1, self.ids[slots])
@@ -157,7 +163,7 @@ class Store:
         for segment in self.segments:
             assert segment.vectors is not None
             local = self._local(segment, slots)
-            segment.vectors.check(local[local >= 0])
+            segment.vectors.check_rows(local)
             answers.append(
                 rescore_rows(queries, segment.vectors, local, min(k, slots.shape[1]), metric, n_threads, ids)
             )
@@ -170,7 +176,7 @@ class Store:
         for segment in self.segments:
             rows = segment.local(slots)
             if segment.vectors is not None and (rows >= 0).any():
-                segment.vectors.check(rows[rows >= 0])
+                segment.vectors.check_rows(rows)
                 vectors[rows >= 0] = segment.vectors.to_float32(rows[rows >= 0])
         return vectors
 
@@ -191,7 +197,7 @@ def _joined(first: Segment, second: Segment) -> Segment:
         scales = [part.row_scales for part in (first.vectors, second.vectors)]
         joined = np.concatenate([first.vectors.data, second.vectors.data])
         row_scales = None if scales[0] is None or scales[1] is None else np.concatenate([scales[0], scales[1]])
-        vectors = replace(first.vectors, data=joined, row_scales=row_scales)
+        vectors = replace(first.vectors, data=joined, row_scales=row_scales, blocks=None)
     codes = np.concatenate([first.codes, second.codes])
     return Segment(first.start, codes, np.concatenate([first.factors, second.factors]), vectors)
 
@@ -200,7 +206,8 @@ def _taken(vectors: Vectors | None, rows: Slots) -> Vectors | None:
     if vectors is None:
         return None
     scales = None if vectors.row_scales is None else vectors.row_scales[rows]
-    return replace(vectors, data=vectors.data[rows], row_scales=scales)
+    vectors.check_rows(rows)
+    return replace(vectors, data=vectors.data[rows], row_scales=scales, blocks=None)
 
 
 def kept_as(rows: Float32, kind: str) -> Vectors:

@@ -9,8 +9,9 @@ import numpy as np
 
 from hashkit.checks import check_choice, check_int, check_n_threads
 from hashkit.vectors import fitting
-from hashkit.vectors.calibration import HeldOut, Recall, exact_neighbors
+from hashkit.vectors.calibration import HeldOut, Recall
 from hashkit.vectors.encoding import learn
+from hashkit.vectors.exact import exact_neighbors
 from hashkit.vectors.funnel import Plan
 from hashkit.vectors.rescoring import METRICS, Metric
 from hashkit.vectors.rows import as_vectors
@@ -91,12 +92,12 @@ def suggest_bits(
     rng = np.random.default_rng(random_state)
     own = fitting.held_out_rows(stored, wish, rng)
     assert own is not None
-    sample, asked = fitting.sample_of(stored, own, rng), stored.to_float32(own)
+    sample, asked = fitting.sample_of(stored, own, rng), fitting.finite_rows(stored, own)
     true, recalls = None, {}
     for n_bits in dict.fromkeys([max(8, wish.n_bits[0] // 16 * 8), *wish.n_bits]):
         encoder = learn(sample, n_bits, metric, random_state)
         if true is None:
-            true = exact_neighbors(stored, asked, k, encoder, threads, own)
+            true = exact_neighbors(stored, asked, k, metric, threads, own)
         held_out = HeldOut(encoder.prepare(asked, threads), true, own)
         plan = Plan("estimates", 0, candidates)
         recalls[n_bits] = Recall.of(held_out.found(fitting.encoded(stored, encoder, wish), plan, threads), target)

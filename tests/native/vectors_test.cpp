@@ -8,6 +8,7 @@
 #include "kernels/vector_kernels.hpp"
 #include "vectors/asymmetric.hpp"
 #include "vectors/best_scores.hpp"
+#include "vectors/encoder.hpp"
 #include "vectors/rescore.hpp"
 
 using namespace hashkit;
@@ -83,6 +84,40 @@ TEST(vectors_sums_read_within_their_row) {
           CHECK(apart.square == static_cast<float>(v.difference), isa_name(isa), " type ", type, " n ", n);
         }
       }
+    }
+  }
+}
+
+TEST(vectors_become_floats_within_their_row) {
+  for (Isa isa : reference::tested_isas()) {
+    const VectorKernels& kernels = vector_kernels(isa);
+    for (size_t type = 0; type < kVectorTypes; ++type) {
+      for (size_t n : {1, 2, 7, 15, 16, 17, 31, 33, 64, 100}) {
+        Values v(static_cast<VectorType>(type), n, Place::end());
+        Guarded<float> floats(n, Place::end());
+        kernels.to_floats[type](v.row.data(), n, v.scales(), floats.data());
+        for (size_t i = 0; i < n; ++i) CHECK(floats[i] == small_value(i), isa_name(isa), " type ", type, " n ", n);
+      }
+    }
+  }
+}
+
+TEST(vectors_rotate_within_their_values) {
+  for (size_t n : {256, 257, 300, 511, 512, 1000, 1024}) {
+    std::vector<uint8_t> signs(kRotationRounds * ((n + 7) / 8));
+    for (size_t i = 0; i < signs.size(); ++i) signs[i] = static_cast<uint8_t>(i * 2654435761u >> 11);
+    const std::vector<float> factors = rotation_factors(signs.data(), n);
+    std::vector<float> expected;
+    for (Isa isa : reference::tested_isas()) {
+      Guarded<float> values(n, Place::end()), own(factors.size(), Place::end());
+      std::copy(factors.begin(), factors.end(), own.data());
+      double before = 0, after = 0;
+      for (size_t i = 0; i < n; ++i) values[i] = small_value(i), before += small_value(i) * small_value(i);
+      vector_kernels(isa).rotate(values.data(), n, own.data());
+      for (size_t i = 0; i < n; ++i) after += double{values[i]} * values[i];
+      CHECK(std::fabs(after / before - 1) < 1e-5, isa_name(isa), " n ", n);
+      if (expected.empty()) expected.assign(values.data(), values.data() + n);
+      CHECK(std::equal(expected.begin(), expected.end(), values.data()), isa_name(isa), " n ", n);
     }
   }
 }

@@ -12,8 +12,10 @@ import hashkit
 from hashkit import _native
 from hashkit.storage import FormatError
 from hashkit.vectors import VectorIndex
-from hashkit.vectors.calibration import Recall, exact_neighbors
+from hashkit.vectors.calibration import Recall
+from hashkit.vectors.exact import exact_neighbors
 from hashkit.vectors.funnel import best_estimates, read_best
+from hashkit.vectors.rows import Vectors, as_vectors
 
 METRICS = ["cosine", "ip", "l2"]
 KEEPS = ["as_came", "float16", "int8", "none"]
@@ -162,7 +164,8 @@ def test_instruction_sets_do_not_change_the_answer(index, queries, isa, monkeypa
 def test_rows_added_are_encoded_as_rows_fitted(index, vectors):
     segment = index._state.store.segments[0]
     for chosen in (slice(0, 1), slice(17, 300), slice(0, 5000)):
-        codes, factors = index._encoder.encode(vectors[chosen])
+        added = Vectors(vectors[chosen], "float32")
+        codes, factors = index._encoder.encode(added, 0, len(added), 1)
         np.testing.assert_array_equal(codes, segment.codes[chosen])
         np.testing.assert_array_equal(factors, segment.factors[chosen])
 
@@ -316,9 +319,7 @@ def test_measure_recall_tells_the_losses_apart(vectors, queries):
 
 def test_exact_neighbors_leave_out_their_own_row(fitted, vectors):
     own = np.array([3, 77])
-    rows = exact_neighbors(
-        hashkit.vectors.rows.as_vectors(vectors, "vectors"), vectors[own], 5, fitted._encoder, 1, own
-    )
+    rows = exact_neighbors(as_vectors(vectors, "vectors"), vectors[own], 5, fitted.metric, 1, own)
     expected = exact(vectors[own], vectors, 6, "cosine")[1]
     assert rows.tolist() == [[id for id in row if id != self] for self, row in zip(own, expected.tolist(), strict=True)]
 

@@ -1,0 +1,134 @@
+#include "vectors/encoder.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "parallel/parallel_for.hpp"
+
+namespace hashkit {
+namespace {
+
+constexpr size_t kFloat32 = static_cast<size_t>(VectorType::kFloat32);
+constexpr RowScales kNoScales{1, nullptr, nullptr};
+
+// Sums of magnitudes and of squares, in the order of additions that vector_kernels.hpp names.
+VectorSums sum_magnitudes(const float* values, size_t n) noexcept {
+  float lengths[kLanes] = {}, squares[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      lengths[lane] += std::fabs(values[i + lane]);
+      squares[lane] += values[i + lane] * values[i + lane];
+    }
+  }
+  for (size_t lane = 0; i + lane < n; ++lane) {
+    lengths[lane] += std::fabs(values[i + lane]);
+    squares[lane] += values[i + lane] * values[i + lane];
+  }
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (size_t lane = 0; lane < half; ++lane) {
+      lengths[lane] += lengths[lane + half];
+      squares[lane] += squares[lane + half];
+    }
+  }
+  return {lengths[0], squares[0]};
+}
+
+}  // namespace
+
+std::vector<float> rotation_factors(const uint8_t* signs, size_t n_bits) {
+  size_t window = 1;
+  while (2 * window <= n_bits) window *= 2;
+  const float scale = 1 / std::sqrt(static_cast<float>(window));
+  const size_t n_bytes = (n_bits + 7) / 8;
+  std::vector<float> factors(kRotationRounds * n_bits);
+  for (size_t round = 0; round < kRotationRounds; ++round) {
+    const size_t begin = round % 2 == 0 ? 0 : n_bits - window;
+    for (size_t i = 0; i < n_bits; ++i) {
+      const bool is_minus = signs[round * n_bytes + i / 8] >> (7 - i % 8) & 1;
+      const float magnitude = i >= begin && i < begin + window ? scale : 1.0f;
+      factors[round * n_bits + i] = is_minus ? -magnitude : magnitude;
+    }
+  }
+  return factors;
+}
+
+Encoder::Encoder(const VectorKernels& kernels, const EncoderView& view) noexcept
+    : kernels_(kernels),
+      view_(view),
+      center_square_(kernels.products[kFloat32](view.center, view.center, view.n_dims, kNoScales).product) {}
+
+bool Encoder::to_unit(const VectorRows& rows, size_t row, float* unit) const noexcept {
+  const size_t n = view_.n_dims;
+  kernels_.to_floats[static_cast<size_t>(rows.type)](rows.row(row), n, rows.scales(row), unit);
+  std::fill(unit + n, unit + padded_dims(n), 0.0f);
+  float square = kernels_.products[kFloat32](unit, unit, n, kNoScales).product;
+  if (!keeps_digits(square)) {
+    float largest = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (!std::isfinite(unit[i])) return false;
+      largest = std::max(largest, std::fabs(unit[i]));
+    }
+    if (view_.metric != VectorMetric::kCosine || largest == 0) return true;
+    for (size_t i = 0; i < n; ++i) unit[i] /= largest;
+    square = kernels_.products[kFloat32](unit, unit, n, kNoScales).product;
+  }
+  if (view_.metric != VectorMetric::kCosine) return true;
+  const float length = std::sqrt(square);
+  for (size_t i = 0; i < n; ++i) unit[i] /= length;
+  return true;
+}
+
+void Encoder::project(const float* unit, float* values) const noexcept {
+  const size_t n = view_.n_bits;
+  if (view_.rotation != nullptr) {
+    std::memcpy(values, unit, view_.n_dims * sizeof(float));
+    std::fill(values + view_.n_dims, values + n, 0.0f);
+    kernels_.rotate(values, n, view_.rotation);
+  } else {
+    for (size_t bit = 0; bit < n; ++bit) {
+      values[bit] = kernels_.products[kFloat32](unit, view_.matrix.row(bit), view_.n_dims, kNoScales).product;
+    }
+  }
+  for (size_t bit = 0; bit < n; ++bit) values[bit] -= view_.offsets[bit];
+}
+
+RowFactors Encoder::factors(const float* unit, const float* values) const noexcept {
+  const VectorSums sums = sum_magnitudes(values, view_.n_bits);
+  const float factor = sums.product > 0 ? sums.square / sums.product : 0;
+  if (view_.metric == VectorMetric::kEuclidean) return {query_term(unit) / -2, factor};
+  return {query_term(unit) - center_square_, factor};
+}
+
+float Encoder::query_term(const float* unit) const noexcept {
+  if (view_.metric == VectorMetric::kEuclidean) {
+    return kernels_.differences[kFloat32](view_.center, unit, view_.n_dims, kNoScales).square;
+  }
+  return kernels_.products[kFloat32](view_.center, unit, view_.n_dims, kNoScales).product;
+}
+
+int64_t encode_rows(const Encoder& encoder, const KernelTable& packing, const VectorRows& rows, size_t first,
+                    size_t last, size_t n_threads, uint8_t* codes, float* factors, float* units) {
+  constexpr size_t kRowsPerTask = 256;
+  const EncoderView& view = encoder.view();
+  const size_t n_bytes = (view.n_bits + 7) / 8;
+  std::atomic<int64_t> not_finite{kAllFinite};
+  parallel_for((last - first + kRowsPerTask - 1) / kRowsPerTask, n_threads, [&](size_t task) {
+    std::vector<float> unit(padded_dims(view.n_dims)), values(view.n_bits);
+    const size_t begin = task * kRowsPerTask, end = std::min(begin + kRowsPerTask, last - first);
+    for (size_t i = begin; i < end; ++i) {
+      if (!encoder.to_unit(rows, first + i, unit.data())) return not_finite.store(static_cast<int64_t>(first + i));
+      encoder.project(unit.data(), values.data());
+      packing.pack_float32(values.data(), view.n_bits, codes + i * n_bytes);
+      const RowFactors own = encoder.factors(unit.data(), values.data());
+      factors[2 * i] = own.offset;
+      factors[2 * i + 1] = own.factor;
+      if (units != nullptr) std::memcpy(units + i * view.n_dims, unit.data(), view.n_dims * sizeof(float));
+    }
+  });
+  return not_finite.load();
+}
+
+}  // namespace hashkit
