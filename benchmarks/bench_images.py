@@ -1,9 +1,8 @@
 """What does it cost to index pictures and to search by one, and is a retouched picture's original found first?
 
-Answers are checked before anything is timed. With --full, at 60,000 pictures of Fashion-MNIST and 100,000 rows behind
-the page, every bar is held. `--pictures FOLDER` takes photographs of one's own for the extraction and the
-near-duplicates; `--kept FOLDER` keeps what was indexed for the next run: 60,000 pictures take EfficientNet a quarter of
-an hour.
+Answers are checked before anything is timed. With --full, at 60,000 pictures of Fashion-MNIST, every bar is held.
+`--pictures FOLDER` takes photographs of one's own for the extraction and the near-duplicates; `--kept FOLDER` keeps
+what was indexed for the next run: 60,000 pictures take EfficientNet a quarter of an hour.
 """
 
 import functools
@@ -17,21 +16,14 @@ import numpy as np
 import planted_copies
 import pytest
 import sklearn.datasets
-from page_server import ask, serving
 from PIL import Image
 from timing import median_wall_seconds
 
 from hashkit import datasets
 from hashkit.codes import check_n_threads
-from hashkit.collection import Collection
 from hashkit.images import Gallery, extract, index_folder, make_model, read_image
-from hashkit.images.decoding import Stamp
-from hashkit.images.extraction import Batch
 from hashkit.images.files import find_images
-from hashkit.images.looks import Look
 from hashkit.images.networks import use_one_thread
-from hashkit.images.row_store import ROWS, RowStore
-from hashkit.images.settings import Settings, codes_path, write_settings
 
 N_WARM, PART = 16, 128
 # Of 100 partners, among photographs and among clothes; None where what is reached is only told: see docs/images.md.
@@ -108,14 +100,6 @@ def clothes():
     if not Path(datasets.FASHION_MNIST).is_dir():
         pytest.skip("needs Debian's dataset-fashion-mnist")
     return datasets.fashion_mnist().images
-
-
-@pytest.fixture(scope="session")
-def kept(pytestconfig, tmp_path_factory):
-    """The folder of `--kept`, or one that is dropped."""
-    folder = Path(pytestconfig.getoption("--kept") or tmp_path_factory.mktemp("kept"))
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="session", params=["dct", "efficientnet-lite0"])
@@ -228,43 +212,5 @@ def test_copies(kind, planted, pair_galleries, hold):
     mixed = sum(len(planted_copies.pairs_within([group]) - set(pairs)) > 0 for group in groups[:20])
     hold(f"copies by {kind}: groups of the first 20 with other pairs", mixed, 0, "groups")
     (path / "copies.npz").unlink()
-    seconds = timed(lambda: Gallery(path).pairs("copies"))
+    seconds = timed(lambda: Gallery(path).findings.pairs("copies"))
     hold(f"copies among {len(gallery):,} by {kind}, computed once", seconds, 30, "s")
-
-
-@pytest.fixture(scope="module")
-def large_gallery(tmp_path_factory, full):
-    """Made-up codes, half of them scattered around 2,000 centers: 100,000 with `--full`, else 5,000."""
-    n, rng = 100_000 if full else 5000, np.random.default_rng(0)
-    codes, centers = (rng.integers(0, 256, (rows, 8), np.uint8) for rows in (n, 2000))
-    codes[::2] = centers[rng.integers(0, 2000, n // 2)]
-    codes[np.arange(n), rng.integers(0, 8, n)] ^= np.uint8(1) << rng.integers(0, 8, n, np.uint8)
-    path = str(tmp_path_factory.mktemp("large"))
-    settings = Settings(path, "dct", 64, "", keep_features=False, generation=1)
-    notes = [{"path": f"album {i // 500:03}/IMG_{i:06}.jpg", "size": 1, "mtime_ns": 1} for i in range(n)]
-    looks = Batch(codes, [note["path"] for note in notes], [Stamp(1, 1)] * n)
-    looks.looks = [Look(np.zeros((3, 32, 32), np.uint8), 640, 480, 1.0)] * n
-    store = RowStore(os.path.join(path, ROWS))
-    store.put_looks(looks)
-    store.close()
-    with Collection(codes_path(path, settings), 64, sync="batch") as collection:
-        collection.add(codes, np.arange(n), metadata=notes)
-    write_settings(path, settings)
-    return Gallery(path)
-
-
-def test_page(large_gallery, hold):
-    paths = ["/", "/?page=30", "/?q=IMG_00", "/?sort=newest", "/neighbors/7", "/neighbors/7?radius=32", "/changed"]
-    with serving(large_gallery) as site:
-        for path in ["/duplicates?radius=4", "/duplicates?radius=8", "/quality"]:
-            hold(f"{path}, first time", timed(lambda path=path: ask(site, path)), 3, "s")
-            paths.append(path)
-        for path in paths:
-            assert ask(site, path).status == 200
-            hold(path, 1e3 * median_wall_seconds(lambda path=path: ask(site, path), 9), 100, "ms")
-        hold("the map is computed, once", timed(lambda: large_gallery.layout), None, "s")
-        assert ask(site, "/map.bin").status in (200, 202)
-        while ask(site, "/map.bin").status != 200:
-            time.sleep(0.1)
-        hold("the map's data", 1e3 * median_wall_seconds(lambda: ask(site, "/map.bin"), 9), 300, "ms")
-        hold("/map", 1e3 * median_wall_seconds(lambda: ask(site, "/map"), 9), 300, "ms")

@@ -69,6 +69,14 @@ def full(pytestconfig):
     return pytestconfig.getoption("--full")
 
 
+@pytest.fixture(scope="session")
+def kept(pytestconfig, tmp_path_factory):
+    """The folder of `--kept`, or one that is dropped, for the galleries of benchmarks."""
+    folder = Path(pytestconfig.getoption("--kept") or tmp_path_factory.mktemp("kept"))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture
 def hold(full, capsys):
     """A function that tells a figure, and at full size holds it to its bar, if there is one."""

@@ -313,3 +313,19 @@ def add_and_subtract(values, largest):
         values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
         half //= 2
     return values
+
+
+def groups_around_centers(first, second, similarities, least):
+    """Groups of rows around the row with most partners, then the next; a list of (rows, similarities to the first)."""
+    partners = {}
+    for a, b, similarity in zip(first, second, similarities, strict=True):
+        if similarity >= least:
+            partners.setdefault(a, []).append((-similarity, b))
+            partners.setdefault(b, []).append((-similarity, a))
+    taken, groups = set(), []
+    for center in sorted(partners, key=lambda row: (-len(partners[row]), row)):
+        free = [(row, -negative) for negative, row in sorted(partners[center]) if row not in taken]
+        if center not in taken and free:
+            taken |= {center, *(row for row, _ in free)}
+            groups.append(([center, *(row for row, _ in free)], [1, *(similarity for _, similarity in free)]))
+    return sorted(groups, key=lambda group: (-min(group[1]), -len(group[0]), min(group[0])))

@@ -11,6 +11,7 @@ import typer
 
 from hashkit.extras import install_line
 from hashkit.images.running import query_running
+from hashkit.progress import percent_bar
 
 SKIPPED_NAMED = 20
 
@@ -149,6 +150,7 @@ def duplicates(
     ] = None,
     form: Annotated[str, typer.Option("--format", help="paths, csv or json.")] = "paths",
     out: Annotated[Path | None, typer.Option(help="Write the list to this file.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Print groups of copies, the tightest first: one path a line, an empty line between groups."""
     from hashkit.images.gallery import Gallery
@@ -161,7 +163,8 @@ def duplicates(
     if radius is not None:
         groups = [[Match(photo, 0) for photo in group] for group in opened.duplicates(radius)]
     else:
-        groups = opened.groups("similar" if similar else "copies", similarity)
+        with percent_bar(not quiet, "comparing pictures") as progress:
+            groups = opened.groups("similar" if similar else "copies", similarity, progress=progress)
     listed = [
         [match.photo for match in group if keep is None or match.photo != kept]
         for group, kept in ((group, keep and kept_of(opened, group, keep)) for group in groups)

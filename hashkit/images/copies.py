@@ -16,6 +16,7 @@ from hashkit.checks import Codes
 from hashkit.images.alignment import align, correlate
 from hashkit.images.phash import hash_of_grays
 from hashkit.index import Index
+from hashkit.progress import Progress, ignore, part_of
 
 # Of planted copies the hashes differ by 6 bits of 64 at most, see benchmarks/bench_images.py; two random ones differ by
 # 10 or fewer in one pair of 100 million.
@@ -42,7 +43,7 @@ class Pairs:
         return Pairs(self.first[kept], self.second[kept], self.similarity[kept])
 
 
-def find_copies(grays: Grays, *, n_threads: int | None = None) -> Pairs:
+def find_copies(grays: Grays, *, n_threads: int | None = None, progress: Progress = ignore) -> Pairs:
     """Pairs of pictures that may be copies, and the correlation of their pixels.
 
     Parameters
@@ -51,9 +52,11 @@ def find_copies(grays: Grays, *, n_threads: int | None = None) -> Pairs:
         See :class:`hashkit.images.looks.Look`.
     n_threads : int, optional
         Threads of the search.
+    progress : function
+        Called with the share of the work that is done.
     """
-    first, second = _candidates(grays, n_threads)
-    return Pairs(first, second, verify(grays, first, second))
+    first, second = _candidates(grays, n_threads, part_of(progress, 0, 0.4))
+    return Pairs(first, second, verify(grays, first, second, part_of(progress, 0.4, 1)))
 
 
 def symmetries(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -62,7 +65,7 @@ def symmetries(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.stack([p for q in (pictures, turned) for p in (q, q[..., ::-1], q[..., ::-1, :], q[..., ::-1, ::-1])])
 
 
-def _candidates(grays: Grays, n_threads: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _candidates(grays: Grays, n_threads: int | None, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs whose hashes are near each other, each once."""
     rows = np.arange(len(grays))
     inner = np.flatnonzero((grays[:, 0] != grays[:, 1]).any((1, 2)))  # those that have a border
@@ -73,6 +76,7 @@ def _candidates(grays: Grays, n_threads: int | None) -> tuple[NDArray[np.int64],
     for kind, asking in ((0, rows), (1, inner), (2, rows)):
         for symmetry in symmetries(grays[asking, kind]):
             found.append(_near(index, owners, hash_of_grays(symmetry), asking, n_threads))
+            progress((len(found) - 1) / 24)
     return _nearest_of_each(np.concatenate(found))
 
 
@@ -111,11 +115,14 @@ def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
-def verify(grays: Grays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
+def verify(
+    grays: Grays, first: NDArray[np.int64], second: NDArray[np.int64], progress: Progress = ignore
+) -> NDArray[np.float32]:
     """Correlation of the pixels of pairs: the best over the symmetries, with and without borders, and alignment."""
-    parts = [
-        _verify(grays, first[start : start + 512], second[start : start + 512]) for start in range(0, len(first), 512)
-    ]
+    parts = []
+    for start in range(0, len(first), 512):
+        parts.append(_verify(grays, first[start : start + 512], second[start : start + 512]))
+        progress(min(1, (start + 512) / len(first)))
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 

@@ -19,26 +19,16 @@ from numpy.typing import NDArray
 import hashkit
 from hashkit.checks import Codes, check_choice
 from hashkit.collection import Collection
-from hashkit.images.cache import Arrays, kept_arrays
-from hashkit.images.copies import Pairs
 from hashkit.images.decoding import Source
-from hashkit.images.duplicates import group_duplicates, group_pairs
+from hashkit.images.duplicates import Group
 from hashkit.images.extraction import extract_one
-from hashkit.images.layout import Layout, landmarks, lay_out, layout_fits
+from hashkit.images.findings import Findings
 from hashkit.images.models import Model, make_model
-from hashkit.images.pairing import (
-    THRESHOLDS,
-    Measures,
-    Way,
-    copy_pairs,
-    kept_pairs,
-    key_of,
-    read_measures,
-    similar_pairs,
-)
+from hashkit.images.pairing import THRESHOLDS, Way
 from hashkit.images.photos import Match, Photo, read_photos
 from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import check_model, codes_path, hasher_path, read_settings
+from hashkit.progress import Progress, ignore
 
 CANDIDATES = 10  # features of so many times k pictures are compared
 
@@ -81,7 +71,6 @@ class Gallery:
             )
         self._device = device
         self._given_model = None if model is None else check_model(make_model(model, device=device), self.settings)
-        self._pairs: dict[str, Pairs] = {}
         self._codes, self.photos = _read_codes(codes_path(self.path, self.settings))
 
     def __len__(self) -> int:
@@ -104,7 +93,7 @@ class Gallery:
         return self._codes.get(np.fromiter(self.photos, np.int64, len(self.photos)))
 
     def row_of(self, id: int) -> int:
-        """The place of a picture in `photos`, `codes` and `measures`."""
+        """The place of a picture in `photos`, `codes` and `findings.measures`."""
         return self._rows[id]
 
     @functools.cached_property
@@ -206,15 +195,21 @@ class Gallery:
         codes: Codes = self._codes.get(np.array([id]))[0]
         return codes
 
+    @functools.cached_property
+    def findings(self) -> Findings:
+        """Pairs, groups, measures and the map of these pictures."""
+        return Findings(self.path, self.settings, list(self.photos.values()), self.codes)
+
     def duplicates(self, radius: int) -> list[list[Photo]]:
         """Groups of pictures connected by chains of distances of at most `radius`, the largest groups first.
 
         Different pictures with equal codes share a group; :meth:`groups` compares the pictures themselves.
         """
-        photos = list(self.photos.values())
-        return [[photos[row] for row in group] for group in group_duplicates(self.codes, radius)]
+        return [[match.photo for match in self.matches_of(group)] for group in self.findings.near(radius)]
 
-    def groups(self, way: Way = "copies", similarity: float | None = None) -> list[list[Match]]:
+    def groups(
+        self, way: Way = "copies", similarity: float | None = None, *, progress: Progress = ignore
+    ) -> list[list[Match]]:
         """Groups of pictures that are copies of one another, or similar.
 
         Parameters
@@ -225,6 +220,8 @@ class Gallery:
             cosine, or without features codes with a large share of equal bits.
         similarity : float, optional
             The least similarity, from 0 to 1; by default .97 for copies and .85 for similar pictures.
+        progress : function
+            Called with the share of the work that is done, from 0 to 1, while pictures are compared.
 
         Returns
         -------
@@ -233,63 +230,19 @@ class Gallery:
             follow by similarity, with the distance of their codes to it.
         """
         check_choice(way, "way", tuple(THRESHOLDS))
-        pairs = self.pairs(way).at_least(THRESHOLDS[way][0] if similarity is None else similarity)
-        photos, codes = list(self.photos.values()), self.codes
-        groups = []
-        for group in group_pairs(pairs):
-            distances = np.bitwise_count(codes[group.rows] ^ codes[group.rows[0]]).sum(1, np.int64).tolist()
-            rows, similarities = group.rows.tolist(), group.similarities.tolist()
-            groups.append([Match(photos[r], d, s) for r, d, s in zip(rows, distances, similarities, strict=True)])
-        return groups
+        self.findings.pairs(way, progress)
+        return [self.matches_of(group) for group in self.findings.groups(way, similarity)]
 
-    def pairs(self, way: Way) -> Pairs:
-        """Pairs of rows of `photos` that may be copies or similar; computed once and kept beside the index."""
-        if way not in self._pairs:
-            photos = list(self.photos.values())
-            make = {"copies": self._copies, "similar": self._similar}[way]
-            path = os.path.join(self.path, f"{way}.npz")
-            self._pairs[way] = kept_pairs(path, key_of(photos, self.codes), len(photos), make)
-        return self._pairs[way]
-
-    @functools.cached_property
-    def measures(self) -> Measures:
-        """Width, height and sharpness of every picture, in the order of `photos`."""
-        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
-            return read_measures(store, self.settings.folder, list(self.photos.values()))
-
-    def _copies(self) -> Pairs:
-        measures = self.measures
-        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
-            return copy_pairs(store, list(self.photos.values()), measures)
-
-    @functools.cached_property
-    def layout(self) -> Layout:
-        """The map of the pictures; computed once and kept beside the index."""
-        n = len(self)
-        key = f"{key_of(list(self.photos.values()), self.codes)} {self.settings.fitted_method}"
-
-        def make() -> Arrays:
-            return vars(lay_out(self.codes, self.n_bits, self._rows_of(landmarks(n))))
-
-        return Layout(**kept_arrays(os.path.join(self.path, "map.npz"), key, make, lambda found: layout_fits(found, n)))
-
-    def _rows_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
-        if not self.has_features or len(rows) == 0:
-            return None
-        paths = [photo.path for photo in self.photos.values()]
-        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
-            return _filled(store.find([paths[row] for row in rows.tolist()]))
-
-    def _similar(self) -> Pairs:
-        if not self.has_features:
-            return similar_pairs(self.codes, self.n_bits, None)
-        paths = [photo.path for photo in self.photos.values()]
-        with closing(RowStore(os.path.join(self.path, ROWS))) as store:
-
-            def features(rows: NDArray[np.int64]) -> NDArray[Any]:
-                return _filled(store.find([paths[row] for row in rows.tolist()]))
-
-            return similar_pairs(self.codes, self.n_bits, features)
+    def matches_of(self, group: Group) -> list[Match]:
+        """The pictures of a group, with their similarity to the first and the distance of their codes to its code."""
+        rows, codes = group.rows, self.findings.codes
+        distances = np.bitwise_count(codes[rows] ^ codes[rows[0]]).sum(1, np.int64).tolist()
+        similarities = [None] * len(rows) if group.similarities is None else group.similarities.tolist()
+        photos = self.findings.photos
+        return [
+            Match(photos[row], distance, similarity)
+            for row, distance, similarity in zip(rows.tolist(), distances, similarities, strict=True)
+        ]
 
     def _ties_by_similarity(self, row: NDArray[Any], matches: list[Match], k: int) -> list[Match]:
         """Those of the matches that may be among the first `k`, by distance and then by similarity."""
@@ -312,12 +265,6 @@ class Gallery:
             for match, other in zip(matches, rows, strict=True)
         ]
         return sorted(told, key=lambda match: -(match.similarity or 0))
-
-
-def _filled(rows: list[NDArray[Any] | None]) -> NDArray[np.float32]:
-    """Rows as an array; zero where a later renewal dropped one."""
-    n_dims = next((len(row) for row in rows if row is not None), 1)
-    return np.stack([np.zeros(n_dims, np.float32) if row is None else row for row in rows])
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:

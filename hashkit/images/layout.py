@@ -18,6 +18,7 @@ from hashkit.checks import Codes
 from hashkit.codes import unpack
 from hashkit.images.photos import Photo
 from hashkit.index import Index
+from hashkit.progress import Progress, ignore
 
 N_LANDMARKS = 2000  # t-SNE of these takes about 10 s on a core
 N_AROUND = 3
@@ -46,7 +47,14 @@ class Layout:
     outliers: NDArray[np.int64]
 
 
-def lay_out(codes: Codes, n_bits: int, rows: NDArray[np.float32] | None = None, *, seed: int = 0) -> Layout:
+def lay_out(
+    codes: Codes,
+    n_bits: int,
+    rows: NDArray[np.float32] | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress = ignore,
+) -> Layout:
     """The map of codes.
 
     Parameters
@@ -56,11 +64,9 @@ def lay_out(codes: Codes, n_bits: int, rows: NDArray[np.float32] | None = None, 
     rows : float32 array of shape (n_landmarks, n_dims), optional
         Features of the :func:`landmarks`, for their places; by default their bits.
     seed : int
+    progress : function
+        Called with the share of the work that is done.
     """
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
     n = len(codes)
     chosen = landmarks(n, seed)
     if n < 4:
@@ -68,21 +74,41 @@ def lay_out(codes: Codes, n_bits: int, rows: NDArray[np.float32] | None = None, 
         zeros = np.zeros(n, np.int64)
         return Layout(np.column_stack([spread, spread]), zeros, zeros[:1], np.arange(n))
     values = unpack(codes[chosen], n_bits).astype(np.float32) if rows is None else rows
-    n_dims = min(50, len(chosen), values.shape[1])
-    reduced = PCA(n_dims, random_state=seed).fit_transform(values)
-    tsne = TSNE(perplexity=min(30, (len(chosen) - 1) / 3), init="pca", random_state=seed, n_jobs=1)
-    plane = tsne.fit_transform(reduced.astype(np.float32))
+    progress(0.02)
+    plane = _embed(values, seed)
+    progress(0.5)
     distances, near = Index(codes[chosen], n_bits=n_bits).query(codes, min(N_AROUND, len(chosen)))
     weights = 1 / (1 + distances.astype(np.float32)) ** 2
     places = (plane[near] * weights[:, :, None]).sum(1) / weights.sum(1, keepdims=True)
     places[chosen] = plane
-    n_clusters = min(_MOST_CLUSTERS, max(1, n // _PICTURES_PER_CLUSTER))
+    progress(0.7)
+    clusters, representatives = _cluster(places, seed)
+    progress(0.8)
+    return Layout(_as_uint16(places), clusters, representatives, _outliers(codes, n_bits))
+
+
+def _embed(values: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Places in the plane by t-SNE."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values)
+    tsne = TSNE(perplexity=min(30, (len(values) - 1) / 3), init="pca", random_state=seed, n_jobs=1)
+    plane: NDArray[np.float32] = tsne.fit_transform(reduced.astype(np.float32))
+    return plane
+
+
+def _cluster(places: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cluster of each place, and the place that is nearest to the middle of each."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    n_clusters = min(_MOST_CLUSTERS, max(1, len(places) // _PICTURES_PER_CLUSTER))
     found = MiniBatchKMeans(n_clusters, random_state=seed, n_init=3, batch_size=4096).fit(places)
     clusters = found.labels_.astype(np.int64)
     to_middle = ((places - found.cluster_centers_[clusters]) ** 2).sum(1)
     order = np.lexsort((to_middle, clusters))
     _, firsts = np.unique(clusters[order], return_index=True)
-    return Layout(_as_uint16(places), clusters, order[firsts], _outliers(codes, n_bits))
+    return clusters, order[firsts]
 
 
 def landmarks(n: int, seed: int = 0) -> NDArray[np.int64]:

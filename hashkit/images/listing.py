@@ -22,20 +22,39 @@ SORTS: dict[str, tuple[str, Callable[[Photo], Any]]] = {
 }
 
 
-def list_photos(gallery: Gallery, words: str, folder: str, sort: str) -> list[Photo]:
-    """The pictures below `folder` whose paths hold all of some words, upper and lower case alike."""
-    photos = list(gallery.photos.values())
-    wanted = words.lower().split()
-    if folder := folder.strip("/"):
-        photos = [photo for photo in photos if photo.path.startswith(f"{folder}/")]
-    if wanted:
-        photos = [photo for photo in photos if all(word in photo.path.lower() for word in wanted)]
-    return photos if sort == "name" else sorted(photos, key=SORTS[sort][1])
+class Listing:
+    """Every order of a gallery's pictures, each made once, and their names in lower case.
+
+    Attributes
+    ----------
+    folders : list of (str, int)
+        Folders that hold pictures, and how many; those with most if there are too many to suggest.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._photos = list(gallery.photos.values())  # in the order of their paths
+        self._orders: dict[str, list[tuple[Photo, str]]] = {}
+        counts = Counter(photo.path.rpartition("/")[0] for photo in self._photos)
+        counts.pop("", None)
+        self.folders = sorted(counts.most_common(SUGGESTED_FOLDERS))
+
+    def find(self, words: str = "", folder: str = "", sort: str = "name") -> list[Photo]:
+        """The pictures below `folder` whose paths hold all of some words, upper and lower case alike."""
+        found = self._ordered(sort)
+        if folder := folder.strip("/"):
+            found = [pair for pair in found if pair[0].path.startswith(f"{folder}/")]
+        for word in words.lower().split():
+            found = [pair for pair in found if word in pair[1]]
+        return [photo for photo, _ in found]
+
+    def _ordered(self, sort: str) -> list[tuple[Photo, str]]:
+        if sort not in self._orders:
+            photos = self._photos if sort == "name" else sorted(self._photos, key=SORTS[sort][1])
+            self._orders[sort] = [(photo, photo.path.lower()) for photo in photos]
+        return self._orders[sort]
 
 
 @functools.lru_cache(2)
-def folders_of(gallery: Gallery) -> list[tuple[str, int]]:
-    """Folders that hold pictures, and how many; those with most if there are too many to suggest."""
-    counts = Counter(photo.path.rpartition("/")[0] for photo in gallery.photos.values())
-    counts.pop("", None)
-    return sorted(counts.most_common(SUGGESTED_FOLDERS))
+def listing_of(gallery: Gallery) -> Listing:
+    """The listing of a gallery, made when it is first wanted."""
+    return Listing(gallery)

@@ -6,13 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from hashkit.images import views
-from hashkit.images.listing import SORTS, folders_of, list_photos
+from hashkit.images.advice import advise, within
+from hashkit.images.background import NotReadyError
+from hashkit.images.duplicates import Groups
+from hashkit.images.listing import SORTS, listing_of
 from hashkit.images.pairing import THRESHOLDS
-from hashkit.images.photos import Match
 from hashkit.images.selection import RULES
 from hashkit.images.state import State
 from hashkit.images.words import row_of_text
@@ -40,20 +42,30 @@ def add_pages(app: FastAPI, state: State) -> None:
 
     @app.api_route("/map", methods=READ, response_class=HTMLResponse)
     def collection_map() -> str:
-        layout, gallery = state.layout(), state.gallery
-        clusters, lonely = ([], []) if layout is None else views.clusters_of(gallery, layout)
-        return show("map.html", "map", is_ready=layout is not None, clusters=clusters, lonely=lonely, n=len(gallery))
+        return show("map.html", "map", map=state.map(), n=len(state.gallery))
 
     @app.api_route("/map.bin", methods=READ)
     def places() -> Response:
-        layout = state.layout()
-        if layout is None:
-            return Response(status_code=202)
-        return Response(views.places_of(state.gallery, layout), media_type="application/octet-stream")
+        return Response(state.map().places, media_type="application/octet-stream")
 
     @app.api_route("/quality", methods=READ, response_class=HTMLResponse)
     def quality() -> str:
-        return show("quality.html", "quality", quality=state.quality(), settings=state.gallery.settings)
+        found, settings = state.quality(), state.gallery.settings
+        return show(
+            "quality.html",
+            "quality",
+            quality=found,
+            settings=settings,
+            advice=advise(found, settings),
+            within=within(found),
+        )
+
+    @app.exception_handler(NotReadyError)
+    async def wait(request: Request, error: NotReadyError) -> Response:
+        view = request.url.path.split("/")[1]
+        if view == "map.bin":
+            return Response(status_code=202)
+        return HTMLResponse(show("waiting.html", view, computing=error), headers={"Cache-Control": "no-store"})
 
 
 def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
@@ -65,7 +77,8 @@ def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
         sort: Sort = "name",
     ) -> str:
         gallery = state.gallery
-        wanted = list_photos(gallery, q, folder, sort)
+        listing = listing_of(gallery)
+        wanted = listing.find(q, folder, sort)
         n_pages, page = views.pages(len(wanted), PER_PAGE, page)
         tiles = [views.photo_tile(photo) for photo in wanted[(page - 1) * PER_PAGE : page * PER_PAGE]]
         return show(
@@ -78,7 +91,7 @@ def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
             folder=folder,
             sort=sort,
             sorts=SORTS,
-            folders=folders_of(gallery),
+            folders=listing.folders,
             n_found=len(wanted),
             n_photos=len(gallery),
             settings=gallery.settings,
@@ -89,9 +102,9 @@ def _add_pictures(app: FastAPI, state: State, show: Callable[..., str]) -> None:
 def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> None:
     def groups_for(
         way: Literal["copies", "similar"], similarity: float | None, radius: int | None
-    ) -> tuple[list[list[Match]], float]:
+    ) -> tuple[Groups, float]:
         least = THRESHOLDS[way][0] if similarity is None else max(similarity, THRESHOLDS[way][1])
-        return state.groups(way if radius is None else radius, least), least
+        return state.groups(way, least) if radius is None else state.near(radius), least
 
     @app.api_route("/duplicates", methods=READ, response_class=HTMLResponse)
     def duplicates(
@@ -101,14 +114,12 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
         radius: int | None = Query(None, ge=0, le=MAX_GROUP_RADIUS),
         select: Rule = "",
     ) -> str:
-        if radius is None and not state.has_pairs(way):
-            return show("waiting.html", "duplicates")
         groups, least = groups_for(way, similarity, radius)
         away = state.mover.moved() if state.mover else set()
         n_pages, page = views.pages(len(groups), GROUPS_PER_PAGE, page)
         shown = [
-            views.group_of(state.gallery, group, SHOWN_OF_GROUP, select, away)
-            for group in groups[(page - 1) * GROUPS_PER_PAGE : page * GROUPS_PER_PAGE]
+            views.group_of(state.gallery, groups[number], SHOWN_OF_GROUP, select, away)
+            for number in range(len(groups))[(page - 1) * GROUPS_PER_PAGE : page * GROUPS_PER_PAGE]
         ]
         # What is chosen by default is left out of the addresses of other pages.
         asked = {"way": way if way != "copies" else None, "similarity": similarity, "radius": radius}
@@ -127,7 +138,7 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
             page=page,
             n_pages=n_pages,
             n_groups=len(groups),
-            n_photos=sum(map(len, groups)),
+            n_photos=len(groups.rows),
             has_features=state.gallery.has_features,
             mover=state.mover,
             n_away=len(away),
@@ -142,9 +153,10 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
         radius: int | None = Query(None, ge=0, le=MAX_GROUP_RADIUS),
     ) -> str:
         groups, _ = groups_for(way, similarity, radius)
-        found = next((group for group in groups if group[0].photo.id == id), None)
-        if found is None:
+        place = groups.place_of(state.gallery.row_of(state.photo(id).id))
+        if place is None:
             raise HTTPException(404, "there is no such group any more")
+        found = state.gallery.matches_of(groups[place])
         n_pages, page = views.pages(len(found), PER_PAGE, page)
         tiles = views.match_tiles(found[(page - 1) * PER_PAGE : page * PER_PAGE])
         asked = {"way": way, "similarity": similarity, "radius": radius}

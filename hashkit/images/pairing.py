@@ -19,6 +19,7 @@ from hashkit.images.models import Model
 from hashkit.images.photos import Photo
 from hashkit.images.row_store import RowStore
 from hashkit.index import Index
+from hashkit.progress import Progress, ignore, part_of
 
 Way = Literal["copies", "similar"]
 
@@ -27,33 +28,51 @@ Way = Literal["copies", "similar"]
 # pictures: cosine of features; .85 leaves 30 other pairs of these.
 THRESHOLDS: dict[Way, tuple[float, float]] = {"copies": (0.97, 0.80), "similar": (0.85, 0.60)}
 N_SIMILAR = 24  # nearest codes of each picture whose features are compared
-_BLOCK = 1 << 15
+_BLOCK = 1 << 13
 VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """What was measured on a gallery's pictures, in its order; zero where a file could not be read again."""
+    """What is known of a gallery's pictures, in its order.
+
+    Attributes
+    ----------
+    width, height : int64 arrays
+    sharpness : float64 array
+        Zero, as width and height are, where a file could not be read again.
+    n_bytes, mtime_ns : int64 arrays
+        Of the files.
+    """
 
     width: NDArray[np.int64]
     height: NDArray[np.int64]
     sharpness: NDArray[np.float64]
+    n_bytes: NDArray[np.int64]
+    mtime_ns: NDArray[np.int64]
+
+    def of(self, rows: NDArray[np.int64]) -> Measures:
+        """Those of some pictures."""
+        return Measures(*(getattr(self, name)[rows] for name in Measures.__annotations__))
 
 
 def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], *, progress: bool = False) -> Measures:
-    """What was measured on pictures; for those of which an older index kept no look, one is made now."""
+    """What is known of pictures; for those of which an older index kept no look, one is made now."""
     kept = store.measures()
     missing = [photo.path for photo in photos if photo.path not in kept or kept[photo.path][0] != photo.stamp]
     if missing:
         for batch in extract_batches(missing, _LOOK_ONLY, folder=folder, progress=progress, with_looks=True):
             store.put_looks(batch)
         kept = store.measures()
-    rows = [kept.get(photo.path, (None, 0, 0, 0.0)) for photo in photos]
-    fits = np.array([row[0] == photo.stamp for row, photo in zip(rows, photos, strict=True)], np.bool_)
+    nothing = (None, 0, 0, 0.0)
+    found = [kept.get(photo.path, nothing) for photo in photos]
+    rows = [row[1:] if row[0] == photo.stamp else nothing[1:] for row, photo in zip(found, photos, strict=True)]
     return Measures(
-        np.where(fits, np.array([row[1] for row in rows], np.int64), 0),
-        np.where(fits, np.array([row[2] for row in rows], np.int64), 0),
-        np.where(fits, np.array([row[3] for row in rows], np.float64), 0),
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.int64),
+        np.array([row[2] for row in rows], np.float64),
+        np.array([photo.stamp.size for photo in photos], np.int64),
+        np.array([photo.stamp.mtime_ns for photo in photos], np.int64),
     )
 
 
@@ -61,14 +80,21 @@ def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], *, prog
 _LOOK_ONLY = Model("look", lambda image: None, lambda none: np.empty((len(none), 0)), least_side=448, alone=False)
 
 
-def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures) -> Pairs:
+def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures, progress: Progress = ignore) -> Pairs:
     """Pairs of pictures whose pixels say that they may be copies."""
     known = np.flatnonzero(measures.width > 0)
-    found = find_copies(store.grays([photos[row].path for row in known.tolist()]))
+    grays = store.grays([photos[row].path for row in known.tolist()])
+    progress(0.1)
+    found = find_copies(grays, progress=part_of(progress, 0.1, 1))
     return Pairs(known[found.first], known[found.second], found.similarity).at_least(THRESHOLDS["copies"][1])
 
 
-def similar_pairs(codes: Codes, n_bits: int, features: Callable[[NDArray[np.int64]], NDArray[Any]] | None) -> Pairs:
+def similar_pairs(
+    codes: Codes,
+    n_bits: int,
+    features: Callable[[NDArray[np.int64]], NDArray[Any]] | None,
+    progress: Progress = ignore,
+) -> Pairs:
     """Pairs of pictures that are near each other by codes, and how similar their features are.
 
     Parameters
@@ -77,6 +103,8 @@ def similar_pairs(codes: Codes, n_bits: int, features: Callable[[NDArray[np.int6
     n_bits : int
     features : function or None
         From row numbers to their features; without them similarity is the share of bits that agree.
+    progress : function
+        Called with the share of the work that is done.
     """
     n = len(codes)
     if n < 2:
@@ -86,8 +114,10 @@ def similar_pairs(codes: Codes, n_bits: int, features: Callable[[NDArray[np.int6
     kept = ids != rows
     found = np.column_stack([np.minimum(rows, ids)[kept], np.maximum(rows, ids)[kept], distances[kept]])
     found = np.unique(found, axis=0)
+    progress(0.3)
     first, second = found[:, 0], found[:, 1]
-    similarity = 1 - found[:, 2] / n_bits if features is None else _cosines(features, n, first, second)
+    rest = part_of(progress, 0.3, 1)
+    similarity = 1 - found[:, 2] / n_bits if features is None else _cosines(features, n, first, second, rest)
     return Pairs(first, second, similarity.astype(np.float32)).at_least(THRESHOLDS["similar"][1])
 
 
@@ -96,14 +126,17 @@ def _cosines(
     n: int,
     first: NDArray[np.int64],
     second: NDArray[np.int64],
+    progress: Progress,
 ) -> NDArray[np.float64]:
-    units = np.concatenate(
-        [_units(features(np.arange(start, min(n, start + _BLOCK)))) for start in range(0, n, _BLOCK)]
-    )
+    units = []
+    for start in range(0, n, _BLOCK):
+        units.append(_units(features(np.arange(start, min(n, start + _BLOCK)))))
+        progress(0.8 * min(n, start + _BLOCK) / n)
+    rows = np.concatenate(units)
     cosines = np.empty(len(first))
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        cosines[part] = np.einsum("ij,ij->i", units[first[part]], units[second[part]], dtype=np.float32)
+        cosines[part] = np.einsum("ij,ij->i", rows[first[part]], rows[second[part]], dtype=np.float32)
     return cosines
 
 

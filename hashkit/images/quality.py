@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,36 @@ from hashkit.images.gallery import Gallery
 
 N_QUERIES, N_CODES = 500, 20_000
 CUT = 1000
+N_NEAR = 10
+N_SEEN = 20  # pictures that one looks through at a glance
+
+
+@dataclass(frozen=True, eq=False)
+class Folders:
+    """How well near codes mean pictures of one folder.
+
+    Attributes
+    ----------
+    n_folders : int
+    n_near : int
+        How many nearest pictures were looked at: 10, or all others where there are fewer.
+    near, possible, chance : float
+        Share of a picture's nearest that are in its folder, the most that could be, as folders may hold fewer
+        pictures, and the share among pictures drawn at random.
+    precision, recall : float arrays of shape (n_bits + 1,)
+        Within each radius, over pairs of a sampled picture and one of the others; NaN where there are none.
+    mean_average_precision : float
+        mAP@1000, divided by the relevant pictures among the first 1,000.
+    """
+
+    n_folders: int
+    n_near: int
+    near: float
+    possible: float
+    chance: float
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    mean_average_precision: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,25 +53,37 @@ class Quality:
 
     Attributes
     ----------
+    n_pictures, n_bits : int
     bit_balance : float array of shape (n_bits,)
         Share of the pictures in which each bit is 1; .5 tells most.
     distances : float array of shape (n_bits + 1,)
         Share of the pairs of different pictures at each Hamming distance.
-    n_labels : int
-        Folders that hold pictures; their names are the labels. 0 if there are fewer than two, or too many to mean
-        anything.
-    precision, recall : float arrays of shape (n_bits + 1,), or None without labels
-        Within each radius, over pairs of a sampled picture and one of the others; NaN where there are none.
-    mean_average_precision : float, or None without labels
-        mAP@1000, divided by the relevant pictures among the first 1,000.
+    shared : float
+        Share of the pictures whose code another picture has, too.
+    folders : Folders or None
+        None if fewer than two folders hold pictures, or too many to mean anything.
     """
 
+    n_pictures: int
+    n_bits: int
     bit_balance: NDArray[np.float64]
     distances: NDArray[np.float64]
-    n_labels: int = 0
-    precision: NDArray[np.float64] | None = None
-    recall: NDArray[np.float64] | None = None
-    mean_average_precision: float | None = None
+    shared: float
+    folders: Folders | None = None
+
+    @property
+    def typical_distance(self) -> int:
+        """The median distance of two pictures."""
+        return int(np.searchsorted(np.cumsum(self.distances), 0.5))
+
+    @property
+    def reach(self) -> int:
+        """The greatest radius with at most 20 other pictures in it on average; -1 if more of them have equal codes."""
+        return int(np.searchsorted(np.cumsum(self.distances) * (self.n_pictures - 1), N_SEEN, side="right")) - 1
+
+    def n_within(self, radius: int) -> float:
+        """How many other pictures are within a radius of a picture, on average."""
+        return float(self.distances[: radius + 1].sum() * (self.n_pictures - 1))
 
 
 def measure_quality(gallery: Gallery) -> Quality:
@@ -51,12 +94,35 @@ def measure_quality(gallery: Gallery) -> Quality:
     codes = gallery.codes
     pairs = hamming_distances(codes[asked], codes[others])
     counts = np.bincount(pairs.ravel(), minlength=gallery.n_bits + 1)
-    balance = unpack(codes, gallery.n_bits).mean(axis=0)
-    shares = counts / max(1, pairs.size)
-    _, labels = np.unique([os.path.dirname(photo.path) for photo in gallery.photos.values()], return_inverse=True)
-    n_labels = int(labels.max()) + 1
-    if len(others) == 0 or not 2 <= n_labels <= len(gallery) / 2:
-        return Quality(balance, shares)
+    found, first, times = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    return Quality(
+        len(gallery),
+        gallery.n_bits,
+        unpack(codes, gallery.n_bits).mean(axis=0),
+        counts / max(1, pairs.size),
+        float((times[first.ravel()] > 1).mean()) if len(found) else 0.0,
+        _by_folders(gallery, asked, others, pairs),
+    )
+
+
+def _by_folders(
+    gallery: Gallery, asked: NDArray[np.int64], others: NDArray[np.int64], pairs: NDArray[np.integer[Any]]
+) -> Folders | None:
+    names = [os.path.dirname(photo.path) for photo in gallery.photos.values()]
+    _, labels, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    if len(others) == 0 or not 2 <= len(sizes) <= len(gallery) / 2:
+        return None
+    codes, n_near = gallery.codes, min(N_NEAR, len(others))
+    nearest = np.argsort(pairs, axis=1, kind="stable")[:, :n_near]
     judged = codes[asked], codes[others], labels[asked], labels[others]
-    curve, score = precision_recall_curve(*judged), mean_average_precision(*judged, k=CUT)
-    return Quality(balance, shares, n_labels, curve.precision, curve.recall, score.value)
+    curve = precision_recall_curve(*judged)
+    return Folders(
+        len(sizes),
+        n_near,
+        float((labels[others][nearest] == labels[asked][:, None]).mean()),
+        float(np.minimum(n_near, np.bincount(labels[others], minlength=len(sizes))[labels[asked]]).mean() / n_near),
+        float(((sizes / len(labels)) ** 2).sum()),
+        curve.precision,
+        curve.recall,
+        float(mean_average_precision(*judged, k=CUT).value),
+    )

@@ -11,13 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashkit.checks import check_choice
 from hashkit.images.gallery import Gallery
 from hashkit.images.names import one_line
+from hashkit.images.pairing import Measures
 from hashkit.images.photos import Match, Photo
 
-__all__ = ["FORMATS", "RULES", "Facts", "as_text", "facts_of", "kept_of"]
+__all__ = ["FORMATS", "RULES", "Facts", "as_text", "facts_of", "kept_of", "kept_row"]
 
+_DIGITS = 3  # of the sharpness
 FORMATS = {"paths": "text/plain", "csv": "text/csv", "json": "application/json"}
 
 
@@ -49,7 +54,7 @@ class Facts:
 
 def facts_of(gallery: Gallery, photo: Photo) -> Facts:
     """The facts of a picture of a gallery."""
-    measures, row = gallery.measures, gallery.row_of(photo.id)
+    measures, row = gallery.findings.measures, gallery.row_of(photo.id)
     return Facts(
         photo,
         gallery.file_of(photo),
@@ -57,34 +62,31 @@ def facts_of(gallery: Gallery, photo: Photo) -> Facts:
         int(measures.height[row]),
         photo.stamp.size,
         datetime.datetime.fromtimestamp(photo.stamp.mtime_ns / 1e9, datetime.timezone.utc),
-        round(float(measures.sharpness[row]), 3),
+        round(float(measures.sharpness[row]), _DIGITS),
     )
 
 
 # Which of a group is kept: the one with the greatest value; among equals more pixels, more bytes, the first path.
-RULES: dict[str, Callable[[Facts], float]] = {
-    "largest": lambda facts: facts.width * facts.height,
-    "oldest": lambda facts: -facts.photo.stamp.mtime_ns,
-    "newest": lambda facts: facts.photo.stamp.mtime_ns,
-    "sharpest": lambda facts: facts.sharpness,
+RULES: dict[str, Callable[[Measures], NDArray[Any]]] = {
+    "largest": lambda measures: measures.width * measures.height,
+    "oldest": lambda measures: -measures.mtime_ns,
+    "newest": lambda measures: measures.mtime_ns,
+    "sharpest": lambda measures: measures.sharpness.round(_DIGITS),
 }
 
 
 def kept_of(gallery: Gallery, group: Sequence[Match], rule: str) -> Photo:
     """The picture of a group that a rule keeps."""
     check_choice(rule, "keep", tuple(RULES))
-    return _best([facts_of(gallery, match.photo) for match in group], rule)
+    rows = np.array([gallery.row_of(match.photo.id) for match in group])
+    return gallery.findings.photos[kept_row(gallery, rows, rule)]
 
 
-def kept_by_rules(gallery: Gallery, group: Sequence[Match]) -> dict[str, Photo]:
-    """The picture of a group that each rule keeps."""
-    facts = [facts_of(gallery, match.photo) for match in group]
-    return {rule: _best(facts, rule) for rule in RULES}
-
-
-def _best(facts: list[Facts], rule: str) -> Photo:
-    facts = sorted(facts, key=lambda one: one.photo.path)
-    return max(facts, key=lambda one: (RULES[rule](one), one.width * one.height, one.n_bytes)).photo
+def kept_row(gallery: Gallery, rows: NDArray[np.int64], rule: str) -> int:
+    """The same by rows, which are in the order of paths."""
+    measures = gallery.findings.measures.of(rows)
+    pixels = measures.width * measures.height
+    return int(rows[np.lexsort((rows, -measures.n_bytes, -pixels, -RULES[rule](measures)))[0]])
 
 
 def as_text(gallery: Gallery, photos: Sequence[Photo], form: str, groups: dict[int, int] | None = None) -> str:

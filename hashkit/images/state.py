@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import functools
 import hashlib
 import os
@@ -11,7 +10,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,23 +18,24 @@ import numpy as np
 from fastapi import HTTPException
 from numpy.typing import NDArray
 
-from hashkit.images import thumbnails
+from hashkit.images import thumbnails, views
+from hashkit.images.background import Background
 from hashkit.images.budget import PixelBudget
-from hashkit.images.copies import Pairs
 from hashkit.images.decoding import MAX_PIXELS
+from hashkit.images.duplicates import Groups
 from hashkit.images.extraction import extract_one
 from hashkit.images.files import MARKER
 from hashkit.images.gallery import Gallery
-from hashkit.images.layout import Layout
+from hashkit.images.listing import listing_of
 from hashkit.images.moving import Mover
 from hashkit.images.pairing import Way
-from hashkit.images.photos import Match, Photo
-from hashkit.images.quality import measure_quality
+from hashkit.images.photos import Photo
+from hashkit.images.quality import Quality, measure_quality
 from hashkit.images.settings import codes_path, read_settings
 from hashkit.images.words import TextModel
+from hashkit.progress import Progress
 
 KEPT_SEARCHES = 50
-WAIT_SECONDS = 2.0  # for what is computed in the background, before a page says so
 DECODERS = 4  # threads; the budget of pixels holds them back
 T = TypeVar("T")
 
@@ -46,6 +46,15 @@ class Search:
 
     row: NDArray[Any]
     picture: bytes
+
+
+@dataclass
+class Map:
+    """What the page of the map shows: the points as :func:`views.places_of` has them, and tiles."""
+
+    places: bytes
+    clusters: list[views.Tile]
+    lonely: list[views.Tile]
 
 
 class State:
@@ -74,52 +83,69 @@ class State:
         self.budget = PixelBudget(MAX_PIXELS)
         # Pictures are decoded in threads of their own: however many are asked for, the pages come at once.
         self._decoders = ThreadPoolExecutor(DECODERS, "hashkit-decode")
-        self._thinker = ThreadPoolExecutor(2, "hashkit-compute")
-        self._pairs: dict[tuple[Gallery, Way], Future[Pairs]] = {}
-        self._layout: tuple[Gallery, Future[Layout]] | None = None
         self._show(gallery)
 
     def _show(self, gallery: Gallery) -> None:
         self.gallery = gallery
         self.mover = None if self._move_to is None else Mover(gallery, self._move_to)
         self._seen = self._version()
-        self.groups: Callable[[Way | int, float], list[list[Match]]] = functools.lru_cache(16)(self._groups)
-        self.quality = functools.lru_cache(1)(lambda: measure_quality(gallery))
+        self._background = Background()
+        self._grouped = functools.lru_cache(16)(gallery.findings.groups)
 
     def warm_up(self) -> threading.Thread:
-        """Load the model in the background, so that the first search need not wait for it."""
+        """Load the model in the background, so that the first search need not wait for it; then what pages show."""
 
         def load() -> None:
+            gallery = self.gallery
             try:
-                _ = self.gallery.model
-            except (ImportError, OSError, ValueError):  # the first search tells
+                _ = gallery.model
+                listing_of(gallery)
+                _ = gallery.findings.measures
+            except (ImportError, OSError, ValueError):  # the first search or page tells
                 return
 
         thread = threading.Thread(target=load, name="hashkit-model", daemon=True)
         thread.start()
         return thread
 
-    def layout(self) -> Layout | None:
-        """The map of the pictures, or None while it is being computed in the background."""
-        gallery = self.gallery
-        with self.lock:
-            if self._layout is None or self._layout[0] is not gallery:
-                self._layout = gallery, self._thinker.submit(lambda: gallery.layout)
-            future = self._layout[1]
-        return future.result() if future.done() else None
+    def map(self) -> Map:
+        """The map of the pictures with its clusters.
 
-    def has_pairs(self, way: Way) -> bool:
-        """Whether the pairs are there; if not, they are computed in the background, and waited for a little."""
+        This, :meth:`groups`, :meth:`near` and :meth:`quality` raise NotReadyError while they are being computed.
+        """
         gallery = self.gallery
-        with self.lock:
-            if (gallery, way) not in self._pairs:
-                self._pairs[gallery, way] = self._thinker.submit(gallery.pairs, way)
-            future = self._pairs[gallery, way]
-        try:
-            future.result(timeout=WAIT_SECONDS)
-        except concurrent.futures.TimeoutError:  # before Python 3.11 not the built-in one
-            return False
-        return True
+
+        def draw(progress: Progress) -> Map:
+            layout = gallery.findings.lay_out(progress)
+            return Map(views.places_of(gallery, layout), *views.clusters_of(gallery, layout))
+
+        return self._background.result("map", "The map is being drawn", draw)
+
+    def groups(self, way: Way, similarity: float) -> Groups:
+        """Groups of copies or similar pictures."""
+        findings = self.gallery.findings
+
+        def compare(progress: Progress) -> None:
+            _ = findings.measures
+            findings.pairs(way, progress)
+
+        self._background.result(way, "The pictures are being compared", compare)
+        return self._grouped(way, similarity)
+
+    def near(self, radius: int) -> Groups:
+        """Groups of pictures that hang together by their codes."""
+        findings = self.gallery.findings
+
+        def compare(progress: Progress) -> Groups:
+            _ = findings.measures
+            return findings.near(radius)
+
+        return self._background.result(radius, "The codes are being compared", compare)
+
+    def quality(self) -> Quality:
+        """How good the codes are."""
+        gallery = self.gallery
+        return self._background.result("quality", "The codes are being measured", lambda _: measure_quality(gallery))
 
     async def decode(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that decodes a picture."""
@@ -182,11 +208,6 @@ class State:
             while len(self.searches) > KEPT_SEARCHES:
                 self.searches.popitem(last=False)
         return key
-
-    def _groups(self, way: Way | int, similarity: float) -> list[list[Match]]:
-        if isinstance(way, int):
-            return [[Match(photo, 0) for photo in group] for group in self.gallery.duplicates(way)]
-        return self.gallery.groups(way, similarity)
 
 
 def _digest(file: BinaryIO) -> str:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.images.decoding import ImageError, read_image
+from hashkit.images.duplicates import Group
 from hashkit.images.gallery import Gallery
 from hashkit.images.layout import Layout, folder_of
 from hashkit.images.photos import Match, Photo
-from hashkit.images.selection import Facts, facts_of, kept_by_rules
+from hashkit.images.selection import RULES, Facts, facts_of, kept_row
 from hashkit.images.thumbnails import ASKED_SIDE, shrink, thumbnail
 
 CHART_WIDTH, CHART_HEIGHT = 600, 200
@@ -109,11 +110,12 @@ def asked_tile(gallery: Gallery, photo: Photo) -> Tile:
     return replace(tile, picture=tile.large, link="", facts=facts_in_words(facts_of(gallery, photo)))
 
 
-def group_of(gallery: Gallery, group: list[Match], most: int, select: str, away: set[str]) -> TileGroup:
+def group_of(gallery: Gallery, group: Group, most: int, select: str, away: set[str]) -> TileGroup:
     """A group of copies or similar pictures; all but the one that the rule `select` keeps are chosen."""
-    kept = {rule: photo.id for rule, photo in kept_by_rules(gallery, group).items()}
+    kept = {rule: kept_row(gallery, group.rows, rule) for rule in RULES}
+    shown = Group(group.rows[:most], None if group.similarities is None else group.similarities[:most])
     tiles = []
-    for match in group[:most]:
+    for match, row in zip(gallery.matches_of(shown), shown.rows.tolist(), strict=True):
         facts = facts_of(gallery, match.photo)
         gone = match.photo.path in away
         tiles.append(
@@ -122,13 +124,14 @@ def group_of(gallery: Gallery, group: list[Match], most: int, select: str, away:
                 similarity=match.similarity,
                 facts=facts_in_words(facts),
                 n_bytes=facts.n_bytes,
-                kept_by=" ".join(rule for rule, id in kept.items() if id == match.photo.id),
-                chosen=bool(select) and kept[select] != match.photo.id and not gone,
+                kept_by=" ".join(rule for rule, its in kept.items() if its == row),
+                chosen=bool(select) and kept[select] != row and not gone,
                 away=gone,
             )
         )
-    least = min((match.similarity for match in group if match.similarity is not None), default=None)
-    return TileGroup(group[0].photo.id, len(group), tiles, least, "" if least is None else words_for(least))
+    least = None if group.similarities is None else float(group.similarities[-1])  # they fall
+    words = "" if least is None else words_for(least)
+    return TileGroup(tiles[0].id or 0, len(group.rows), tiles, least, words)
 
 
 def clusters_of(gallery: Gallery, layout: Layout) -> tuple[list[Tile], list[Tile]]:
@@ -172,6 +175,11 @@ def bytes_in_words(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:.1f} MB"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as they are said: 20 s, or 3 minutes."""
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} minutes"
+
+
 def results_as_file(gallery: Gallery, source: str, matches: list[Match]) -> str:
     """The page of results as one self-contained HTML file.
 
@@ -213,7 +221,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters.update(tail=tail, end_of=end_of, readable=readable, address=address)
+    made.filters.update(tail=tail, end_of=end_of, readable=readable, address=address, duration=duration)
     made.globals.update(bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
     return made
 

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import shutil
-import threading
 
-import numpy as np
 import pytest
 
 pytest.importorskip("PIL", reason="needs the extra images")
@@ -18,7 +16,6 @@ from page_server import ask, serving
 from PIL import Image
 
 from hashkit.images import Gallery, index_folder
-from hashkit.images.copies import Pairs
 from hashkit.images.moving import LOG, Mover
 
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}
@@ -240,21 +237,3 @@ def test_groups_of_many_can_be_seen_whole(tmp_path, folder):
         link = page.split('href="/duplicates/')[1].split('"')[0]
         assert ask(site, f"/duplicates/{link}").data.decode().count('class="tile"') == 31
         assert ask(site, "/duplicates/99999").status == 404
-
-
-def test_a_page_says_that_pictures_are_being_compared(gallery, monkeypatch):
-    ready = threading.Event()
-    monkeypatch.setattr("hashkit.images.state.WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(type(gallery), "pairs", lambda gallery, way: ready.wait(30) and no_pairs())
-    with serving(gallery) as site:
-        assert "being compared, once" in ask(site, "/duplicates").data.decode()
-        assert ask(site, "/duplicates?radius=0").status == 200  # codes need not wait
-        ready.set()
-        for _ in range(100):
-            if "None found" in (page := ask(site, "/duplicates").data.decode()):
-                break
-        assert "None found" in page
-
-
-def no_pairs():
-    return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))

@@ -41,7 +41,7 @@ def gallery(tmp_path_factory, crops):
         crops[number].resize((90, 90)).save(top / f"copy-{number:02}.jpg", quality=60)
     index_folder(top, top.parent / "g", model="dct")
     made = Gallery(top.parent / "g")
-    _ = made.layout, made.pairs("copies"), made.pairs("similar")
+    _ = made.findings.layout, made.findings.pairs("copies"), made.findings.pairs("similar")
     return made
 
 

@@ -10,12 +10,13 @@ import pytest
 pytest.importorskip("PIL", reason="needs the extra images")
 
 import planted_copies
+import reference
 from PIL import Image, ImageOps
 
 from hashkit.images import Gallery, index_folder
 from hashkit.images.alignment import align, correlate
 from hashkit.images.copies import Pairs, find_copies, symmetries
-from hashkit.images.duplicates import group_pairs
+from hashkit.images.duplicates import group_partners, partners_of
 from hashkit.images.looks import look_at
 from hashkit.images.selection import RULES, as_text, facts_of, kept_of
 
@@ -159,11 +160,24 @@ def test_borders_are_left_out_of_the_inner_look(photographs):
 def test_groups_stand_around_a_center():
     first, second = np.array([0, 1, 2, 4, 6]), np.array([1, 2, 3, 5, 7])
     similarity = np.array([0.98, 0.99, 0.98, 1.0, 0.97], np.float32)
-    groups = group_pairs(Pairs(first, second, similarity))
+    groups = list(group_partners(partners_of(Pairs(first, second, similarity)), 0.9))
     assert [group.rows.tolist() for group in groups] == [[4, 5], [1, 2, 0], [6, 7]]  # 3 is no copy of 1
     assert groups[1].similarities.tolist() == [1, np.float32(0.99), np.float32(0.98)]
     empty = np.empty(0, np.int64)
-    assert group_pairs(Pairs(empty, empty, np.empty(0, np.float32))) == []
+    assert len(group_partners(partners_of(Pairs(empty, empty, np.empty(0, np.float32))), 0)) == 0
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 5, 40, 400])
+def test_groups_are_those_of_the_slow_twin(rng, n_pairs):
+    ends = np.sort(rng.integers(0, 100, (n_pairs, 2)), axis=1)
+    ends = np.unique(ends[ends[:, 0] < ends[:, 1]], axis=0)
+    pairs = Pairs(ends[:, 0], ends[:, 1], rng.integers(80, 101, len(ends)).astype(np.float32) / 100)
+    partners = partners_of(pairs)
+    for similarity in (0, 0.8, 0.9, 0.99, 1):
+        found = [(group.rows.tolist(), group.similarities.tolist()) for group in group_partners(partners, similarity)]
+        assert found == reference.groups_around_centers(
+            pairs.first.tolist(), pairs.second.tolist(), pairs.similarity.tolist(), np.float32(similarity)
+        )
 
 
 def test_rules_keep_one_of_a_group(tmp_path, photographs):

@@ -47,7 +47,7 @@ def test_few_pictures(clustered, n):
 
 def test_a_damaged_file_is_made_anew(tmp_path, folder):
     index_folder(folder, tmp_path / "g", model="dct")
-    expected = Gallery(tmp_path / "g").layout
+    expected = Gallery(tmp_path / "g").findings.layout
     file = tmp_path / "g/map.npz"
     with np.load(file) as kept:
         arrays = dict(kept)
@@ -57,7 +57,7 @@ def test_a_damaged_file_is_made_anew(tmp_path, folder):
         {"outliers": np.array([77])},
     ):
         np.savez(file, **(arrays | damage))
-        assert (Gallery(tmp_path / "g").layout.places == expected.places).all()
-        assert layout_fits(vars(Gallery(tmp_path / "g").layout), 12)
+        assert (Gallery(tmp_path / "g").findings.layout.places == expected.places).all()
+        assert layout_fits(vars(Gallery(tmp_path / "g").findings.layout), 12)
     file.write_bytes(b"nothing")
-    assert (Gallery(tmp_path / "g").layout.clusters == expected.clusters).all()
+    assert (Gallery(tmp_path / "g").findings.layout.clusters == expected.clusters).all()

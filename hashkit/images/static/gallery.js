@@ -82,7 +82,11 @@ async function showFor(value) {
   try {
     const page = new DOMParser().parseFromString(await (await fetch(address)).text(), "text/html");
     const fresh = page.getElementById("results");
-    if (number !== latest || !fresh) return;
+    if (number !== latest) return;
+    if (!fresh) {  // it is still being computed: the page that says so leads on
+      location.replace(address);
+      return;
+    }
     results.replaceWith(fresh);
     history.replaceState(null, "", address);
     document.dispatchEvent(new Event("results"));

@@ -17,10 +17,6 @@ async function load() {
     setTimeout(load, WAIT_MILLISECONDS);
     return;
   }
-  if (document.getElementById("map-waiting")) {
-    location.reload();
-    return;
-  }
   const data = await answer.arrayBuffer();
   const n = data.byteLength / 9;
   points = {

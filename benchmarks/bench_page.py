@@ -1,0 +1,115 @@
+"""How long does each view of the page of pictures take at 100,000 of them: the answer alone, and in a real browser?
+
+Every answer is looked at before it is timed. With --full there are 100,000 pictures, else 5,000; `--kept FOLDER` keeps
+them for the next run. What is computed once for an index (pairs, map, groups by codes) is timed apart.
+"""
+
+import time
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from browsing import CHROMIUM, DRIVER, PHONE, start
+from large_gallery import large_gallery
+from page_server import ask, serving
+from timing import median_wall_seconds
+
+pytest.importorskip("fastapi")
+
+VIEWS = [
+    "/",
+    "/?page=30",
+    "/?q=IMG_00",
+    "/?q=album+003+77",
+    f"/?folder={quote('album 003')}",
+    "/?sort=newest",
+    "/neighbors/7",
+    "/neighbors/7?radius=26",
+    "/neighbors/7?order=codes",
+    "/duplicates",
+    "/duplicates?page=40",
+    "/duplicates?similarity=0.9",
+    "/duplicates?select=largest",
+    "/duplicates?way=similar",
+    "/duplicates?way=similar&similarity=0.7",
+    "/duplicates?radius=4",
+    "/duplicates?radius=8",
+    "/map",
+    "/quality",
+    "/searches",
+]
+BAR, MAP_BAR = 100, 300
+IN_BROWSER = """const entry = performance.getEntriesByType("navigation")[0];
+return entry.domContentLoadedEventEnd - entry.startTime"""
+
+
+@pytest.fixture(scope="module")
+def gallery(kept, full):
+    made = large_gallery(kept, 100_000 if full else 5000)
+    _ = made.findings.measures
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(gallery):
+    with serving(gallery) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def computed(gallery, site):
+    """Every view, once: what is computed for an index is there afterwards; gives the seconds that each one took."""
+    seconds = {}
+    for name, compute in {
+        "pairs of copies": lambda: gallery.findings.pairs("copies"),
+        "pairs of similar pictures": lambda: gallery.findings.pairs("similar"),
+        "the map": lambda: gallery.findings.layout,
+    }.items():
+        begin = time.perf_counter()
+        compute()
+        seconds[name] = time.perf_counter() - begin
+    for view in VIEWS:
+        begin = time.perf_counter()
+        while "refresh" in (text := ask(site, view).data.decode()) or 'id="map-waiting"' in text:
+            time.sleep(0.05)
+        seconds[view] = time.perf_counter() - begin
+    return seconds
+
+
+def test_page_first_time(computed, hold):
+    for what, seconds in computed.items():
+        hold(f"{what}, first time", seconds, None, "s")
+
+
+def test_page_answers(computed, site, hold):
+    for view in VIEWS:
+        assert ask(site, view).status == 200
+        hold(view, 1e3 * median_wall_seconds(lambda view=view: ask(site, view), 9), BAR, "ms")
+    assert len(ask(site, "/map.bin").data) > 5000 * 9 - 1
+    hold("the map's data", 1e3 * median_wall_seconds(lambda: ask(site, "/map.bin"), 9), MAP_BAR, "ms")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+def test_page_in_a_browser(computed, site, hold, phone, dark, tmp_path):
+    """From the click to the page that can be used: DOMContentLoaded of Chromium."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs chromium and chromedriver")
+    pytest.importorskip("selenium")
+    browser = start(tmp_path / "profile")
+    try:
+        scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+        if phone:
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+        for view in VIEWS:
+            times = []
+            for _ in range(4):  # the first one makes thumbnails
+                browser.get(site.address.rstrip("/") + view)
+                times.append(browser.execute_script(IN_BROWSER))
+            hold(view, np.median(times[1:]), BAR, "ms")
+            names = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
+            assert all(name.startswith(site.address) for name in names)
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
