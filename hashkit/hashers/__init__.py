@@ -132,7 +132,7 @@ def load(path: str | PathLike[str], *, backbone: Any = None) -> Hasher:
         If `backbone` is missing for an `ImageHasher`, or is given for another hasher.
     """
     from hashkit import storage
-    from hashkit.hashers.base import FILE_KIND
+    from hashkit.hashers.arrays import FILE_KIND
 
     arrays, settings = storage.read_tensors(path, FILE_KIND)
     make = _maker(path, settings.get("method"), backbone)

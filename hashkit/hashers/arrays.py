@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+FILE_KIND = "hasher"
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from hashkit import storage
 from hashkit.checks import MAX_BITS, check_bool, check_int, check_n_bits, check_random_state, describe
-from hashkit.hashers.arrays import Arrays, Expected, check_arrays
+from hashkit.hashers.arrays import FILE_KIND, Arrays, Expected, check_arrays
 from hashkit.hashers.features import (
     Float32,
     Float64,
@@ -28,8 +28,6 @@ from hashkit.hashers.features import (
     to_float32,
 )
 from hashkit.hashers.report import HasherReport, describe_codes, predict_recall
-
-FILE_KIND = "hasher"
 
 # Of a report: rows that neighbors are sought among; queries, whose recall of 500 has a standard error of .01 to .02,
 # and more of them while they make no more pairs than so many.

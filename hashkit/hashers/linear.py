@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.base import Hasher
+from hashkit.hashers.encoding import linear_scores
 from hashkit.hashers.features import Float32, Float64
 
 _UNIT_ROUNDOFF = 2.0**-24
@@ -47,10 +48,7 @@ class LinearHasher(Hasher):
         return values
 
     def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
-        # A sum along contiguous rows adds each row in an order of its own length only.
-        products = rows.astype(np.float64) * self.weights_.T[bits]
-        values: Float64 = products.sum(axis=1) - norms.astype(np.float64) * self.offsets_[bits]
-        return values
+        return linear_scores(self.weights_, self.offsets_, rows, norms, bits)
 
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         # A sum of d products is off by at most d u sum|x_i w_i| <= d u |x||w| (Higham 2002, section 3.1), in any order;

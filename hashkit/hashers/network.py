@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hashkit.extras import require
 from hashkit.hashers.arrays import Arrays, Expected, length_of
+from hashkit.hashers.encoding import Layers, network_scores
 from hashkit.hashers.features import Float32, Float64
 from hashkit.hashers.linear import LinearHasher
 
@@ -148,16 +149,9 @@ class NetworkHasher(LinearHasher):
         return values
 
     def _exact_rows(self, rows: Float32, norms: Float32) -> Float64:
-        """Scores in float64, row by row, since products of one row always have the same shape."""
-        weights, hidden_weights, output_weights = (
-            layer.astype(np.float64) for layer in (self.weights_, self.hidden_weights_, self.output_weights_)
-        )
-        out = np.empty((len(rows), self.n_bits_))
-        for i, (row, norm) in enumerate(zip(rows.astype(np.float64), norms.astype(np.float64), strict=True)):
-            values = row @ weights / norm - self.offsets_
-            hidden = np.maximum(values @ hidden_weights + self.hidden_offsets_, 0)
-            out[i] = norm * (hidden @ output_weights + self.output_offsets_)
-        return out
+        """Scores in float64."""
+        layers = Layers(*(getattr(self, f"{name}_") for name in Layers._fields))
+        return network_scores(layers, rows, norms)
 
     def _score_error(self, block: Float32, norms: Float32) -> Float32:
         if not self._is_deep:

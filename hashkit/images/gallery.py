@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 import hashkit
 from hashkit.checks import Codes, check_choice
 from hashkit.collection import Collection
+from hashkit.hashers.encoding import load_encoder
 from hashkit.images.decoding import Source
 from hashkit.images.duplicates import Group
 from hashkit.images.extraction import extract_one
@@ -112,20 +114,17 @@ class Gallery:
         return check_model(make_model(self.settings.model, device=self._device), self.settings)
 
     @functools.cached_property
-    def _hasher(self) -> Any:
-        return hashkit.load(hasher_path(self.path, self.settings))
+    def _encode(self) -> Callable[[NDArray[Any]], Codes]:
+        return load_encoder(hasher_path(self.path, self.settings))
 
     @property
     def n_dims(self) -> int:
         """Length of the model's features; 0 where it gives codes."""
-        return int(self._hasher.n_features_in_) if self.settings.method else 0
+        return int(hashkit.load(hasher_path(self.path, self.settings)).n_features_in_) if self.settings.method else 0
 
     def encode(self, rows: NDArray[Any]) -> Codes:
-        """Codes of the model's rows."""
-        if self.model.gives_codes:
-            return np.ascontiguousarray(rows)
-        codes: Codes = self._hasher.encode(rows)
-        return codes
+        """Codes of a few of the model's rows."""
+        return np.ascontiguousarray(rows) if self.model.gives_codes else self._encode(rows)
 
     def query(self, source: Source, k: int = 20, *, rerank: bool = False) -> list[Match]:
         """The `k` pictures nearest to the picture in a file, or in a file's contents.

@@ -1,5 +1,7 @@
 """The parameters of entries, in the form that VIBE and ann-benchmarks read."""
 
+import importlib.util
+
 import pytest
 from harness_stand_ins import HARNESSES, definitions, read_config
 
@@ -23,3 +25,15 @@ def test_every_index_has_a_module_a_name_and_arguments(path):
             assert package != "vibe" or group["query_args"]
         if all("args" in group for group in groups):
             assert list(definitions(entry, VARIABLES))
+
+
+@pytest.mark.parametrize("name", ["vibe", "ann_benchmarks"])
+def test_short_grids_are_put_into_the_clone(name, tmp_path):
+    spec = importlib.util.spec_from_file_location("harness_grids", HARNESSES / "common" / "grids.py")
+    grids = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(grids)
+    folder = grids.short_grids(HARNESSES / name, tmp_path)
+    assert folder.parent == tmp_path
+    copied = {path.parent.name: path.read_bytes() for path in folder.glob("*/config.yml")}
+    ours = [path for path in CONFIGS if path.relative_to(HARNESSES).parts[0] == name]
+    assert copied == {path.parent.name: path.read_bytes() for path in ours}

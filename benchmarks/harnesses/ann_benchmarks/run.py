@@ -16,6 +16,9 @@ from pathlib import Path
 
 import hashkit
 
+sys.path.append(str(Path(__file__).parents[1] / "common"))
+from grids import short_grids
+
 HERE = Path(__file__).parent
 HAMMING = ["hashkit", "hashkit-recall", "pynndescent", "hnsw(nmslib)", "faiss-ivf"]
 JACCARD = ["hashkit", "pynndescent", "hnsw(nmslib)"]
@@ -26,16 +29,6 @@ def install(harness: Path) -> None:
     """Copy the entry to where ann-benchmarks looks for it."""
     to = harness / "ann_benchmarks" / "algorithms" / "hashkit"
     shutil.copytree(HERE / "algorithms" / "hashkit", to, dirs_exist_ok=True)
-
-
-def short_grids(harness: Path) -> Path:
-    """A folder of definitions: those of this folder, and fewer of ann-benchmarks' own than it has."""
-    folder = harness / "short_grids"
-    for source in (HERE / "algorithms", HERE / "short"):
-        for config in source.glob("*/config.yml"):
-            (folder / config.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(config, folder / config.parent.name)
-    return folder
 
 
 def measure(command: list[str], harness: Path, environment: dict[str, str], results: Path) -> None:
@@ -68,7 +61,7 @@ def main() -> None:
     command = [sys.executable, "run.py", "--local", "--dataset", args.dataset, "--runs", str(args.runs)]
     command += ["--count", str(args.k)]
     if not args.full:
-        command += ["--definitions", str(short_grids(harness))]
+        command += ["--definitions", str(short_grids(HERE, harness))]
     for algorithm in args.algorithms or (JACCARD if args.dataset.endswith("-jaccard") else HAMMING):
         results = harness / "results" / args.dataset / str(args.k) / algorithm
         measure([*command, "--algorithm", algorithm], harness, environment, results)

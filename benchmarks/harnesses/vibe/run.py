@@ -17,6 +17,9 @@ from data import read_codes, write_dataset
 
 import hashkit
 
+sys.path.append(str(Path(__file__).parents[1] / "common"))
+from grids import short_grids
+
 HERE = Path(__file__).parent
 OURS = ("hashkit", "binary_peers")
 MOST_QUERIES = 1000
@@ -27,16 +30,6 @@ def install(vibe: Path) -> None:
     """Copy the entries to where VIBE looks for them."""
     for name in OURS:
         shutil.copytree(HERE / "algorithms" / name, vibe / "vibe" / "algorithms" / name, dirs_exist_ok=True)
-
-
-def short_grids(vibe: Path) -> Path:
-    """A folder of definitions: those of this folder, and fewer of VIBE's own than it has."""
-    folder = vibe / "short_grids"
-    for source in (HERE / "algorithms", HERE / "short"):
-        for config in source.glob("*/config.yml"):
-            (folder / config.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(config, folder / config.parent.name)
-    return folder
 
 
 def dataset_name(vibe: Path, codes_path: Path, name: str) -> str:
@@ -69,7 +62,7 @@ def main() -> None:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "run.py", "--local", "--dataset", name, "--runs", str(args.runs)]
     if not args.full:
-        command += ["--definitions", str(short_grids(vibe))]
+        command += ["--definitions", str(short_grids(HERE, vibe))]
     if args.algorithm:
         command += ["--algorithm", args.algorithm]
     runs = {
