@@ -16,6 +16,8 @@ from hashkit.images.gallery import Gallery
 N_QUERIES, N_CODES = 500, 20_000
 CUT = 1000
 N_NEAR = 10
+# Folders whose names say nothing of what their pictures show, the top folder among them.
+NO_KINDS = {"", "copies", "copy", "duplicates", "backup", "thumbnails", "edited", "export", "misc", "new", "unsorted"}
 N_SEEN = 20  # pictures that one looks through at a glance
 
 
@@ -61,7 +63,8 @@ class Quality:
     shared : float
         Share of the pictures whose code another picture has, too.
     folders : Folders or None
-        None if fewer than two folders hold pictures, or too many to mean anything.
+        Over the pictures in folders whose names may mean a kind; None if there are fewer than two such folders, or too
+        many to mean anything.
     """
 
     n_pictures: int
@@ -108,20 +111,24 @@ def measure_quality(gallery: Gallery) -> Quality:
 def _by_folders(
     gallery: Gallery, asked: NDArray[np.int64], others: NDArray[np.int64], pairs: NDArray[np.integer[Any]]
 ) -> Folders | None:
-    names = [os.path.dirname(photo.path) for photo in gallery.photos.values()]
-    _, labels, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    if len(others) == 0 or not 2 <= len(sizes) <= len(gallery) / 2:
+    names = np.array([os.path.dirname(photo.path) for photo in gallery.photos.values()])
+    means = np.array([os.path.basename(name).lower() not in NO_KINDS for name in names], np.bool_)
+    pairs, asked, others = pairs[means[asked]][:, means[others]], asked[means[asked]], others[means[others]]
+    _, labels = np.unique(names, return_inverse=True)
+    sizes = np.bincount(labels[means], minlength=1)
+    n_folders = int((sizes > 0).sum())
+    if len(asked) == 0 or len(others) == 0 or not 2 <= n_folders <= means.sum() / 2:
         return None
     codes, n_near = gallery.codes, min(N_NEAR, len(others))
     nearest = np.argsort(pairs, axis=1, kind="stable")[:, :n_near]
     judged = codes[asked], codes[others], labels[asked], labels[others]
     curve = precision_recall_curve(*judged)
     return Folders(
-        len(sizes),
+        n_folders,
         n_near,
         float((labels[others][nearest] == labels[asked][:, None]).mean()),
         float(np.minimum(n_near, np.bincount(labels[others], minlength=len(sizes))[labels[asked]]).mean() / n_near),
-        float(((sizes / len(labels)) ** 2).sum()),
+        float(((sizes / means.sum()) ** 2).sum()),
         curve.precision,
         curve.recall,
         float(mean_average_precision(*judged, k=CUT).value),

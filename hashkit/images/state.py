@@ -128,6 +128,7 @@ class State:
         def compare(progress: Progress) -> None:
             _ = findings.measures
             findings.pairs(way, progress)
+            findings.groups(way)  # sorts the partners of each picture
 
         self._background.result(way, "The pictures are being compared", compare)
         return self._grouped(way, similarity)
