@@ -17,7 +17,8 @@ def install_line(extra: str | None) -> str:
 
 @contextmanager
 def needs_extra(what: str, extra: str | None) -> Iterator[None]:
-    """Let an import that fails for want of another package name the extra of hashkit that brings it, None if all do."""
+    """Add to a failed import the extra of hashkit that installs the missing package; None if every installation has
+    it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -29,7 +30,7 @@ def needs_extra(what: str, extra: str | None) -> Iterator[None]:
 
 
 def require(package: str, what: str, extra: str, *, otherwise: str = "") -> None:
-    """Refuse at once what would fail later for want of a package.
+    """Refuse early what would fail later because a package is missing.
 
     Raises
     ------

@@ -27,7 +27,7 @@ newer (an approximate index of pgvector's is used only where ``id`` is left out 
             for batch in batches:
                 file.write_batch(batch)
 
-**LanceDB** wants a vector column, a fixed-size list of bytes: ``to_arrow(codes, ids, lists=True)``, and
+**LanceDB** needs a vector column, a fixed-size list of bytes: ``to_arrow(codes, ids, lists=True)``, and
 ``table.search(query, vector_column_name="code").distance_type("hamming")``; without an index it is exact.
 """
 

@@ -1,4 +1,4 @@
-"""What the commands of the command line do, file in, file or text out; `hashkit.cli` only names their arguments."""
+"""The work of the commands: files in, files or text out; `hashkit.cli.app` defines their arguments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS_PER_BLOCK = 1 << 16
 
 
 def demo(features: Path | None, labels: Path | None, n_queries: int | None, seed: int, picture: Path | None) -> str:
-    """Compare hashers on digits or on a user's features; return the table and tell where the picture is."""
+    """Compare hashers on digits or on a user's features; return the table and the path of the picture."""
     if labels is not None and features is None:
         raise ValueError("--labels needs --features")
     _check_picture(picture)
@@ -147,6 +147,6 @@ def _float_neighbor_recall(
 
 
 def recover_folder(path: Path) -> str:
-    """Make a new journal for the newest index file of a collection, and say what it holds."""
+    """Make a new journal for the newest index file of a collection, and describe the collection."""
     with collection.Collection.recover(path) as recovered:
         return f"{path}: recovered {len(recovered):,} codes of {recovered.n_bits} bits"

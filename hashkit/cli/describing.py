@@ -18,7 +18,7 @@ from hashkit.tables.rows import map_npy
 
 
 def describe_file(path: Path | None) -> str:
-    """Tell what a file or a collection's folder holds, after checking all of it, or what this installation runs on."""
+    """Describe a file or a collection's folder, after checking all of it, or this installation."""
     if path is None:
         return describe_installation()
     ending = path.suffix.lower()

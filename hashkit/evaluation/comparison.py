@@ -101,7 +101,7 @@ def make_split(
     *,
     train: NDArray[np.floating] | None = None,
 ) -> Split:
-    """A split of your own: rows to ask with, rows to search, and, if they are others, rows to learn from.
+    """A split of your own: queries, the database, and training rows if these differ from the database.
 
     Parameters
     ----------

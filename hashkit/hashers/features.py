@@ -19,7 +19,7 @@ _BLOCK_VALUES = 2**20
 
 
 def as_array(X: Any) -> Any:
-    """A torch tensor as a numpy array (see `from_tensor`), anything else as it came; masked arrays are refused."""
+    """A torch tensor as a numpy array (see `from_tensor`), anything else unchanged; masked arrays are refused."""
     refuse_mask(X, "X")
     return from_tensor(X, "X")
 

@@ -18,7 +18,7 @@ from hashkit.hashers.pca import principal_rows
 if TYPE_CHECKING:
     from hashkit.networks.losses import Loss
 
-# Principal components that the networks see.
+# Principal components that are the networks' input.
 _N_COMPONENTS = 256
 # Passes over many rows, and steps at least: fewer passes over few rows would be too few steps.
 _MANY_EPOCHS, _LEAST_STEPS = 30, 1000

@@ -16,8 +16,8 @@ from hashkit.hashers.linear import LinearHasher
 if TYPE_CHECKING:
     from hashkit.networks.modules import HashNetwork
 
-# Rows that layers see at once, always as many: a product of one shape adds the values of each row in one order,
-# wherever the row stands. With 128 the products take 1.02 times as long as with all rows at once, with 64 1.16 times; a
+# Rows per matrix product, always the same number: a product of one shape adds the values of each row in one order,
+# wherever the row is. With 128 the products take 1.02 times as long as with all rows at once, with 64 1.16 times; a
 # single row costs as much as 128.
 _ROWS_AT_ONCE = 128
 

@@ -1,4 +1,4 @@
-"""Hashers that users write: two methods, and the rest is what every hasher has."""
+"""Hashers of users: two methods to write; the rest is inherited."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OwnHasher(Hasher):
             def apply(self, rows):
                 return rows @ self.weights_
 
-    Options of its own are parameters of an ``__init__`` that stores them under their names, as scikit-learn wants it.
+    Options of a method are parameters of an ``__init__`` that stores them under their names, as scikit-learn requires.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class OwnHasher(Hasher):
     @abstractmethod
     def learn(self, rows: Float32, rng: np.random.Generator) -> None:
         """
-        Learn from rows, and keep what was learned.
+        Learn from rows, and store the result.
 
         Parameters
         ----------
@@ -87,8 +87,8 @@ class OwnHasher(Hasher):
 
         Notes
         -----
-        What is learned goes into attributes that are numpy arrays of numbers and whose names end with ``_``: `save`
-        writes these, and `apply` may use nothing else.
+        Store results in attributes that are numpy arrays of numbers and whose names end with ``_``: `save` writes
+        these, and `apply` may use nothing else.
         """
 
     @abstractmethod
@@ -99,7 +99,8 @@ class OwnHasher(Hasher):
         Parameters
         ----------
         rows : float32 array of shape (n_rows, n_features)
-            Finite, of length 1 if `normalize`; always as many, so that a row's values do not depend on the batch.
+            Finite, of length 1 if `normalize`. The number of rows is always the same, so that a row's values do not
+            depend on the batch.
 
         Returns
         -------

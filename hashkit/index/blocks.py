@@ -39,7 +39,7 @@ def search_in_blocks(
     Raises
     ------
     MemoryError
-        If the answer would not fit into the memory that is free; says how large it would be.
+        If the result would not fit into free memory; the message has its size.
     """
     n_codes = sum(selection.n_rows for selection in selections)
     if len(queries) * n_codes <= PAIRS_WITHOUT_ESTIMATE:

@@ -32,12 +32,12 @@ the same time. With half as many a query of 500,000 codes of 1,024 bits took 1.3
 LEAST_CODES_PER_CELL = 40
 """A centroid is the majority of so many codes at least, on average."""
 LEAST_SKETCHED_BYTES = 64
-"""Shorter codes are copied in the order of the cells: a sketch of a quarter of them would say too little."""
+"""Shorter codes are copied in the order of the cells: a sketch of a quarter of their bits would be too coarse."""
 MOST_SKETCH_BYTES = 32
 """A longer sketch costs more to read than it saves."""
 
 TABLE_QUERIES = 64
-"""So many codes are looked up in a part's tables to see whether these find neighbors without a scan."""
+"""Codes that are looked up in a part's tables, to measure whether these find neighbors without a scan."""
 
 SAMPLE_SIZE = 1000
 """Codes that take the place of queries when a rule is calibrated: the standard error of a recall of .95 is .003."""

@@ -1,4 +1,4 @@
-"""A state that is on disk, too: every change is in a journal before readers see it.
+"""A state that is also on disk: every change is in a journal before it becomes visible to readers.
 
 A change is computed first, then written to the journal, then shown to readers; if a step fails, neither the disk nor
 memory has it. Opening reads the index file and applies the journal. A compaction writes a new index file under a new

@@ -58,7 +58,7 @@ class Living:
         return make_tables(state, self.policy, check_n_threads(None))
 
     def show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
-        """Let readers see `state` from now on; for who holds the lock."""
+        """Make `state` visible to readers. The caller must hold the lock."""
         self._verify = verify
         self.state = state
 

@@ -1,10 +1,10 @@
 """What an index holds at one moment: flat arrays that never change, so that any number of readers need no lock.
 
 A snapshot is a tuple of parts: one large part, and behind it smaller ones with what was added since. A part has its
-codes in ascending order of id, so that the order of rows is the order of ids and a search ranks by (distance, row).
-A removed code stays where it is; a bit says that it is gone. No id is live in two parts.
+codes in ascending order of id, so that the order of rows is the order of ids and a search ranks by (distance, row). A
+removed code stays in place; a bit marks it as removed. No id is live in two parts.
 
-A change makes a new snapshot that shares with the old one all that it did not touch (see :mod:`hashkit.index.growth`).
+A change makes a new snapshot, which shares everything unchanged with the old one (see :mod:`hashkit.index.growth`).
 """
 
 from __future__ import annotations

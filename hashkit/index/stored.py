@@ -120,7 +120,7 @@ def check_contents(file: TensorFile, part: Part) -> None:
 def _check_origin(file: TensorFile, kind: str) -> None:
     settings = file.settings[kind]
     if not isinstance(settings, dict) or type(settings.get("version")) is not int:
-        raise FormatError(f"{file.path!r} is damaged: it does not tell the version of its {kind}")
+        raise FormatError(f"{file.path!r} is damaged: the version of its {kind} is missing")
     if settings["version"] != VERSION:
         raise FormatError(
             f"{file.path!r} has {kind} of version {settings['version']}, this hashkit reads {VERSION}: "

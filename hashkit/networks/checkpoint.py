@@ -16,7 +16,7 @@ from hashkit.networks.optimizer import AdamW
 
 _FILE_KIND = "training"
 _MOMENTS = ("first", "second")
-# Targets of so many held-out rows are kept, to tell a training on other rows from this one.
+# The targets of so many held-out rows are stored, to recognize a training on other rows.
 N_SAMPLE_TARGETS = 16
 
 

@@ -1,4 +1,4 @@
-"""How a network is trained: what the loop and its checkpoints agree on."""
+"""How a network is trained: shared by the loop and its checkpoints."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ class TrainingConfig:
     Parameters
     ----------
     n_epochs : int
-        At most this many passes over the rows.
+        Largest number of passes over the rows.
     batch_size : int
-        Rows a step; pairs are compared within a batch.
+        Rows per step; pairs are compared within a batch.
     learning_rate : float
-        The largest, reached after a tenth of the steps; from there it falls to zero along a cosine.
+        Largest learning rate, reached after a tenth of the steps; then it falls to zero along a cosine.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     held_out : float
-        Share of rows that are only looked at to choose the best epoch; with 0, of none, the training loss chooses.
+        Share of rows that are held out to choose the best epoch; with 0 the training loss chooses.
     patience : int
         Epochs without a better held-out loss before training stops.
     keep_best : bool
-        Whether the epoch of lowest held-out loss counts; else the last one does, and `patience` is not asked.
+        Whether to keep the epoch of lowest held-out loss; otherwise the last is kept, and `patience` is ignored.
     n_threads : int, optional
         Threads of torch while it trains on the CPU; by default as many as torch has.
     device : str
         ``"auto"``: CUDA or MPS if available, otherwise the CPU; or the name of any device of torch.
     seed : int
-        Of the held-out rows, the order of rows and dropout.
+        Seed of the held-out rows, the order of rows and dropout.
     """
 
     n_epochs: int = 12

@@ -31,7 +31,7 @@ class EpochReport:
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a finite number; the network was given back the weights of its best epoch."""
+    """The loss is no longer finite; the network has the weights of its best epoch again."""
 
 
 def find_device(name: str) -> torch.device:
@@ -95,7 +95,7 @@ def train(
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = AdamW(weights, weight_decay=config.weight_decay)
     state = Checkpoint.start(network)
-    # What tells one set of rows from another: their targets, since inputs may be augmented anew each time.
+    # A set of rows is recognized by its targets, because inputs may be augmented at each reading.
     sample = np.asarray(targets[(held_rows if len(held_rows) else rows)[:N_SAMPLE_TARGETS]], dtype=np.float32)
     if checkpoint is not None and Path(checkpoint).exists():
         state = read_checkpoint(checkpoint, network, optimizer, config, sample)

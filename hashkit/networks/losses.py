@@ -1,7 +1,7 @@
 """
 Losses of hash networks, as functions of a batch's real outputs: sign(outputs) is the code.
 
-Shapes: `outputs` (n_batch, n_bits); `targets` (n_batch, n_targets), rows whose cosines say what is similar.
+Shapes: `outputs` (n_batch, n_bits); `targets` (n_batch, n_targets), rows whose cosines are similarities.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Dispatcher:
         return [host for answers in rounds for host in answers]
 
     async def ask_all(self, groups: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
-        """What each of `groups` answers, in their order, or the exception that says why it does not."""
+        """The result of each of `groups`, in their order, or the exception that it raised."""
         question = _to_send(arguments)
         asked = [self._ask(group, method, timeout, question) for group in groups]
         answers = await asyncio.gather(*asked, return_exceptions=True)

@@ -88,7 +88,7 @@ def draw_sample(dataset: ray.data.Dataset, column: str, ids: str | None, sample:
 
 
 def _offer(block: pa.Table, reservoir: Any, column: str, ids: str | None, seed: int) -> pa.Table:
-    """Send those rows of `block` to the reservoir that it can still want."""
+    """Send the rows of `block` that may still enter the reservoir."""
     require_columns(block, column, *([] if ids is None else [ids]))
     if len(block):
         limit = ray.get(reservoir.limit.remote())

@@ -1,4 +1,4 @@
-"""The header of a hashkit file: how it is written, and what is checked before a stranger's file becomes arrays."""
+"""The header of a hashkit file: writing, and the checks before an untrusted file becomes arrays."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says, checked: offsets lie inside the file and its checksum fits."""
+    """The contents of a header, checked: offsets lie inside the file, and the checksum is right."""
 
     version: int
     kind: str
@@ -179,7 +179,7 @@ def _check_coverage(entries: dict[str, Entry], n_bytes: int) -> None:
             raise FormatError("its arrays overlap or leave holes")
         at = entry.end
     if at != n_bytes:
-        raise FormatError(f"it has {n_bytes} bytes of arrays where its header lists {at}")
+        raise FormatError(f"it has {n_bytes} bytes of arrays, its header lists {at}")
 
 
 def _parse_object(text: str | bytes, what: str) -> dict[str, Any]:

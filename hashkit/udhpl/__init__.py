@@ -1,8 +1,8 @@
 """
-UDHPL, the method that this project exists for: `method` tells it in one page, each stage has a file.
+UDHPL, the main method of this project: `method` is the whole on one page, and each stage has a file.
 
-In the order in which data passes: `reduce`, `graph`, `labels` (with `evidence`), `projection`, `rotation` (these three
-in turn in `alternation`), `targets`, `network`, `selection`. Every constant is in `configuration`.
+In the order of the data flow: `reduce`, `graph`, `labels` (with `evidence`), `projection`, `rotation` (these three in
+turn in `alternation`), `targets`, `network`, `selection`. Every constant is in `configuration`.
 """
 
 from __future__ import annotations

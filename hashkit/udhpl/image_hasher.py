@@ -164,7 +164,7 @@ class ImageHasher(Hasher):
         X : images
             As `fit` takes them.
         features : array of shape (n, n_features), optional
-            Features of the same images, whose cosines say which neighbors are true; by default the images' values.
+            Features of the same images, whose cosines define the true neighbors; by default the images' values.
         n_rows, database_size, random_state
             See `Hasher.report`.
 

@@ -1,4 +1,4 @@
-"""From pixels: a backbone that is tuned to the targets that UDHPL found in features."""
+"""Training from pixels: a backbone learns the targets that UDHPL found in features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def train_image_network(
     checkpoint: str | PathLike[str] | None = None,
 ) -> Sequential:
     """
-    Fine-tune a backbone, and learn a head on it, whose codes have the similarities of the targets.
+    Fine-tune a backbone and train a head on it, so that codes have the similarities of the targets.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ def train_image_network(
         Rows are taken by arrays of row numbers, so a reader that decodes and augments files will do. Of an array, uint8
         values become floats from 0 to 1, and images of shape (n, height, width) get one channel.
     targets : float32 array of shape (n_images, n_targets)
-        Vectors whose cosines say how similar images are: `UDHPL.targets_`, learned from the features that the backbone,
-        or a better one, gives before it is tuned.
+        Vectors whose cosines are the similarities of images: `UDHPL.targets_`, learned from features of the untuned
+        backbone or of a better one.
     n_bits : int
         Length of the codes.
     config : TrainingConfig, optional
-        By default 12 epochs at a learning rate of 1e-3; pretrained backbones want less.
+        By default 12 epochs at a learning rate of 1e-3; pretrained backbones need a lower rate.
     target_temperature : float, optional
-        Of the targets' cosines: the lower, the more the nearest rows count; by default so that a row's neighbors are
-        some twelfth of all.
+        Temperature of the targets' cosines: the lower, the more the nearest rows count. By default a row's neighbors
+        are about a twelfth of all rows.
 
     Returns
     -------

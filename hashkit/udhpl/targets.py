@@ -1,5 +1,5 @@
 """
-Stage 6: what the network learns to reproduce, for every row a vector whose cosines say how similar rows are.
+Stage 6: the targets of the network: one vector for every row; their cosines are the similarities of rows.
 
 Two views side by side. Projections on the directions of the linear map, all of them, order the clusters and keep the
 geometry between them, but are linear. The leading eigenvectors of neighbor graphs follow clusters of any shape; their
@@ -86,7 +86,7 @@ def walk_length(n_clusters: int, config: Configuration) -> int:
     """
     Steps that a walk shall take from each of two rows.
 
-    Long walks forget which edge was by chance, but must not leave their cluster: the more clusters a graph shows, the
+    Long walks average over accidental edges, but must not leave their cluster: the more clusters a graph shows, the
     smaller they are and the sooner a walk has crossed one.
     """
     return max(config.least_steps, min(config.most_steps, config.most_steps * config.few_clusters // n_clusters))

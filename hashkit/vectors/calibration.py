@@ -25,7 +25,7 @@ N_QUERIES = 1000
 N_UNTARGETED = 200
 """Rows held out where no recall was asked for: exact search of 1,000 costs as much as encoding 1,000 dimensions."""
 LEAST_ROWS = 200
-"""Fewer rows tell too little: a tenth of them is held out."""
+"""Fewer rows are too few for a measurement: a tenth of them is held out."""
 CONFIDENCE = 2.0
 """Standard errors by which a plan must exceed the target. For one plan 1.64 would do to meet it in 19 of 20 sets; the
 cheapest of many plans is more often one whose sample was lucky."""

@@ -78,7 +78,8 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
     Raises
     ------
     ValueError
-        If there are too few rows, or no number of bits that was tried reaches the recall; says what they reach.
+        If there are too few rows, or if no number of bits that was tried reaches the recall; the message has the
+        recalls reached.
     """
     rng = np.random.default_rng(wish.random_state)
     own = held_out_rows(vectors, wish, rng) if queries is None else None
@@ -132,9 +133,9 @@ def unreachable(wish: Wish, tried: list[tuple[int, Recall]]) -> str:
     found = ", ".join(f"{recall.mean:.3f} with {n_bits} bits" for n_bits, recall in tried)
     read = "from bits alone (keep='none')" if wish.keep == "none" else f"from {wish.most} vectors read a query"
     advice = {
-        "none": "keep vectors, or ask for less",
-        "int8": "raise max_rescored or n_bits, keep float16, or ask for less",
-    }.get(wish.keep, "raise max_rescored or n_bits, or ask for less")
+        "none": "keep vectors, or lower the recall",
+        "int8": "raise max_rescored or n_bits, keep float16, or lower the recall",
+    }.get(wish.keep, "raise max_rescored or n_bits, or lower the recall")
     return f"recall of {wish.recall} cannot be met {read}: {found} were reached; {advice}"
 
 

@@ -162,9 +162,9 @@ def _array(name, edit):
     [
         (_set("byte_order", {"little": "big", "big": "little"}[sys.byteorder]), "in the byte order .*, this machine's"),
         (_set("version", 2), "tables of version 2, this hashkit reads 1"),
-        (_set("version", None), "does not tell the version"),
+        (_set("version", None), "the version of its .* is missing"),
         (_set("codes", "00000000"), "tables are not those of its codes"),
-        (lambda _, settings: settings.update(tables=[1]), "does not tell the version"),
+        (lambda _, settings: settings.update(tables=[1]), "the version of its .* is missing"),
         (_set("n_substrings", 2), "do not fit"),
         (_set("n_substrings", -1), "do not fit"),
         (_set("n_substrings", 10**9), "do not fit"),
