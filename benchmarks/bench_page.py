@@ -82,9 +82,12 @@ def test_page_first_time(computed, hold):
 
 
 def test_page_answers(computed, site, hold):
+    times = {}
     for view in VIEWS:
         assert ask(site, view).status == 200
-        hold(view, 1e3 * median_wall_seconds(lambda view=view: ask(site, view), 9), BAR, "ms")
+        times[view] = 1e3 * median_wall_seconds(lambda view=view: ask(site, view), 9)
+        hold(view, times[view], None, "ms")
+    hold("the slowest view", max(times.values()), BAR, "ms")
     assert len(ask(site, "/map.bin").data) > 5000 * 9 - 1
     hold("the map's data", 1e3 * median_wall_seconds(lambda: ask(site, "/map.bin"), 9), MAP_BAR, "ms")
 
@@ -102,14 +105,17 @@ def test_page_in_a_browser(computed, site, hold, phone, dark, tmp_path):
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
         if phone:
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+        times = {}
         for view in VIEWS:
-            times = []
+            found = []
             for _ in range(4):  # the first one makes thumbnails
                 browser.get(site.address.rstrip("/") + view)
-                times.append(browser.execute_script(IN_BROWSER))
-            hold(view, np.median(times[1:]), BAR, "ms")
+                found.append(browser.execute_script(IN_BROWSER))
+            times[view] = np.median(found[1:])
+            hold(view, times[view], None, "ms")
             names = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
             assert all(name.startswith(site.address) for name in names)
         assert browser.get_log("browser") == []
+        hold("the slowest view", max(times.values()), BAR, "ms")
     finally:
         browser.quit()
