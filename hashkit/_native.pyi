@@ -231,9 +231,6 @@ def pack_float32(values: NDArray[np.float32], n_threads: int, isa: str = "") -> 
 def popcount_order(
     codes: NDArray[np.uint8], n_threads: int, isa: str = ""
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]: ...
-def project_rows(
-    queries: NDArray[np.float32], weights: NDArray[np.float32], n_threads: int, isa: str = ""
-) -> NDArray[np.float32]: ...
 def quantize_queries(values: NDArray[np.float32], n_planes: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
 def rescore(
     queries: NDArray[np.float32],

@@ -46,7 +46,7 @@ class VectorEncoder {
     if (offsets) {
       projected.assign(offsets->data(), offsets->data() + n_bits);
     } else {
-      Encoder(vector_kernels(default_isa()), view_).project(center_.data(), projected.data());
+      Encoder(vector_kernels(default_isa()), view_).project(center_.data(), 1, projected.data());
     }
     offsets_ = projected;
     view_.offsets = offsets_.data();
@@ -105,15 +105,18 @@ py::tuple prepare(const VectorEncoder& encoder, const Floats& queries, ThreadCou
       VectorType::kFloat32, reinterpret_cast<const uint8_t*>(queries.data()), n, view.n_dims, nullptr, nullptr};
   const Encoder native(vector_kernels_named(isa), view);
   const KernelTable& packing = code_kernels_named(isa);
-  constexpr size_t kQueriesPerTask = 64;
   without_gil([&] {
-    parallel_for((n + kQueriesPerTask - 1) / kQueriesPerTask, n_threads, [&](size_t task) {
-      std::vector<float> unit(padded_dims(view.n_dims));
-      for (size_t q = task * kQueriesPerTask; q < std::min((task + 1) * kQueriesPerTask, n); ++q) {
-        native.to_unit(rows, q, unit.data());
-        native.project(unit.data(), to_values + q * view.n_bits);
+    parallel_for((n + kEncodedPerTask - 1) / kEncodedPerTask, n_threads, [&](size_t task) {
+      const size_t first = task * kEncodedPerTask, last = std::min(first + kEncodedPerTask, n);
+      const size_t stride = padded_dims(view.n_dims);
+      std::vector<float> units((last - first) * stride);
+      for (size_t q = first; q < last; ++q) {
+        native.to_unit(rows, q, units.data() + (q - first) * stride);
+        to_terms[q] = native.query_term(units.data() + (q - first) * stride);
+      }
+      native.project(units.data(), last - first, to_values + first * view.n_bits);
+      for (size_t q = first; q < last; ++q) {
         packing.pack_float32(to_values + q * view.n_bits, view.n_bits, to_codes + q * n_bytes);
-        to_terms[q] = native.query_term(unit.data());
       }
     });
   });

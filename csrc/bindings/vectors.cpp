@@ -75,21 +75,6 @@ py::tuple score_best(const Array<uint8_t>& codes, const Array<float>& factors, c
   return py::make_tuple(std::move(scores), std::move(rows));
 }
 
-py::array_t<float> project(const Array<float>& queries, const Array<float>& weights, ThreadCount n_threads,
-                           const std::string& isa) {
-  require(queries.ndim() == 2 && weights.ndim() == 2 && queries.shape(1) == weights.shape(1) &&
-              weights.shape(1) % static_cast<py::ssize_t>(kLanes) == 0 && weights.size() > 0,
-          "queries and weights must have the same columns, padded");
-  const auto width = static_cast<size_t>(weights.shape(1));
-  const PaddedQueries query_view{queries.data(), static_cast<size_t>(queries.shape(0)), width};
-  const PaddedQueries rows{weights.data(), static_cast<size_t>(weights.shape(0)), width};
-  const VectorKernels& kernels = vector_kernels_named(isa);
-  py::array_t<float> products({queries.shape(0), weights.shape(0)});
-  float* to = products.mutable_data();
-  without_gil([&] { project_rows(kernels, query_view, rows, n_threads, to); });
-  return products;
-}
-
 py::tuple quantize(const Array<float>& values, size_t n_planes) {
   require(values.ndim() == 2 && values.shape(1) >= 1 && values.shape(1) <= static_cast<py::ssize_t>(8 * kMaxBytes),
           "values must have 1 to 4,096 columns");
@@ -114,8 +99,6 @@ void bind_vectors(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), factors = py::arg("factors").noconvert();
   const auto planes = py::arg("planes").noconvert(), steps = py::arg("steps").noconvert();
   const auto n_bits = py::arg("n_bits"), k = py::arg("k"), threads = py::arg("n_threads");
-  module.def("project_rows", &project, py::arg("queries").noconvert(), py::arg("weights").noconvert(), threads,
-             py::arg("isa") = "", "Inner products of padded queries and padded rows of weights, float32.");
   module.def("quantize_queries", &quantize, py::arg("values").noconvert(), py::arg("n_planes"),
              "(planes uint8, steps float32): values as odd multiples of a step, in planes of bits.");
   module.def("rescore", &rescore_best, py::arg("queries").noconvert(), py::arg("vectors").noconvert(), py::arg("type"),

@@ -109,27 +109,6 @@ void score_planes_best(const VectorKernels& kernels, const FactoredCodes& codes,
   });
 }
 
-void project_rows(const VectorKernels& kernels, const PaddedQueries& queries, const PaddedQueries& weights,
-                  size_t n_threads, float* products) {
-  constexpr size_t kValuesPerTask = 1 << 24;   // multiplied and added: about 2 ms
-  constexpr size_t kValuesPerBlock = 1 << 13;  // of weights, which stay in the L1 cache for many queries
-  const SumRow product = kernels.products[static_cast<size_t>(VectorType::kFloat32)];
-  const size_t n_weights = weights.n_queries, width = weights.stride;
-  const size_t per_task = std::max<size_t>(kValuesPerTask / (n_weights * width), 1);
-  const size_t block = std::max<size_t>(kValuesPerBlock / width, 1);
-  parallel_for((queries.n_queries + per_task - 1) / per_task, n_threads, [&](size_t task) {
-    const size_t end = std::min((task + 1) * per_task, queries.n_queries);
-    for (size_t first = 0; first < n_weights; first += block) {
-      const size_t last = std::min(first + block, n_weights);
-      for (size_t q = task * per_task; q < end; ++q) {
-        for (size_t w = first; w < last; ++w) {
-          products[q * n_weights + w] = product(queries.row(q), weights.row(w), width, {1, nullptr, nullptr}).product;
-        }
-      }
-    }
-  });
-}
-
 void quantize_queries(const float* values, size_t n_queries, size_t n_bits, size_t n_planes, uint8_t* planes,
                       float* steps) {
   const size_t stride = plane_bytes((n_bits + 7) / 8);

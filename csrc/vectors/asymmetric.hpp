@@ -47,11 +47,6 @@ void score_planes_best(const VectorKernels& kernels, const FactoredCodes& codes,
                        const int64_t* candidates, size_t n_candidates, size_t k, size_t n_threads, float* scores,
                        int64_t* rows);
 
-// Multiplies queries, (n_queries, n_dims) in padded rows, with rows of weights: `products` is (n_queries, n_weights). A
-// query's products depend on that query and the weights alone, on every instruction set.
-void project_rows(const VectorKernels& kernels, const PaddedQueries& queries, const PaddedQueries& weights,
-                  size_t n_threads, float* products);
-
 // The planes of values, (n_queries, n_bits), and the step of each query: m is the odd integer nearest to value / step,
 // where step is the largest magnitude / (2^n_planes - 1), and 0 for a query of zeros. `planes` must be zeros.
 void quantize_queries(const float* values, size_t n_queries, size_t n_bits, size_t n_planes, uint8_t* planes,

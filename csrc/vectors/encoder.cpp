@@ -81,18 +81,29 @@ bool Encoder::to_unit(const VectorRows& rows, size_t row, float* unit) const noe
   return true;
 }
 
-void Encoder::project(const float* unit, float* values) const noexcept {
-  const size_t n = view_.n_bits;
+void Encoder::project(const float* units, size_t n, float* values) const noexcept {
+  constexpr size_t kValuesPerBlock = 1 << 13;  // of a matrix, which stay in the nearest cache while rows pass
+  const size_t n_bits = view_.n_bits, stride = padded_dims(view_.n_dims);
   if (view_.rotation != nullptr) {
-    std::memcpy(values, unit, view_.n_dims * sizeof(float));
-    std::fill(values + view_.n_dims, values + n, 0.0f);
-    kernels_.rotate(values, n, view_.rotation);
-  } else {
-    for (size_t bit = 0; bit < n; ++bit) {
-      values[bit] = kernels_.products[kFloat32](unit, view_.matrix.row(bit), view_.n_dims, kNoScales).product;
+    for (size_t i = 0; i < n; ++i) {
+      float* own = values + i * n_bits;
+      std::memcpy(own, units + i * stride, view_.n_dims * sizeof(float));
+      std::fill(own + view_.n_dims, own + n_bits, 0.0f);
+      kernels_.rotate(own, n_bits, view_.rotation);
+      for (size_t bit = 0; bit < n_bits; ++bit) own[bit] -= view_.offsets[bit];
+    }
+    return;
+  }
+  const size_t block = std::max<size_t>(kValuesPerBlock / stride, 1);
+  for (size_t first = 0; first < n_bits; first += block) {
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t bit = first; bit < std::min(first + block, n_bits); ++bit) {
+        const VectorSums sums =
+            kernels_.products[kFloat32](units + i * stride, view_.matrix.row(bit), view_.n_dims, kNoScales);
+        values[i * n_bits + bit] = sums.product - view_.offsets[bit];
+      }
     }
   }
-  for (size_t bit = 0; bit < n; ++bit) values[bit] -= view_.offsets[bit];
 }
 
 RowFactors Encoder::factors(const float* unit, const float* values) const noexcept {
@@ -120,7 +131,7 @@ int64_t encode_rows(const Encoder& encoder, const KernelTable& packing, const Ve
     const size_t begin = task * kRowsPerTask, end = std::min(begin + kRowsPerTask, last - first);
     for (size_t i = begin; i < end; ++i) {
       if (!encoder.to_unit(rows, first + i, unit.data())) return not_finite.store(static_cast<int64_t>(first + i));
-      encoder.project(unit.data(), values.data());
+      encoder.project(unit.data(), 1, values.data());
       packing.pack_float32(values.data(), view.n_bits, codes + i * n_bytes);
       const RowFactors own = encoder.factors(unit.data(), values.data());
       factors[2 * i] = own.offset;

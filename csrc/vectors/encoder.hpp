@@ -49,8 +49,8 @@ class Encoder {
 
   // A row as floats, padded with zeros: of length 1 under cosine, where zeros stay zeros. Returns whether it is finite.
   bool to_unit(const VectorRows& rows, size_t row, float* unit) const noexcept;
-  // t of such a row. `values` has room for n_bits.
-  void project(const float* unit, float* values) const noexcept;
+  // t of n such rows, one after the other: n_bits values each.
+  void project(const float* units, size_t n, float* values) const noexcept;
   // What is the same for all queries in a score (see vectors/asymmetric.hpp).
   RowFactors factors(const float* unit, const float* values) const noexcept;
   // What turns the estimates of a query into scores: <c, u>, or |u - c|^2 for Euclidean distances.
@@ -61,6 +61,8 @@ class Encoder {
   EncoderView view_;
   float center_square_;
 };
+
+constexpr size_t kEncodedPerTask = 64;  // rows or queries
 
 // Codes and factors of rows [first, last), written from the first place on; and the rows themselves as `to_unit` makes
 // them, n_dims floats each, unless `units` is null. Returns a row that is not finite, or kAllFinite.

@@ -58,7 +58,6 @@ class Search {
 
  private:
   int64_t prepare(const float* queries, size_t n_queries) {
-    constexpr size_t kQueriesPerTask = 64;
     const size_t n_bits = data_.encoder.n_bits, n_bytes = data_.codes.n_bytes, of_planes = plane_bytes(n_bytes);
     ready_.padded.assign(n_queries * stride_, 0);
     ready_.terms.resize(n_queries);
@@ -72,22 +71,30 @@ class Search {
     const VectorRows rows{
         VectorType::kFloat32, reinterpret_cast<const uint8_t*>(queries), n_queries, n_dims_, nullptr, nullptr};
     std::atomic<int64_t> not_finite{kAllFinite};
-    parallel_for((n_queries + kQueriesPerTask - 1) / kQueriesPerTask, n_threads_, [&](size_t task) {
-      std::vector<float> unit(stride_), values(n_bits);
-      for (size_t q = task * kQueriesPerTask; q < std::min((task + 1) * kQueriesPerTask, n_queries); ++q) {
+    parallel_for((n_queries + kEncodedPerTask - 1) / kEncodedPerTask, n_threads_, [&](size_t task) {
+      const size_t first = task * kEncodedPerTask, last = std::min(first + kEncodedPerTask, n_queries);
+      std::vector<float> units((last - first) * stride_), values((last - first) * n_bits);
+      for (size_t q = first; q < last; ++q) {
+        float* unit = units.data() + (q - first) * stride_;
         std::memcpy(ready_.padded.data() + q * stride_, queries + q * n_dims_, n_dims_ * sizeof(float));
-        if (!encoder_.to_unit(rows, q, unit.data())) return not_finite.store(static_cast<int64_t>(q));
-        encoder_.project(unit.data(), values.data());
-        ready_.terms[q] = encoder_.query_term(unit.data());
-        kernels_.codes.pack_float32(values.data(), n_bits, ready_.codes.data() + q * n_bytes);
-        quantize_queries(values.data(), 1, n_bits, kScorePlanes, ready_.planes.data() + q * kScorePlanes * of_planes,
-                         ready_.steps.data() + q);
-        if (plan_.by_codes) continue;
-        quantize_queries(values.data(), 1, n_bits, kScanPlanes, ready_.scan_planes.data() + q * kScanPlanes * of_planes,
-                         ready_.scan_steps.data() + q);
+        if (!encoder_.to_unit(rows, q, unit)) return not_finite.store(static_cast<int64_t>(q));
+        ready_.terms[q] = encoder_.query_term(unit);
       }
+      encoder_.project(units.data(), last - first, values.data());
+      for (size_t q = first; q < last; ++q) to_planes(q, values.data() + (q - first) * n_bits);
     });
     return not_finite.load();
+  }
+
+  // The code of a query's projection, and its planes.
+  void to_planes(size_t q, const float* values) {
+    const size_t n_bits = data_.encoder.n_bits, n_bytes = data_.codes.n_bytes, of_planes = plane_bytes(n_bytes);
+    kernels_.codes.pack_float32(values, n_bits, ready_.codes.data() + q * n_bytes);
+    quantize_queries(values, 1, n_bits, kScorePlanes, ready_.planes.data() + q * kScorePlanes * of_planes,
+                     ready_.steps.data() + q);
+    if (plan_.by_codes) return;
+    quantize_queries(values, 1, n_bits, kScanPlanes, ready_.scan_planes.data() + q * kScanPlanes * of_planes,
+                     ready_.scan_steps.data() + q);
   }
 
   PlaneQueries planes(const std::vector<uint8_t>& of, const std::vector<float>& steps, size_t n_planes) const noexcept {

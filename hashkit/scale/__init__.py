@@ -23,6 +23,7 @@ _HOMES = {
     "MissingShardsError": "dispatch",
     "ShardedIndex": "sharded_index",
     "build": "shards",
+    "build_vectors": "vectors",
     "encode": "encoding",
     "fit": "sampling",
 }

@@ -37,11 +37,11 @@ class ExactNeighbors:
         if self._metric == "l2":
             scores -= np.einsum("ij,ij->i", units, units) / 2
         # Few rows of a block are better than the worst kept so far; each query's come to the left.
-        better = scores > self._best.min(axis=1, keepdims=True)
-        most = int(np.count_nonzero(better, axis=1).max(initial=0))
-        if most == 0:
+        hits = np.flatnonzero(scores > self._best.min(axis=1, keepdims=True))
+        if not len(hits):
             return
-        queries, columns = np.nonzero(better)
+        queries, columns = np.divmod(hits, len(units))
+        most = int(np.bincount(queries).max())
         places = np.arange(len(queries)) - np.searchsorted(queries, queries)
         found = np.full((len(scores), most), -np.inf, np.float32)
         rows = np.full((len(scores), most), -1, np.int64)

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashkit import _native
-from hashkit.vectors.rows import padded
 
 ISAS = _native.supported_isas()
 
@@ -95,11 +94,3 @@ def test_missing_candidates_are_passed_over(rng):
     nothing = np.zeros(2, np.uint8)
     scores, rows = _native.scan_planes(codes, factors, *planes, 64, 2, 1, nothing)
     assert rows.tolist() == [[-1, -1]]
-
-
-@pytest.mark.parametrize("isa", ISAS)
-def test_projections_add_in_lanes(rng, isa):
-    queries, weights = rng.standard_normal((5, 70)).astype(np.float32), rng.standard_normal((9, 70)).astype(np.float32)
-    products = _native.project_rows(padded(queries), padded(weights), 2, isa)
-    expected = [[reference.add_in_lanes(query * row) for row in weights] for query in queries]
-    np.testing.assert_array_equal(products, np.array(expected))

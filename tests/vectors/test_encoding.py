@@ -56,6 +56,15 @@ def test_rotations_equal_their_twin(isa, n_bits, seed):
         assert terms[query] == reference.add_in_lanes(encoder.center * queries[query])
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_products_with_a_matrix_add_in_lanes(rng, isa):
+    queries, matrix = rng.standard_normal((70, 70)).astype(np.float32), rng.standard_normal((9, 70)).astype(np.float32)
+    offsets = rng.standard_normal(9).astype(np.float32)
+    encoder = Encoder(9, np.zeros(70, np.float32), "ip", None, np.ascontiguousarray(matrix.T), offsets)
+    expected = [[reference.add_in_lanes(query * row) for row in matrix] for query in queries] - offsets
+    np.testing.assert_array_equal(encoder.native.prepare(queries, 2, isa)[1], expected)
+
+
 @pytest.mark.parametrize("n_bits", [256, 384, 1000])
 def test_a_rotation_keeps_lengths_and_spreads_values(n_bits):
     signs = encoder_of(n_bits, n_bits, "ip").signs
