@@ -114,6 +114,11 @@ def _embeddings(codes, n_queries, n_threads):
     scan = (codes, factors, planes, steps, n_bits)
     row_scales, column_scales = np.ones(n_codes, np.float32), np.ones(n_bytes, np.float32)
     stored = np.zeros((n_queries, n_bytes), np.float32), codes, "int8", row_scales, column_scales
+    matrix = rng.standard_normal((n_bits, n_bits), np.float32)
+    encoder = _native.VectorEncoder("ip", np.zeros(n_bits, np.float32), n_bits, None, matrix, None)
+    funnel = _native.VectorFunnel(encoder, codes, factors, None, "", None, None, None, None)
+    of_bytes = _native.VectorEncoder("ip", np.zeros(n_bytes, np.float32), 8, None, matrix[:8, :n_bytes].copy(), None)
+    encoded = np.empty((n_codes, 1), np.uint8), np.empty((n_codes, 2), np.float32)
     return {
         "building cells": lambda: _native.build_cells(codes, n_bits, n_cells, 32, n_threads),
         "query by cells": lambda: _native.cells_k_nearest(cells, codes, queries, 10, n_threads, n_bits, limits, n_bits),
@@ -125,7 +130,10 @@ def _embeddings(codes, n_queries, n_threads):
         "estimates of candidates": lambda: _native.score_planes(*scan, candidates, 10, n_threads),
         "rescore": lambda: _native.rescore(*stored, candidates, None, 10, "ip", n_threads),
         "quantizing queries": lambda: _native.quantize_queries(values, 8),
-        "projecting": lambda: _native.project_rows(values, values[:n_bits], n_threads),
+        "preparing queries": lambda: encoder.prepare(values, n_threads),
+        "encoding vectors": lambda: of_bytes.encode(*stored[1:], 0, *encoded, None, n_threads),
+        "funnel": lambda: funnel.query(values, 10, True, 1000, 0, np.inf, None, n_threads),
+        "funnel of estimates": lambda: funnel.query(values, 10, False, 0, 0, np.inf, None, n_threads),
     }
 
 
