@@ -94,8 +94,10 @@ def test_page_answers(computed, site, hold):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_page_in_a_browser(computed, site, hold, phone, dark, tmp_path):
+def test_page_in_a_browser(full, computed, site, hold, phone, dark, tmp_path):
     """From the click to the page that can be used: DOMContentLoaded of Chromium."""
+    if not full:
+        pytest.skip("takes a minute, and tests/images looks at every view too: --full")
     if not (CHROMIUM and DRIVER):
         pytest.skip("needs chromium and chromedriver")
     pytest.importorskip("selenium")

@@ -24,6 +24,7 @@ from hashkit.images.models import Model
 from hashkit.images.photos import Photo, read_photos
 from hashkit.images.row_store import ROWS, RowStore
 from hashkit.images.settings import Settings, codes_path, hasher_path, settle, write_settings
+from hashkit.progress import progress_bar
 from hashkit.storage.layout import LOCK
 from hashkit.storage.locks import WriterLock
 
@@ -224,13 +225,14 @@ class _Run:
         if method:
             rng = np.random.default_rng(self.random_state)
             chosen = np.sort(rng.permutation(len(paths))[:FIT_ROWS])
-            hasher = hashkit.fit(
-                self.store.get([paths[row] for row in chosen]),
-                n_bits=settings.n_bits,
-                method=method,
-                random_state=self.random_state,
-                progress=self.progress,
-            )
+            with progress_bar(self.progress, desc="learning codes", bar_format="{desc}: {elapsed}"):
+                hasher = hashkit.fit(
+                    self.store.get([paths[row] for row in chosen]),
+                    n_bits=settings.n_bits,
+                    method=method,
+                    random_state=self.random_state,
+                    progress=self.progress,
+                )
             hasher.save(hasher_path(self.path, settings))
             self.report.learned = True
         return settings
@@ -243,12 +245,14 @@ class _Run:
             collection.remove(np.array(gone, np.int64))
             fresh = [path for path, stamp in stored.items() if path not in current or current[path].stamp != stamp]
             ids = self._ids_for(fresh)
-            for start in range(0, len(fresh), _ROWS_PER_CHANGE):
-                part = slice(start, start + _ROWS_PER_CHANGE)
-                notes = [{"path": path, **asdict(stored[path])} for path in fresh[part]]
-                codes, old = encode(self.store.get(fresh[part])), np.isin(ids[part], collection.ids)
-                for change, chosen in ((collection.replace, old), (collection.add, ~old)):
-                    change(codes[chosen], ids[part][chosen], metadata=list(compress(notes, chosen)))
+            with progress_bar(self.progress, total=len(fresh), desc="encoding", unit=" images") as bar:
+                for start in range(0, len(fresh), _ROWS_PER_CHANGE):
+                    part = slice(start, start + _ROWS_PER_CHANGE)
+                    notes = [{"path": path, **asdict(stored[path])} for path in fresh[part]]
+                    codes, old = encode(self.store.get(fresh[part])), np.isin(ids[part], collection.ids)
+                    for change, chosen in ((collection.replace, old), (collection.add, ~old)):
+                        change(codes[chosen], ids[part][chosen], metadata=list(compress(notes, chosen)))
+                    bar.update(len(notes))
             collection.compact()
             self._count(fresh, stored, len(collection))
 

@@ -62,6 +62,7 @@ def test_progress_is_shown(run, folder):
     _, _, errors = run("index", folder, "-o", "g", "--model", "dct")
     assert "12/12" in errors
     assert "images/s" in errors
+    assert "encoding: 100%" in errors
 
 
 def test_many_skipped_files_are_counted(run, indexed):
