@@ -260,15 +260,22 @@ class Gallery:
         finally:
             store.close()
         told = [
-            replace(match, similarity=-1.0 if other is None else _cosine(row, other))
-            for match, other in zip(matches, rows, strict=True)
+            replace(match, similarity=similarity)
+            for match, similarity in zip(matches, _cosines(row, rows), strict=True)
         ]
         return sorted(told, key=lambda match: -(match.similarity or 0))
 
 
-def _cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norms if norms > 0 else 0.0
+def _cosines(row: NDArray[Any], others: list[NDArray[Any] | None]) -> list[float]:
+    """Cosine similarities; -1 for what is not there, 0 for a row of zeros."""
+    known = [other for other in others if other is not None]
+    if not known:
+        return [-1.0] * len(others)
+    stacked = np.stack(known)
+    norms = np.linalg.norm(stacked, axis=1) * np.linalg.norm(row)
+    cosines = np.divide(stacked @ row, norms, out=np.zeros(len(known), norms.dtype), where=norms > 0)
+    values = iter(cosines.tolist())
+    return [-1.0 if other is None else next(values) for other in others]
 
 
 def _read_codes(path: str) -> tuple[Collection, dict[int, Photo]]:

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS looks (
     height INTEGER NOT NULL, sharpness REAL NOT NULL, grays BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_AT_ONCE = 500  # paths in a query; SQLite takes 999 in all of its versions
 _DTYPES = ("float32", "uint8")
 
 
@@ -126,15 +127,16 @@ class RowStore:
 
     def find(self, paths: Sequence[str]) -> list[NDArray[Any] | None]:
         """The rows of files, in the order of `paths`; None for a file that has none."""
-        rows: list[NDArray[Any] | None] = []
+        names, found = [os.fsencode(path) for path in paths], {}
         with self._errors():
-            for path in paths:
-                query = "SELECT dtype, row FROM rows WHERE path = ?"
-                found = self._db.execute(query, (os.fsencode(path),)).fetchone()
-                if found is not None and found[0] not in _DTYPES:
-                    raise OSError(f"{self._path!r} is damaged: it holds rows of {found[0]!r}")
-                rows.append(None if found is None else np.frombuffer(found[1], found[0]))
-        return rows
+            for start in range(0, len(names), _AT_ONCE):
+                part = names[start : start + _AT_ONCE]
+                query = f"SELECT path, dtype, row FROM rows WHERE path IN ({', '.join('?' * len(part))})"
+                for name, dtype, row in self._db.execute(query, part):
+                    if dtype not in _DTYPES:
+                        raise OSError(f"{self._path!r} is damaged: it holds rows of {dtype!r}")
+                    found[name] = np.frombuffer(row, dtype)
+        return [found.get(name) for name in names]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
