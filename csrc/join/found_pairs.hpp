@@ -70,11 +70,12 @@ inline void append_ordered(const std::vector<FoundPair>& found, size_t first, si
   }
 }
 
-// Calls find(first, last, FoundPairs&) for the rows of every task, and returns all pairs by (left, right); nothing if
-// there are more than max_pairs.
+// Calls find(first, last, FoundPairs&) for the rows of every task, at most `step`, and returns all pairs by (left,
+// right); nothing if there are more than max_pairs.
 template <class Find>
-std::optional<Pairs> find_pairs(size_t begin, size_t end, size_t n_threads, size_t max_pairs, const Find& find) {
-  const size_t n_left = end - begin, step = queries_per_task(n_left, n_threads), n_tasks = (n_left + step - 1) / step;
+std::optional<Pairs> find_pairs(size_t begin, size_t end, size_t step, size_t n_threads, size_t max_pairs,
+                                const Find& find) {
+  const size_t n_left = end - begin, n_tasks = (n_left + step - 1) / step;
   std::vector<std::vector<FoundPair>> by_task(n_tasks);
   PairCount count(max_pairs);
   parallel_for(n_tasks, n_threads, [&](size_t task) {

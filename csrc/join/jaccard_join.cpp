@@ -157,7 +157,8 @@ std::optional<JaccardPairs> jaccard_pairs(const KernelTable& kernels, const Jacc
   const auto find = [&](size_t first, size_t last, FoundPairs& found) {
     find_in_task(kernels, rows, first, last, found);
   };
-  auto pairs = find_pairs(rows.first, rows.last, n_threads, max_pairs, find);
+  const size_t step = queries_per_task(rows.last - rows.first, n_threads);
+  auto pairs = find_pairs(rows.first, rows.last, step, n_threads, max_pairs, find);
   if (!pairs) return std::nullopt;
   JaccardPairs result{std::move(pairs->left), std::move(pairs->right), {}};
   result.distances.resize(pairs->distances.size());

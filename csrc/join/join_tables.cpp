@@ -1,6 +1,7 @@
 #include "join/join_tables.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "parallel/parallel_for.hpp"
@@ -13,7 +14,9 @@ constexpr double kScanWord = 0.1;       // a 64-bit word of a code, compared in 
 constexpr double kCandidateWord = 0.5;  // the same among the few codes of a bucket
 constexpr double kInsert = 40;          // insert a code into a table
 constexpr double kProbe = 40;           // look a code up in a table
-constexpr double kNearProbe = 100;      // look up one more key, in a distant bucket
+constexpr double kSort = 80;            // sort a code by its key, if keys within reach are looked up too
+constexpr double kNearProbe = 40;       // look up one key within reach, for all codes of a block with one own key
+constexpr double kSorted = 1 << 20;     // codes in a block
 // Beyond a reach of 0 and 16 tables, costs were measured on one machine only: tables must be estimated to be cheaper by
 // this factor.
 constexpr double kMargin = 3;
@@ -65,9 +68,12 @@ class JoinCosts {
         n_pairs_(n_left == 0 ? n_codes_ * (n_codes_ - 1) / 2 : n_codes_ * n_left_),
         by_scan_(n_pairs_ * n_words_ * kScanWord) {
     if (substrings.reach() > 0 || substrings.n_tables() > kTablesWithoutMargin) by_scan_ /= kMargin;
+    const double n_rows = n_left == 0 ? n_codes_ : n_left_;
+    const double n_sorted = substrings.reach() > 0 ? n_rows : 0, n_blocks = std::ceil(n_rows / kSorted);
     for (size_t t = 0; t < substrings.n_tables(); ++t) {
       const auto n_keys = static_cast<double>(substrings.masks(t).size());
-      by_tables_ += n_codes_ * kInsert + (n_left == 0 ? n_codes_ : n_left_) * (kProbe + (n_keys - 1) * kNearProbe);
+      const double n_different = std::min(n_rows, n_blocks * std::exp2(substrings.width_of(t)));
+      by_tables_ += n_codes_ * kInsert + n_rows * kProbe + n_sorted * kSort + n_different * (n_keys - 1) * kNearProbe;
       n_least_candidates_ += n_pairs_ * n_keys / static_cast<double>(substrings.n_buckets());
     }
   }

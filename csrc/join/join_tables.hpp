@@ -32,6 +32,7 @@ class HashedSubstrings {
   size_t radius() const noexcept { return n_tables_ * (static_cast<size_t>(reach_) + 1) - 1; }
   // The bits of a substring. A long one is folded by xor, so keys never differ in more bits than their substrings.
   uint64_t key_of(const uint8_t* code, size_t table) const noexcept;
+  size_t width_of(size_t table) const noexcept;  // bits of a key
   uint32_t bucket_of(uint64_t key, size_t table) const noexcept;
   // The xor masks from a key to each key within reach; zero comes first.
   const std::vector<uint64_t>& masks(size_t table) const noexcept { return masks_[width_of(table) - least_width_]; }
@@ -40,8 +41,6 @@ class HashedSubstrings {
   }
 
  private:
-  size_t width_of(size_t table) const noexcept;  // of a key
-
   size_t n_bytes_;
   size_t n_tables_;
   int reach_;

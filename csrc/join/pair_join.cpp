@@ -34,7 +34,8 @@ std::optional<Pairs> scan_pairs(const KernelTable& kernels, const JoinRows& rows
     PairVisitor visitor{first, rows.later_only, radius, found};
     scan_queries(kernels, rows.right, rows.later_only ? first + 1 : 0, rows.left, first, last, visitor);
   };
-  return find_pairs(rows.first, rows.last, n_threads, max_pairs, find);
+  const size_t step = queries_per_task(rows.last - rows.first, n_threads);
+  return find_pairs(rows.first, rows.last, step, n_threads, max_pairs, find);
 }
 
 }  // namespace hashkit

@@ -38,6 +38,8 @@ ROWS_PER_SCAN = 1024
 """Rows of the left side that share one pass over the right side, per thread; more would hardly make it faster."""
 ROWS_PER_LOOKUP = 2**17
 """Rows of the left side that are looked up for one block, per thread."""
+ROWS_PER_NEAR_LOOKUP = 2**20
+"""The same where keys within reach are looked up too: rows with one key share these lookups."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,9 +162,10 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_thr
         return (
             lambda first, last, most: _native.scan_pairs(codes, first, last, others, radius, most, n_threads)
         ), ROWS_PER_SCAN * n_threads
+    n_rows = ROWS_PER_NEAR_LOOKUP if _native.describe_join_tables(tables)["reach"] else ROWS_PER_LOOKUP
     return (
         lambda first, last, most: _native.bucket_pairs(codes, first, last, others, tables, radius, most, n_threads)
-    ), ROWS_PER_LOOKUP * n_threads
+    ), n_rows * n_threads
 
 
 def _warn_of_scan() -> None:
