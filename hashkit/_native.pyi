@@ -159,6 +159,7 @@ def jaccard_k_nearest(
     k: int,
     n_threads: int,
     allowed: NDArray[np.uint8] | None = None,
+    sketches: NDArray[np.uint8] | None = None,
     isa: str = "",
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], int]: ...
 def jaccard_pairs(
@@ -179,7 +180,7 @@ def jaccard_sketches(
     codes: NDArray[np.uint8],
     starts: NDArray[np.int64],
     rows: NDArray[np.int64],
-    limits: NearLimits,
+    limits: NearLimits | None,
     n_sketch_bytes: int | None,
     n_threads: int,
     isa: str = "",

@@ -44,19 +44,23 @@ CodesView view_queries(const Array<uint8_t>& queries, const PopcountOrder& order
 
 py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
                     const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
-                    const std::string& isa) {
+                    const std::optional<Array<uint8_t>>& sketches, const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView query_view = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
   require(k <= (allowed ? count_rows(set, order.codes.n_codes) : order.codes.n_codes),
           "k must not exceed the number of allowed codes");
+  const CodesView sketch_view = sketches ? view_codes(*sketches) : order.codes;
+  require(sketch_view.n_codes == order.codes.n_codes && sketch_view.n_bytes <= order.codes.n_bytes,
+          "sketches must be of the order");
   const KernelTable& kernels = kernels_named(isa);
   py::array_t<double> distances({query_view.n_codes, k});
   py::array_t<int64_t> found({query_view.n_codes, k});
   double* to_distances = distances.mutable_data();
   int64_t* to_rows = found.mutable_data();
-  const auto n_compared = without_gil(
-      [&] { return jaccard_k_nearest(kernels, order, set, query_view, k, n_threads, to_distances, to_rows); });
+  const auto n_compared = without_gil([&] {
+    return jaccard_k_nearest(kernels, order, sketch_view, set, query_view, k, n_threads, to_distances, to_rows);
+  });
   return py::make_tuple(std::move(distances), std::move(found), n_compared);
 }
 
@@ -82,9 +86,11 @@ void bind_jaccard(py::module_& module) {
       "popcount_order", &popcount_order, named("codes"), py::arg("n_threads"), py::arg("isa") = "",
       "(codes, starts int64, rows int64) in the order of (popcount, row), those of popcount p from starts[p] on.");
   module.def("jaccard_k_nearest", &k_nearest, named("codes"), named("starts"), named("rows"), named("queries"),
-             py::arg("k"), py::arg("n_threads"), allowed, py::arg("isa") = "",
+             py::arg("k"), py::arg("n_threads"), allowed, py::arg("sketches").noconvert() = py::none(),
+             py::arg("isa") = "",
              "(distances float64, rows int64), each (n_queries, k), by (Jaccard distance, row), among the rows in a "
-             "bitmap of codes in the order of popcounts; and how many codes were compared with a query.");
+             "bitmap of codes in the order of popcounts; and how many codes were compared with a query, by their "
+             "jaccard_sketches if these are given.");
   module.def("jaccard_within_radius", &within_radius, named("codes"), named("starts"), named("rows"), named("queries"),
              py::arg("radius"), py::arg("n_threads"), allowed, py::arg("isa") = "",
              "(offsets int64, distances float64, rows int64) of the codes whose Jaccard distance as float64 is at most "

@@ -4,6 +4,7 @@
 
 #include "bindings/arrays.hpp"
 #include "jaccard/limits.hpp"
+#include "jaccard/sketches.hpp"
 #include "join/bucket_join.hpp"
 #include "join/jaccard_join.hpp"
 #include "join/pair_join.hpp"
@@ -87,13 +88,14 @@ NearLimits make_limits(size_t n_bytes, double threshold, bool is_similarity, Wei
 }
 
 Array<uint8_t> make_sketches(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                             const NearLimits& limits, std::optional<size_t> n_sketch_bytes, ThreadCount n_threads,
+                             const NearLimits* limits, std::optional<size_t> n_sketch_bytes, ThreadCount n_threads,
                              const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows);
-  require(limits.n_bytes() == order.codes.n_bytes, "limits must be for the width of the codes");
+  require(limits == nullptr || limits->n_bytes() == order.codes.n_bytes, "limits must be for the width of the codes");
   const KernelTable& kernels = kernels_named(isa);
-  const size_t n_folded =
-      n_sketch_bytes ? *n_sketch_bytes : without_gil([&] { return choose_sketch_bytes(kernels, order, limits); });
+  const size_t n_folded = n_sketch_bytes ? *n_sketch_bytes : without_gil([&] {
+    return limits == nullptr ? choose_sketch_bytes(kernels, order) : choose_sketch_bytes(kernels, order, *limits);
+  });
   require(n_folded >= 1 && n_folded <= order.codes.n_bytes, "n_sketch_bytes must be 1 to those of a code");
   if (n_folded == order.codes.n_bytes) return codes;
   Array<uint8_t> sketches({order.codes.n_codes, n_folded});
@@ -179,10 +181,11 @@ void bind_join(py::module_& module) {
            "Those whose similarity is >= threshold, or whose distance, 1 less the similarity, is <= threshold. weights "
            "are those of the bits that both codes have, only the left, and only the right one; unless it is directed, "
            "the larger of the similarities of left with right and of right with left counts.");
-  module.def("jaccard_sketches", &make_sketches, named("codes"), named("starts"), named("rows"), py::arg("limits"),
-             py::arg("n_sketch_bytes"), py::arg("n_threads"), py::arg("isa") = "",
-             "Sketches of the codes of a popcount_order, of the length with which a join takes least time, or of "
-             "n_sketch_bytes; the codes themselves where they are as long.");
+  module.def(
+      "jaccard_sketches", &make_sketches, named("codes"), named("starts"), named("rows"), py::arg("limits"),
+      py::arg("n_sketch_bytes"), py::arg("n_threads"), py::arg("isa") = "",
+      "Sketches of the codes of a popcount_order, of the length with which a join takes least time, without limits a "
+      "search of the k nearest, or of n_sketch_bytes; the codes themselves where they are as long.");
   module.def("jaccard_pairs", &pairs_by_jaccard, named("codes"), py::arg("first"), py::arg("last"), named("sorted"),
              named("starts"), named("rows"), named("sketches"), py::arg("offset"), py::arg("limits"),
              py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",

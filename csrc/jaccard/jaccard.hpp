@@ -46,9 +46,10 @@ inline double jaccard_distance(int hamming, int popcounts_sum) noexcept {
 }
 
 // The k nearest allowed rows of each query, where k is at most their number, by (distance, row). Distances are compared
-// as fractions; `distances` and `rows` are (n_queries, k). Returns how many codes were compared with a query.
-uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& order, RowSet allowed, CodesView queries,
-                           size_t k, size_t n_threads, double* distances, int64_t* rows);
+// as fractions; `distances` and `rows` are (n_queries, k). `sketches` are those of the codes in `order` (sketches.hpp),
+// or these codes. Returns how many codes or sketches were compared with a query.
+uint64_t jaccard_k_nearest(const KernelTable& kernels, const PopcountOrder& order, CodesView sketches, RowSet allowed,
+                           CodesView queries, size_t k, size_t n_threads, double* distances, int64_t* rows);
 
 // Those of query i are [offsets[i], offsets[i + 1]), by (distance, row).
 struct WithinJaccard {

@@ -22,6 +22,7 @@
 namespace hashkit {
 
 constexpr size_t kHitsPerPoll = 1024;  // each may go into a heap of as many as there are codes
+constexpr size_t kPrefetchedHits = 8;  // how far ahead the codes are prefetched whose sketches are hits
 
 // A query's own row and popcount.
 struct QueryPopcount {
@@ -77,6 +78,7 @@ class JaccardSweep {
     tile_ = aligned_bytes(kernels.tile_bytes(queries.n_bytes));
   }
 
+  size_t codes_in_segment() const noexcept { return n_segment_; }
   size_t n_segments() const noexcept { return (order_.codes.n_codes + n_segment_ - 1) / n_segment_; }
 
   // The range of segments fewer than n_steps away: from the first value on, before the second.
@@ -158,11 +160,18 @@ class JaccardSweep {
   // Hits whose queries are counted from `first`, and rows from `place`.
   void push_hits(size_t n_hits, size_t first, size_t place) {
     const int low = order_.popcount_at(place);
+    const bool are_sketches = compared_.n_bytes < order_.codes.n_bytes;
     for (size_t i = 0; i < n_hits; ++i) {
       if (i % kHitsPerPoll == kHitsPerPoll - 1) poll_stop();
+      if (are_sketches && i + kPrefetchedHits < n_hits) prefetch(place + hits_[i + kPrefetchedHits].row);
       const size_t at = place + hits_[i].row;
       finder_.push(first + hits_[i].query, at, order_.popcount_from(low, at), hits_[i].distance);
     }
+  }
+
+  void prefetch(size_t place) const noexcept {
+    const uint8_t* code = order_.codes.row(place);
+    for (size_t at = 0; at < order_.codes.n_bytes; at += 64) __builtin_prefetch(code + at);
   }
 
   const KernelTable& kernels_;

@@ -1,23 +1,15 @@
 #include "join/jaccard_join.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
-#include "core/folding.hpp"
 #include "jaccard/jaccard_sweep.hpp"
+#include "jaccard/sketches.hpp"
 #include "join/found_pairs.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
 namespace {
-
-constexpr std::array<size_t, 5> kSketchBytes{8, 16, 32, 64, 128};
-constexpr size_t kSampledQueries = 128, kSampledCodes = 256;
-// Nanoseconds, measured with AVX-512 on an Intel Xeon (Sapphire Rapids); only their ratios matter.
-constexpr double kSweptWord = 0.06;  // a 64-bit word of a sketch, compared in a tile
-constexpr double kVerified = 12;     // a code that is compared because its sketch passed
-constexpr double kVerifiedWord = 0.4;
 
 constexpr size_t kSweptPerThread = 4'000'000;  // pairs compared; fewer are not worth a thread
 constexpr int kSumBits = 14;                   // sums of popcounts are at most 8,192
@@ -58,20 +50,11 @@ struct JaccardPairFinder {
   }
 };
 
-// Sketches of the rows [first, last); the codes themselves if sketches are as long.
-CodesView fold_rows(CodesView codes, size_t first, size_t last, size_t n_folded, std::vector<uint8_t>& room) {
-  if (n_folded == codes.n_bytes) return {codes.row(first), last - first, codes.n_bytes};
-  room.resize((last - first) * n_folded);
-  for (size_t row = first; row < last; ++row) {
-    fold_code(codes.row(row), codes.n_bytes, n_folded, room.data() + (row - first) * n_folded);
-  }
-  return {room.data(), last - first, n_folded};
-}
-
 void find_in_task(const KernelTable& kernels, const JaccardRows& rows, size_t first, size_t last, FoundPairs& found) {
-  const auto sorted_queries = sort_queries(kernels, {rows.left.row(first), last - first, rows.left.n_bytes});
+  const CodesView codes{rows.left.row(first), last - first, rows.left.n_bytes};
+  const auto sorted_queries = sort_queries(kernels, codes);
   std::vector<uint8_t> room;
-  const CodesView queries = fold_rows(rows.left, first, last, rows.sketches.n_bytes, room);
+  const CodesView queries = fold_queries(codes, rows.sketches.n_bytes, room);
   JaccardPairFinder finder{kernels, rows, first, sorted_queries.data(), found};
   JaccardSweep<JaccardPairFinder>(kernels, rows.right, rows.sketches, queries, sorted_queries.data(),
                                   sorted_queries.size(), finder)
@@ -79,76 +62,7 @@ void find_in_task(const KernelTable& kernels, const JaccardRows& rows, size_t fi
   stoppable_sort(found.pairs.begin(), found.pairs.end());
 }
 
-// For one query and evenly spaced codes within its reach, counts how many sketches of each length are near.
-class SketchSample {
- public:
-  SketchSample(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits)
-      : kernels_(kernels), order_(order), limits_(limits) {}
-
-  void add(size_t query) {
-    const int popcount = order_.popcount_at(query);
-    for (size_t i = 0; i < kSampledCodes; ++i) {
-      const size_t place = order_.codes.n_codes * i / kSampledCodes;
-      const int other = order_.popcount_at(place), limit = limits_.at(popcount, other);
-      if (place == query || std::abs(popcount - other) > limit) continue;
-      ++n_pairs_;
-      for (size_t width = 0; width < kSketchBytes.size() && kSketchBytes[width] < order_.codes.n_bytes; ++width) {
-        n_near_[width] += distance(query, place, kSketchBytes[width]) <= limit;
-      }
-    }
-  }
-
-  size_t cheapest() const noexcept {
-    const auto n_words = static_cast<double>((order_.codes.n_bytes + 7) / 8), n_pairs = static_cast<double>(n_pairs_);
-    double least = n_pairs * n_words * kSweptWord;
-    size_t best = order_.codes.n_bytes;
-    for (size_t width = 0; width < kSketchBytes.size() && kSketchBytes[width] < order_.codes.n_bytes; ++width) {
-      const double cost = n_pairs * static_cast<double>(kSketchBytes[width]) / 8 * kSweptWord +
-                          static_cast<double>(n_near_[width]) * (kVerified + n_words * kVerifiedWord);
-      if (cost >= least) continue;
-      least = cost;
-      best = kSketchBytes[width];
-    }
-    return best;
-  }
-
- private:
-  int distance(size_t a, size_t b, size_t n_folded) const noexcept {
-    uint8_t left[kMaxBytes], right[kMaxBytes];
-    uint16_t found;
-    fold_code(order_.codes.row(a), order_.codes.n_bytes, n_folded, left);
-    fold_code(order_.codes.row(b), order_.codes.n_bytes, n_folded, right);
-    kernels_.distances(left, right, 1, n_folded, &found);
-    return found;
-  }
-
-  const KernelTable& kernels_;
-  const PopcountOrder& order_;
-  const NearLimits& limits_;
-  size_t n_pairs_ = 0;
-  std::array<size_t, kSketchBytes.size()> n_near_{};
-};
-
 }  // namespace
-
-size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits) {
-  SketchSample sample(kernels, order, limits);
-  const size_t n_queries = std::min(kSampledQueries, order.codes.n_codes);
-  for (size_t i = 0; i < n_queries; ++i) {
-    poll_stop();
-    sample.add(order.codes.n_codes * i / n_queries);
-  }
-  return sample.cheapest();
-}
-
-void fold_codes(CodesView codes, size_t n_folded, size_t n_threads, uint8_t* folded) {
-  parallel_for((codes.n_codes + kRowsPerPoll - 1) / kRowsPerPoll, n_threads, [&](size_t task) {
-    const size_t last = std::min((task + 1) * kRowsPerPoll, codes.n_codes);
-    for (size_t row = task * kRowsPerPoll; row < last; ++row) {
-      fold_code(codes.row(row), codes.n_bytes, n_folded, folded + row * n_folded);
-    }
-  });
-}
 
 std::optional<JaccardPairs> jaccard_pairs(const KernelTable& kernels, const JaccardRows& rows, size_t n_threads,
                                           size_t max_pairs) {

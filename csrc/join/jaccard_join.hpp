@@ -40,13 +40,6 @@ struct JaccardRows {
   const NearLimits& limits;
 };
 
-// The number of bytes of a sketch for the fastest join of these codes, estimated on a sample of pairs; that of a code
-// if sketches do not pay.
-size_t choose_sketch_bytes(const KernelTable& kernels, const PopcountOrder& order, const NearLimits& limits);
-
-// Sketches of n_folded bytes of all codes.
-void fold_codes(CodesView codes, size_t n_folded, size_t n_threads, uint8_t* folded);
-
 // All pairs within the limits, by (left row, right row). Stops early and returns nothing if there are more than
 // max_pairs. Uses memory for max_pairs pairs and one segment's pairs for each thread.
 std::optional<JaccardPairs> jaccard_pairs(const KernelTable& kernels, const JaccardRows& rows, size_t n_threads,

@@ -26,7 +26,8 @@ def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: in
     for selection in selections:
         order, allowed, numbers = _in_order(selection, len(queries), n_threads)
         k_here = min(k, selection.n_rows)
-        found, rows, _ = _native.jaccard_k_nearest(*order, queries, k_here, n_threads, allowed)
+        sketches = selection.part.jaccard_sketches(n_threads) if numbers is None else None
+        found, rows, _ = _native.jaccard_k_nearest(*order, queries, k_here, n_threads, allowed, sketches)
         distances = np.concatenate([distances, found], axis=1)
         ids = np.concatenate([ids, selection.part.ids_of(rows if numbers is None else numbers[rows])], axis=1)
     if len(selections) > 1:

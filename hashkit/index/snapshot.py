@@ -34,6 +34,8 @@ Bitmap = NDArray[np.uint8]
 """One bit per row, least significant bit of a byte first, bits behind the last row zero."""
 
 PopcountOrder = tuple[Codes, NDArray[np.int64], Rows]
+LEAST_SKETCHED = 8 << 20
+"""So many bytes of codes are more than a cache holds, and worth a sample that says how long sketches should be."""
 """Codes in the order of their popcounts, where those of each popcount start, and the row where each code stood."""
 
 
@@ -126,6 +128,16 @@ class Part:
         if order is None:
             order = self.derived["popcount_order"] = _native.popcount_order(self.codes, n_threads)
         return order
+
+    def jaccard_sketches(self, n_threads: int) -> Codes | None:
+        """Sketches of the codes in that order, to search for the k nearest; None if they would not pay."""
+        if self.codes.size < LEAST_SKETCHED:
+            return None
+        sketches: Codes | None = self.derived.get("jaccard_sketches")
+        if sketches is None:
+            order = self.popcount_order(n_threads)
+            sketches = self.derived["jaccard_sketches"] = _native.jaccard_sketches(*order, None, None, n_threads)
+        return None if sketches.shape == self.codes.shape else sketches
 
     def without(self, rows: Rows) -> Part:
         """The same codes with `rows` removed, all of them live and different."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import hashkit
 from hashkit import _native
+from hashkit.index import snapshot
 from hashkit.storage import FormatError, write_tensors
 
 ORDERS = {}
@@ -56,8 +57,10 @@ def test_every_instruction_set(isa, n_bytes, make):
     for n_queries in (1, 2, 9):
         queries = make(n_queries + 1, 1, n_bytes)[1:]
         for k in (1, 10, 700):
-            *found, _ = _native.jaccard_k_nearest(*order, queries, k, 1, isa=isa)
-            assert_nearest(found, codes, queries, k)
+            for n_sketch_bytes in (None, 1, (n_bytes + 1) // 2):
+                sketches = n_sketch_bytes and _native.jaccard_sketches(*order, None, n_sketch_bytes, 1, isa)
+                *found, _ = _native.jaccard_k_nearest(*order, queries, k, 1, sketches=sketches, isa=isa)
+                assert_nearest(found, codes, queries, k)
         for radius in (0.0, 0.3, 0.75):
             *found, _ = _native.jaccard_within_radius(*order, queries, radius, 2, isa=isa)
             assert_within(hashkit.RadiusResult(*found), codes, queries, radius)
@@ -69,8 +72,10 @@ def test_long_fingerprints(isa, n_bits):
     codes, queries = fingerprints(1500, n_bytes=n_bits // 8, share=0.04), fingerprints(5, 1, n_bits // 8, 0.04)
     order = _native.popcount_order(codes, 1, isa)
     for some in (queries, queries[1:2]):
-        *found, _ = _native.jaccard_k_nearest(*order, some, 20, 1, isa=isa)
-        assert_nearest(found, codes, some, 20)
+        for n_sketch_bytes in (None, 8, 64):
+            sketches = n_sketch_bytes and _native.jaccard_sketches(*order, None, n_sketch_bytes, 1, isa)
+            *found, _ = _native.jaccard_k_nearest(*order, some, 20, 1, sketches=sketches, isa=isa)
+            assert_nearest(found, codes, some, 20)
         *found, _ = _native.jaccard_within_radius(*order, some, 0.9, 1, isa=isa)
         assert_within(hashkit.RadiusResult(*found), codes, some, 0.9)
 
@@ -230,6 +235,32 @@ def test_a_removal_sorts_nothing_anew():
     assert index._state.parts[0].popcount_order(1) is before
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_sketches_are_made_where_they_pay_and_change_no_answer(monkeypatch, n_threads):
+    rng = np.random.default_rng(0)
+    codes = fingerprints(40, 0, 256, 0.02)[rng.integers(40, size=4040)]
+    codes[np.arange(4040), rng.integers(256, size=4040)] ^= np.uint8(1) << rng.integers(8, size=4040).astype(np.uint8)
+    codes, queries = codes[40:], codes[:40]
+    mask = np.arange(len(codes)) % 7 != 0
+
+    def answers(index):
+        found = [index.query(some, k, n_threads=n_threads) for some in (queries, queries[1:2]) for k in (1, 500, 4000)]
+        return [*found, index.query(queries, 5, filter=mask, n_threads=n_threads)]
+
+    plain = hashkit.Index(codes, metric="jaccard")
+    expected = answers(plain)
+    assert plain._state.parts[0].jaccard_sketches(1) is None
+    monkeypatch.setattr(snapshot, "LEAST_SKETCHED", 1)
+    sparse = hashkit.Index(codes, metric="jaccard")
+    for found, wanted in zip(answers(sparse), expected, strict=True):
+        for column, wanted_column in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(column, wanted_column)
+    assert sparse._state.parts[0].jaccard_sketches(1).shape[1] in (8, 16, 32, 64)
+    dense = hashkit.Index(dense_bits(4000, 0, 128), metric="jaccard")
+    dense.query(dense.get(0), 3)
+    assert dense._state.parts[0].jaccard_sketches(1) is None
+
+
 def test_files_of_an_unknown_metric_are_refused(tmp_path):
     write_tensors(
         tmp_path / "index",
@@ -275,6 +306,8 @@ def test_unfit_arguments_are_refused():
         ({"queries": np.zeros((1, 3), np.uint8)}, "queries must have the width of the codes"),
         ({"k": 6}, "k must not exceed the number of allowed codes"),
         ({"k": 5, "allowed": np.array([1], np.uint8)}, "k must not exceed the number of allowed codes"),
+        ({"sketches": np.zeros((4, 8), np.uint8)}, "sketches must be of the order"),
+        ({"sketches": np.zeros((5, 17), np.uint8)}, "sketches must be of the order"),
         ({"radius": -1.0}, "radius must be at least 0"),
     ],
 )

@@ -2,6 +2,7 @@
 #include "reference.hpp"
 #include "jaccard/jaccard.hpp"
 #include "jaccard/limits.hpp"
+#include "jaccard/sketches.hpp"
 
 namespace {
 
@@ -67,14 +68,20 @@ void check_search(const KernelTable& kernels, const Sets& sets, size_t n_threads
     expected.push_back(sorted_fractions(sets.asked.row(q), sets.stored, allowed));
   }
   const size_t n_allowed = expected[0].size();
-  for (size_t k : {size_t{1}, std::min<size_t>(30, n_allowed), n_allowed}) {
-    Guarded<double> distances(n_queries * k, Place::end());
-    Guarded<int64_t> rows(n_queries * k, Place::end());
-    jaccard_k_nearest(kernels, sets.order, allowed, sets.asked, k, n_threads, distances.data(), rows.data());
-    for (size_t i = 0; i < n_queries * k; ++i) {
-      const Fraction& wanted = expected[i / k][i % k];
-      CHECK(rows[i] == wanted.row && distances[i] == as_double(wanted), isa_name(kernels.isa), ", place ", i % k,
-            " of query ", i / k, ", ", sets.stored.n_bytes, " bytes, k = ", k, ", ", n_threads, " threads");
+  for (size_t n_sketch_bytes : {sets.stored.n_bytes, (sets.stored.n_bytes + 1) / 2}) {
+    Guarded<uint8_t> sketches(sets.stored.n_codes * n_sketch_bytes, Place::end());
+    fold_codes(sets.order.codes, n_sketch_bytes, 2, sketches.data());
+    const CodesView folded{sketches.data(), sets.stored.n_codes, n_sketch_bytes};
+    for (size_t k : {size_t{1}, std::min<size_t>(30, n_allowed), n_allowed}) {
+      Guarded<double> distances(n_queries * k, Place::end());
+      Guarded<int64_t> rows(n_queries * k, Place::end());
+      jaccard_k_nearest(kernels, sets.order, folded, allowed, sets.asked, k, n_threads, distances.data(), rows.data());
+      for (size_t i = 0; i < n_queries * k; ++i) {
+        const Fraction& wanted = expected[i / k][i % k];
+        CHECK(rows[i] == wanted.row && distances[i] == as_double(wanted), isa_name(kernels.isa), ", place ", i % k,
+              " of query ", i / k, ", ", sets.stored.n_bytes, " bytes, sketches of ", n_sketch_bytes, ", k = ", k, ", ",
+              n_threads, " threads");
+      }
     }
   }
   for (double radius : {0.0, 0.3, 0.8, 2.0}) {
@@ -138,7 +145,7 @@ TEST(jaccard_of_nothing) {
   const KernelTable& kernels = kernel_table(Isa::kPortable);
   const Sets sets(kernels, 0, 3, 8, Data::kRandom);
   CHECK(jaccard_within_radius(kernels, sets.order, {}, sets.asked, 1, 2).offsets == std::vector<int64_t>(4));
-  CHECK(jaccard_k_nearest(kernels, sets.order, {}, sets.asked, 0, 2, nullptr, nullptr) == 0);
+  CHECK(jaccard_k_nearest(kernels, sets.order, sets.order.codes, {}, sets.asked, 0, 2, nullptr, nullptr) == 0);
 }
 
 // Every pair of popcounts, every Hamming distance that they can have.

@@ -3,6 +3,7 @@
 
 #include "reference.hpp"
 #include "jaccard/limits.hpp"
+#include "jaccard/sketches.hpp"
 #include "join/bucket_join.hpp"
 #include "join/jaccard_join.hpp"
 #include "join/pair_join.hpp"

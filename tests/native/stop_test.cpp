@@ -160,8 +160,9 @@ TEST(stop_in_every_room) {
     check_stops("cells", [&] { build_cells(kernels, codes, 64, 200, 8, n_threads); });
     check_stops("popcounts", [&] { sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
-    check_stops("Jaccard",
-                [&] { jaccard_k_nearest(kernels, order, {}, queries, 10, 1, jaccard.data(), found.data()); });
+    check_stops("Jaccard", [&] {
+      jaccard_k_nearest(kernels, order, order.codes, {}, queries, 10, 1, jaccard.data(), found.data());
+    });
     check_stops("Jaccard radius", [&] { jaccard_within_radius(kernels, order, {}, queries, 0.5, n_threads); });
     check_stops("pairs", [&] { scan_pairs(kernels, {codes, 0, 5000, codes, true}, 3, n_threads, SIZE_MAX); });
     check_stops("join tables", [&] { make_join_tables(codes, 64, 0, 2, 0, n_threads); });
