@@ -2,7 +2,8 @@
 
 A file is refused with FormatError, or is an index that answers and saves. All else is a defect: another exception, a
 crash, a hang. What follows the first byte is the file; the byte says whether its checksums are repaired first, so that
-also the checks behind them are reached. The folder CORPUS begins with the golden files.
+also the checks behind them are reached. The folder CORPUS begins with the golden files, and small ones with tables and
+with cells.
 """
 
 import sys
@@ -11,9 +12,11 @@ import zlib
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 with atheris.instrument_imports(include=["hashkit"]):
     import hashkit
+    from hashkit import _native
     from hashkit.storage import FormatError
     from hashkit.storage import header as _header
 
@@ -22,10 +25,14 @@ FILE = Path(FOLDER.name) / "file"
 
 
 def repaired(data):
-    """`data` with fitting checksums where it is nearly a file of ours."""
+    """`data` with fitting checksums where it is nearly a file of ours. Arrays stay where they are."""
     try:
         n_bytes = int.from_bytes(data[:8], "little")
         header = _header._parse_object(data[8 : 8 + n_bytes], "header")
+        if _header.BLOCK_SUMS in header:
+            begin, end = (8 + n_bytes + offset for offset in header[_header.BLOCK_SUMS]["data_offsets"])
+            sums = _native.block_sums(np.frombuffer(data[8 + n_bytes : begin], np.uint8), 1).tobytes()
+            data = data[:begin] + sums[: end - begin] + data[begin + len(sums[: end - begin]) :]
         checksums = {}
         for name, entry in header.items():
             if name != "__metadata__":
@@ -36,6 +43,7 @@ def repaired(data):
         text = _header._compact(header)
     except (FormatError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return data
+    text = text.ljust(n_bytes)
     return len(text).to_bytes(8, "little") + text + data[8 + n_bytes :]
 
 
@@ -44,19 +52,39 @@ def load(data):
     for mmap in (False, True):
         try:
             index = hashkit.Index.load(FILE, mmap=mmap)
-            index.query(index.get(index.ids[:2]), 5, n_threads=1)
+            queries = index.get(index.ids[:2])
+            index.query(queries, 5, n_threads=1)
+            if index.metric == "hamming":
+                index.query(queries, 5, max_candidates=10**6, n_threads=1)
+                index.query(queries, 5, recall=0.9, n_threads=1)
             index.remove(index.ids[:1])
             index.save(FILE)
         except FormatError:
             pass
 
 
+def small_files():
+    """The golden files, and of this version one with tables, one with compact tables, and one with cells, by name."""
+    files = {golden.name: golden.read_bytes() for golden in (Path(__file__).parent / "index" / "data").iterdir()}
+    codes = np.random.default_rng(0).integers(256, size=(150, 2), dtype=np.uint8)
+    long_codes = np.random.default_rng(0).integers(256, size=(150, 96), dtype=np.uint8)
+    for name, index in {
+        "tables": hashkit.Index(codes, method="mih"),
+        "compact": hashkit.Index(codes, n_bits=16, method="mih", compact=True),
+        "cells": hashkit.Index(long_codes, method="cells"),
+    }.items():
+        index.query(index.get(index.ids[:2]), 5, recall=0.9)
+        index.save(FILE, tables=True)
+        files[name] = FILE.read_bytes()
+    return files
+
+
 def main():
     corpus = Path(sys.argv[1])
     corpus.mkdir(exist_ok=True)
-    for golden in (Path(__file__).parent / "index" / "data").iterdir():
+    for name, golden in small_files().items():
         for first in (b"\x00", b"\xff"):
-            (corpus / f"{golden.name}-{first.hex()}").write_bytes(first + golden.read_bytes())
+            (corpus / f"{name}-{first.hex()}").write_bytes(first + golden)
     atheris.Setup(sys.argv, load)
     atheris.Fuzz()
 

@@ -4,8 +4,9 @@ Arrays lie in the file as they lie in memory, so that nothing is made when it is
 ``tables/`` or ``cells/`` belong to them; what is no array is in the settings of these names. Both say which codes they
 are of, by the checksum of these, and in which byte order.
 
-Of a mapped file only the small arrays are read when it is opened. The rest is verified page by page as a search comes
-to it (:mod:`hashkit.storage.blocks`), and whatever a file contains, a search reads nothing outside its arrays.
+Of a mapped file only the small arrays are read when it is opened, and which codes are in the cells. The rest is
+verified page by page as a search comes to it (:mod:`hashkit.storage.blocks`), and whatever a file contains, a search
+reads nothing outside its arrays.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def attach(file: TensorFile, snapshot: Snapshot, *, tables: bool, verify: bool) 
         part.derived["blocks"] = file.blocks
         small = (f"{kind}/{name}" for kind in stored for name in {"tables": SMALL_TABLES, "cells": SMALL_CELLS}[kind])
         file.verify([name for name in small if name in file.tensors])
+        if file.blocks is not None and "cells/rows" in file.tensors:
+            file.blocks.require(file.tensors["cells/rows"])
     for kind in stored:
         if kind == "cells" or tables:
             _check_origin(file, kind)
@@ -169,8 +172,18 @@ def _cells(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeCells:
         arrays["cells/starts"],
         arrays["cells/places"],
     )
+    _require_each_code_once(arrays["cells/rows"], part)
     rules = _rules(settings["rules"], arrays["cells/limits"], snapshot.n_bits, bool(arrays["cells/places"].size))
     return CodeCells(native, part.codes, snapshot.n_bits, rules, part.blocks)
+
+
+def _require_each_code_once(rows: NDArray[Any], part: Part) -> None:
+    """Read the rows of all cells: a search takes for granted that no code is in two of them, or twice in one."""
+    is_there, rows = np.zeros(len(part.codes), np.bool_), rows.reshape(-1)
+    if rows.max(initial=0) < len(is_there):
+        is_there[rows] = True
+    if not is_there.all():
+        raise ValueError("rows must have each code once")
 
 
 def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) -> dict[tuple[int, float], Rule]:

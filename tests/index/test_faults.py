@@ -84,6 +84,38 @@ def test_disk_full_during_save(tmp_path):
     assert_equal(hashkit.Index.load(path), larger)
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+def test_disk_full_while_tables_are_written(tmp_path, mmap):
+    """The codes fit, the tables do not: the file that was there stays whole, and its tables are searched."""
+    path, alone = tmp_path / "index", tmp_path / "codes alone"
+    codes, larger = random_codes(1000), hashkit.Index(random_codes(20_000, 1), method="mih")
+    hashkit.Index(codes, method="mih").save(path, tables=True)
+    before = path.read_bytes()
+    larger.save(alone)
+    n_codes = alone.stat().st_size
+    alone.unlink()
+
+    def save():
+        with pytest.raises(OSError, match=r"cannot write .*index'.*File too large"):
+            larger.save(path, tables=True)
+
+    index = hashkit.Index.load(path, mmap=mmap)  # in use while the disk is full
+    larger.save(tmp_path / "whole", tables=True)
+    n_all = (tmp_path / "whole").stat().st_size
+    (tmp_path / "whole").unlink()
+    assert n_all > 2 * n_codes
+    for n_bytes in (n_codes + 1000, (n_codes + n_all) // 2, n_all - 1):
+        limited(resource.RLIMIT_FSIZE, n_bytes, save)
+        assert os.listdir(tmp_path) == ["index"]
+        assert path.read_bytes() == before
+        loaded = hashkit.Index.load(path, mmap=mmap)
+        assert loaded.describe()["parts"][0]["source"] == ("mapped" if mmap else "read")
+        for each in (index, loaded):
+            np.testing.assert_array_equal(each.query(codes[:5], 1)[1][:, 0], np.arange(5))
+    larger.save(path, tables=True)
+    assert_equal(hashkit.Index.load(path, mmap=mmap), larger)
+
+
 def test_bad_paths(tmp_path):
     index = hashkit.Index(random_codes(10))
     with pytest.raises(FileNotFoundError, match="there is no folder"):
