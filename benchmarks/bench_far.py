@@ -197,6 +197,26 @@ def usearch_b1(codes):
         yield search
 
 
+def pynndescent(codes):
+    module = pytest.importorskip("pynndescent") if _has("pynndescent") else None
+    if module is None:
+        return
+
+    def make():
+        index = module.NNDescent(codes, metric="bit_hamming", n_neighbors=30, n_jobs=2, random_state=0)
+        index.prepare()
+        index.query(codes[:1], K)  # compiled on the first call
+        return index
+
+    index = built("pynndescent", codes, make)
+    for epsilon in (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4):
+
+        def search(query, epsilon=epsilon):
+            return index.query(query[None], K, epsilon=epsilon)[0]
+
+        yield search
+
+
 def _has(module):
     try:
         __import__(module)
@@ -205,7 +225,12 @@ def _has(module):
     return True
 
 
-PEERS = {"faiss BinaryIVF": binary_ivf, "faiss BinaryHNSW": binary_hnsw, "usearch b1": usearch_b1}
+PEERS = {
+    "faiss BinaryIVF": binary_ivf,
+    "faiss BinaryHNSW": binary_hnsw,
+    "usearch b1": usearch_b1,
+    "PyNNDescent": pynndescent,
+}
 
 
 def test_recall_after_other_codes_came(source, full, hold):
