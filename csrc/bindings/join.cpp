@@ -88,13 +88,13 @@ NearLimits make_limits(size_t n_bytes, double threshold, bool is_similarity, Wei
 }
 
 Array<uint8_t> make_sketches(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                             const NearLimits* limits, std::optional<size_t> n_sketch_bytes, ThreadCount n_threads,
-                             const std::string& isa) {
+                             const std::optional<NearLimits>& limits, std::optional<size_t> n_sketch_bytes,
+                             ThreadCount n_threads, const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows);
-  require(limits == nullptr || limits->n_bytes() == order.codes.n_bytes, "limits must be for the width of the codes");
+  require(!limits || limits->n_bytes() == order.codes.n_bytes, "limits must be for the width of the codes");
   const KernelTable& kernels = kernels_named(isa);
   const size_t n_folded = n_sketch_bytes ? *n_sketch_bytes : without_gil([&] {
-    return limits == nullptr ? choose_sketch_bytes(kernels, order) : choose_sketch_bytes(kernels, order, *limits);
+    return limits ? choose_sketch_bytes(kernels, order, *limits) : choose_sketch_bytes(kernels, order);
   });
   require(n_folded >= 1 && n_folded <= order.codes.n_bytes, "n_sketch_bytes must be 1 to those of a code");
   if (n_folded == order.codes.n_bytes) return codes;

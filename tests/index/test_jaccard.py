@@ -238,7 +238,8 @@ def test_a_removal_sorts_nothing_anew():
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_sketches_are_made_where_they_pay_and_change_no_answer(monkeypatch, n_threads):
     rng = np.random.default_rng(0)
-    codes = fingerprints(40, 0, 256, 0.02)[rng.integers(40, size=4040)]
+    parents = np.packbits(rng.permuted(np.tile(np.arange(2048) < 40, (40, 1)), axis=1), axis=1)
+    codes = parents[rng.integers(40, size=4040)]
     codes[np.arange(4040), rng.integers(256, size=4040)] ^= np.uint8(1) << rng.integers(8, size=4040).astype(np.uint8)
     codes, queries = codes[40:], codes[:40]
     mask = np.arange(len(codes)) % 7 != 0
