@@ -85,11 +85,22 @@ def test_page_answers(computed, site, hold):
     times = {}
     for view in VIEWS:
         assert ask(site, view).status == 200
-        times[view] = 1e3 * median_wall_seconds(lambda view=view: ask(site, view), 9)
-        hold(view, times[view], None, "ms")
-    hold("the slowest view", max(times.values()), BAR, "ms")
+        times[view], busy = costs(site, view)
+        hold(f"{view}, of which {busy:.3g} ms of CPU", times[view], None, "ms")
     assert len(ask(site, "/map.bin").data) > 5000 * 9 - 1
     hold("the map's data", 1e3 * median_wall_seconds(lambda: ask(site, "/map.bin"), 9), MAP_BAR, "ms")
+    hold("the slowest view", max(times.values()), BAR, "ms")
+
+
+def costs(site, view):
+    """Median milliseconds of an answer, by the clock and of CPU; the latter says more on a busy machine."""
+    clocks = time.perf_counter, time.process_time  # the server is a thread of this process
+    found = []
+    for _ in range(9):
+        before = [clock() for clock in clocks]
+        ask(site, view)
+        found.append([1e3 * (clock() - start) for clock, start in zip(clocks, before, strict=True)])
+    return np.median(found, axis=0)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

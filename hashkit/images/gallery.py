@@ -33,6 +33,7 @@ from hashkit.images.settings import check_model, codes_path, hasher_path, read_s
 from hashkit.progress import Progress, ignore
 
 CANDIDATES = 10  # features of so many times k pictures are compared
+MOST_CANDIDATES = 1000  # for a page
 
 
 class Gallery:
@@ -172,11 +173,13 @@ class Gallery:
     def rank(self, row: NDArray[Any] | None, code: Codes, k: int, radius: int | None = None) -> list[Match]:
         """The `k` pictures nearest to a code as :meth:`nearest`; with a row of features, the most similar by these.
 
-        Features of the nearest ``10 k`` by code are compared.
+        Features of the nearest ``10 k`` by code are compared, but of more than 1,000 only if `k` is more: a page of
+        a large gallery must not take long.
         """
         if row is None:
             return self.nearest(code, k, radius)
-        return self._by_similarity(row, self.nearest(code, CANDIDATES * k, radius))[:k]
+        n = max(k, min(CANDIDATES * k, MOST_CANDIDATES))
+        return self._by_similarity(row, self.nearest(code, n, radius))[:k]
 
     def features_of(self, photo: Photo) -> NDArray[Any] | None:
         """The features of a picture, if they are kept."""
