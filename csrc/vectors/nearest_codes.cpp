@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "parallel/parallel_for.hpp"
+#include "scan/linear_scan.hpp"
 
 namespace hashkit {
 namespace {
@@ -67,11 +68,13 @@ void select_nearest(const KernelTable& kernels, CodesView codes, const uint8_t* 
   if (k == 0) return;
   const size_t piece = std::max(kSelectedBytesPerPiece / codes.n_bytes, kSelectedBlock);
   const auto all = static_cast<int>(8 * codes.n_bytes);
-  int limit = guess_limit(kernels, codes, query, k);
-  std::vector<KeptHits> found = within(kernels, codes, query, limit, piece, n_threads);
+  const int limit = guess_limit(kernels, codes, query, k);
+  const std::vector<KeptHits> found = within(kernels, codes, query, limit, piece, n_threads);
   const auto count = [](size_t n, const KeptHits& hits) { return n + hits.size(); };
-  if (std::accumulate(found.begin(), found.end(), size_t{0}, count) < k) {
-    found = within(kernels, codes, query, all, piece, n_threads);
+  if (std::accumulate(found.begin(), found.end(), size_t{0}, count) < k) {  // the sample misled
+    std::vector<int32_t> distances(k);
+    scan_k_nearest(kernels, codes, {}, {query, 1, codes.n_bytes}, k, n_threads, distances.data(), rows);
+    return std::sort(rows, rows + k);
   }
   DistanceCounts counts(static_cast<size_t>(all) + 1);
   for (const KeptHits& hits : found) {

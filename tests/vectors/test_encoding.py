@@ -157,7 +157,7 @@ def test_a_search_in_one_call_equals_its_stages(vectors, keep, metric, monkeypat
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("order", ["any", "sorted", "few"])
+@pytest.mark.parametrize("order", ["any", "sorted", "few", "misleading"])
 @pytest.mark.parametrize("n_codes", [40, 4096, 30_000])
 def test_a_query_alone_has_the_nearest_codes(rng, n_codes, order, isa):
     """The candidates are those of a sort by (distance, row), also where the sample misleads."""
@@ -167,6 +167,8 @@ def test_a_query_alone_has_the_nearest_codes(rng, n_codes, order, isa):
     own = encoder.native.prepare(query, 1)[0]
     if order == "few":
         codes[:] = codes[rng.integers(0, 5, n_codes)]
+    if order == "misleading":  # the sample takes runs of 16 rows, evenly spread, for typical
+        codes[((n_codes - 16) * np.arange(128) // 127)[:, None] + np.arange(16)] = own
     distances = np.bitwise_count(codes ^ own).sum(axis=1)
     if order == "sorted":
         codes = codes[np.argsort(distances, kind="stable")]
