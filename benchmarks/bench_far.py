@@ -1,4 +1,5 @@
-"""Codes whose neighbors are far: is search at a recall below 1 faster than its peers, and is the recall met?
+"""Codes whose neighbors are far: is search at a recall below 1 faster than its peers, and is the recall met? And does
+an exact query take less time than reading the codes does?
 
 Single queries, one call each, on one thread, in one run; recall@10 is measured against the exact answers. Peers go
 through a grid of their own parameters, and each is represented by its fastest setting that reaches the recall. By
@@ -25,6 +26,7 @@ RECALLS = (0.95, 0.99)
 MOST_BELOW = 0.005
 FASTER_THAN_PEERS = 2
 WORSE_THAN_SCAN = 1.15
+OF_READING = 0.6
 BUILD_SECONDS_PER_MILLION = 60
 N_TIMED = {False: 100, True: 300}
 
@@ -233,6 +235,28 @@ PEERS = {
 }
 
 
+def test_exact_queries_beside_reading_all_codes(source, full, note, hold):
+    codes, queries = read(source, full)
+    name = f"{Path(source).stem if source else 'stand-in'}, {len(codes):,} x {8 * codes.shape[1]}"
+    scan, index = hashkit.Index(codes, method="scan"), hashkit.Index(codes, method="cells")
+    for k in (1, K, 100):
+        for a, b in zip(scan.query(queries[:30], k), index.query(queries[:30], k), strict=True):
+            np.testing.assert_array_equal(a, b)
+    bounds = index.describe()["parts"][0].get("bounds", {"work": 1, "memory": 0})
+    share = index.query_stats(queries[:30], K)[2].candidates.mean() / len(codes)
+    note(f"{name}: bounds take {bounds['memory'] / codes.nbytes:.1%} of the codes, and leave {share:.1%} to be read")
+    timed, words = queries[:50], codes.reshape(-1)[: codes.size // 8 * 8].view(np.uint64)
+    works = [lambda: [words.max() for _ in timed]]
+    for k in (1, K, 100):
+        works += [one_by_one(lambda q, of=of, k=k: of.query(q, k, n_threads=1), timed) for of in (scan, index)]
+    reading, *times = (seconds / len(timed) * 1e6 for seconds in medians_in_turn(works, 5))
+    for k, by_scan, own in zip((1, K, 100), times[::2], times[1::2], strict=True):
+        note(f"{name}, k = {k}: reading {reading:.0f} µs, scan {by_scan:.0f} µs, exact by bounds {own:.0f} µs")
+        bar = OF_READING if k == K and bounds["memory"] else None
+        hold(f"{name}: exact, k = {k}", own / reading, bar, "of the time that reading the codes takes")
+        hold(f"{name}: exact, k = {k}", own / by_scan, WORSE_THAN_SCAN, "x the scan")
+
+
 def test_recall_after_other_codes_came(source, full, hold):
     codes, queries = read(source, full)
     index = hashkit.Index(codes)
@@ -257,9 +281,11 @@ def test_uniform_codes_cost_no_more_than_a_scan(full, hold):
     works = [
         one_by_one(lambda q: scan.query(q, K, n_threads=1), queries),
         one_by_one(lambda q: index.query(q, K, recall=0.95, n_threads=1), queries),
+        one_by_one(lambda q: index.query(q, K, n_threads=1), queries),
     ]
-    exact, own = medians_in_turn(works, 7)
-    hold("uniform codes at recall .95", own / exact, WORSE_THAN_SCAN, "x the scan")
+    by_scan, approximate, exact = medians_in_turn(works, 7)
+    hold("uniform codes at recall .95", approximate / by_scan, WORSE_THAN_SCAN, "x the scan")
+    hold("uniform codes, exact", exact / by_scan, WORSE_THAN_SCAN, "x the scan")
 
 
 def test_growth(full, hold):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hashkit.storage import open_tensors, write_tensors
+
 LENGTHS = [1, 2, 7, 8, 9, 12, 16, 24, 32, 40, 63, 64, 65, 96, 128, 192, 200, 256, 384, 512, 520, 768, 1024, 1536, 2048]
 
 
@@ -95,10 +97,19 @@ class Inputs:
         return int(self.rng.integers(1, 9))
 
 
-def far_codes(n, n_bits, seed, n_topics=200):
+def far_codes(n, n_bits, seed, n_topics=200, noise=2.5):
     """Signs of noisy vectors around topics: the nearest codes are at a fifth of the bits, as for real embeddings."""
     shape, draw = np.random.default_rng(0), np.random.default_rng(seed)
     topics = shape.standard_normal((n_topics, 24), dtype=np.float32)
     basis = shape.standard_normal((24, n_bits), dtype=np.float32)
     inner = topics[draw.integers(n_topics, size=n)] + 0.6 * draw.standard_normal((n, 24), dtype=np.float32)
-    return np.packbits(inner @ basis + 2.5 * draw.standard_normal((n, n_bits), dtype=np.float32) > 0, axis=1)
+    return np.packbits(inner @ basis + noise * draw.standard_normal((n, n_bits), dtype=np.float32) > 0, axis=1)
+
+
+def rewrite(path, change, tables="tables"):
+    """The file with other arrays and settings, all checksums made anew."""
+    file = open_tensors(path, mmap=False)
+    tensors, settings = dict(file.tensors), dict(file.settings)
+    settings[tables] = dict(settings[tables])
+    change(tensors, settings)
+    write_tensors(path, "index", tensors, settings, block_sums=True)

@@ -215,6 +215,36 @@ class CellsTwin:
         return [row for _, row in sorted(found + waiting)[:k]], n_cells, n_compared
 
 
+class BoundsTwin:
+    """Bounds of distances as csrc/far/bounds.hpp says; lists have an array for each cell."""
+
+    def __init__(self, codes, centroids, n_sketched):
+        self.codes = np.unpackbits(codes, axis=1).astype(int)
+        self.centroids = np.unpackbits(centroids, axis=1).astype(int)
+        cell_of = hamming_distances(codes, centroids).argmin(axis=1)
+        self.places, self.rows, self.distances, self.rests = [], [], [], []
+        for cell, centroid in enumerate(self.centroids):
+            rows = np.flatnonzero(cell_of == cell)
+            differ = self.codes[rows] != centroid
+            rows, differ = rows[np.argsort(differ.sum(axis=1), kind="stable")], differ.sum(axis=0)
+            self.places.append(np.sort(np.argsort(-differ, kind="stable")[:n_sketched]))
+            self.rows.append(rows)
+            self.distances.append((self.codes[rows] != centroid).sum(axis=1))
+            self.rests.append((self._rest(self.codes[rows], cell) != self._rest(centroid, cell)).sum(axis=1))
+
+    def _rest(self, bits, cell):
+        return np.delete(bits, self.places[cell], axis=-1)
+
+    def lower_bounds(self, query):
+        """By row, a distance that the code's own is at least."""
+        query, least = np.unpackbits(query).astype(int), np.empty(len(self.codes), int)
+        for cell, (places, rows, rests) in enumerate(zip(self.places, self.rows, self.rests, strict=True)):
+            sketched = (self.codes[rows][:, places] != query[places]).sum(axis=1)
+            rest = (self._rest(query, cell) != self._rest(self.centroids[cell], cell)).sum()
+            least[rows] = sketched + abs(rest - rests)
+        return least
+
+
 def add_in_lanes(products):
     """The sum of float32 values in the order of csrc/kernels/vector_kernels.hpp: 32 lanes, then halves of them."""
     lanes = np.zeros(32, np.float32)

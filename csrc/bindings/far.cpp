@@ -1,4 +1,5 @@
 #include "bindings/arrays.hpp"
+#include "far/bounded_search.hpp"
 #include "far/search.hpp"
 
 namespace hashkit::bindings {
@@ -57,6 +58,53 @@ py::tuple k_nearest(const Cells& cells, const Array<uint8_t>& codes, const Array
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
+std::shared_ptr<Bounds> make_bounds(const Cells& cells, const Array<uint8_t>& codes, size_t sketch_bytes,
+                                    ThreadCount n_threads, const std::string& isa) {
+  const CodesView stored = view_codes(codes);
+  require(stored.n_codes == cells.n_codes && stored.n_bytes == cells.n_bytes, "codes must be those of the cells");
+  require(sketch_bytes >= 8 && sketch_bytes % 8 == 0 && 8 * sketch_bytes <= cells.n_bits,
+          "sketch_bytes must be a multiple of 8 within the codes");
+  const KernelTable& kernels = kernels_named(isa);
+  return without_gil(
+      [&] { return std::make_shared<Bounds>(build_bounds(kernels, cells, stored, sketch_bytes, n_threads)); });
+}
+
+constexpr py::ssize_t kBoundedCounts = 4;
+
+py::tuple nearest_by_bounds(const Bounds& bounds, const Cells& cells, const Array<uint8_t>& codes,
+                            const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
+                            const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
+                            std::optional<Array<int64_t>> counts, const std::string& isa) {
+  const CodesView stored = view_codes(codes), searched = view_codes(queries);
+  require(stored.n_codes == cells.n_codes && stored.n_bytes == cells.n_bytes, "codes must be those of the cells");
+  require(bounds.rows.size() == cells.n_codes && bounds.reaches.size() == cells.n_cells(),
+          "bounds must be those of the cells");
+  require(searched.n_bytes == cells.n_bytes, "queries must have the width of the codes");
+  require(k >= 1 && k <= stored.n_codes, "k must be 1 to the number of codes");
+  require(!limits || static_cast<size_t>(limits->size()) == searched.n_codes, "limits must have one for each query");
+  require(!counts || (counts->ndim() == 2 && static_cast<size_t>(counts->shape(0)) == searched.n_codes &&
+                      counts->shape(1) == kBoundedCounts),
+          "counts must have four columns and a row for each query");
+  const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
+  const BoundedSearch in{kernels_named(isa), cells, bounds, stored, rows_allowed.set()};
+  const int32_t* limit_of = limits ? limits->data() : nullptr;
+  py::array_t<int32_t> distances({searched.n_codes, k});
+  py::array_t<int64_t> rows({searched.n_codes, k});
+  int32_t* to_distances = distances.mutable_data();
+  int64_t* to_rows = rows.mutable_data();
+  std::vector<BoundedStats> stats(counts ? searched.n_codes : 0);
+  without_gil([&] {
+    bounded_k_nearest(in, searched, k, n_threads, to_distances, to_rows, limit_of, counts ? stats.data() : nullptr);
+  });
+  if (counts) {
+    int64_t* to = counts->mutable_data();
+    for (const BoundedStats& of : stats) {
+      for (int64_t value : {of.cells, of.sketches, of.codes, int64_t{of.scanned}}) *to++ = value;
+    }
+  }
+  return py::make_tuple(std::move(distances), std::move(rows));
+}
+
 py::dict describe(const Cells& cells) {
   py::dict result;
   result["n_cells"] = cells.n_cells();
@@ -103,6 +151,18 @@ void bind_far(py::module_& module) {
              named("counts") = py::none(), py::arg("isa") = "",
              "About what scan_k_nearest finds over the codes that the cells were built of; `counts` (n_queries, 3) is "
              "filled: cells, sketches and codes read.");
+  py::class_<Bounds, std::shared_ptr<Bounds>>(module, "Bounds", "Bounds of distances, for exact searches of cells.");
+  module.def("build_bounds", &make_bounds, py::arg("cells"), named("codes"), py::arg("sketch_bytes"),
+             py::arg("n_threads"), py::arg("isa") = "", "Bounds for the codes of these cells.");
+  module.def(
+      "bounds_memory", [](const Bounds& bounds) { return bounds.memory(); }, py::arg("bounds"),
+      "Bytes that they take.");
+  module.def(
+      "bounded_k_nearest", &nearest_by_bounds, py::arg("bounds"), py::arg("cells"), named("codes"), named("queries"),
+      py::arg("k"), py::arg("n_threads"), named("allowed") = py::none(), named("limits") = py::none(),
+      named("mask") = py::none(), named("counts") = py::none(), py::arg("isa") = "",
+      "What scan_k_nearest finds over the codes of the cells; `counts` (n_queries, 4) is filled: cells, sketches "
+      "and codes read, and whether all codes were scanned.");
 }
 
 }  // namespace hashkit::bindings

@@ -1,9 +1,10 @@
-// Converts tables and cells to arrays for files, and back.
+// Converts tables, cells and bounds to arrays for files, and back.
 #include <algorithm>
 #include <array>
 #include <tuple>
 
 #include "bindings/arrays.hpp"
+#include "far/bounds.hpp"
 #include "far/stored.hpp"
 #include "mih/stored.hpp"
 
@@ -205,6 +206,44 @@ std::shared_ptr<Cells> cells_from(const py::tuple& columns, const MaybeChecks& c
   return keeping(cells, columns, checks);
 }
 
+py::tuple bounds_arrays(const std::shared_ptr<Bounds>& owned) {
+  const Bounds& bounds = *owned;
+  const py::object owner = py::cast(owned);
+  const size_t n_bytes = bounds.sketch_bytes, n_cells = bounds.reaches.size(), n_codes = bounds.rows.size();
+  return py::make_tuple(view_of(bounds.places.data(), {n_cells, 8 * n_bytes}, owner),
+                        view_of(bounds.centroid_sketches.data(), {n_cells, n_bytes}, owner),
+                        view_of(bounds.reaches.data(), {n_cells}, owner), view_of(bounds.rows.data(), {n_codes}, owner),
+                        view_of(bounds.distances.data(), {n_codes}, owner),
+                        view_of(bounds.rests.data(), {n_codes}, owner),
+                        view_of(bounds.sketches.data(), {n_codes, n_bytes}, owner));
+}
+
+std::shared_ptr<Bounds> bounds_from(const py::tuple& columns, const Cells& cells, size_t sketch_bytes) {
+  const size_t n_cells = cells.n_cells();
+  require(columns.size() == 7, "columns must be of seven arrays");
+  require(sketch_bytes >= 8 && sketch_bytes % 8 == 0 && 8 * sketch_bytes <= cells.n_bits,
+          "sketch_bytes must be a multiple of 8 within the codes");
+  auto bounds = std::make_shared<Bounds>();
+  *bounds = {sketch_bytes,
+             borrow<uint16_t>(columns[0], n_cells * 8 * sketch_bytes),
+             borrow<uint8_t>(columns[1], n_cells * sketch_bytes),
+             borrow<uint16_t>(columns[2], n_cells),
+             borrow<uint32_t>(columns[3], cells.n_codes),
+             borrow<uint16_t>(columns[4], cells.n_codes),
+             borrow<uint16_t>(columns[5], cells.n_codes),
+             borrow<uint8_t>(columns[6], cells.n_codes * sketch_bytes)};
+  require(are_plausible(*bounds, cells), "places must be bits of the codes");
+  return keeping(bounds, columns);
+}
+
+void check_stored_bounds(const Bounds& bounds, const Cells& cells, const Array<uint8_t>& codes) {
+  const CodesView of = view_codes(codes);
+  require(of.n_codes == cells.n_codes && of.n_bytes == cells.n_bytes, "codes must be those of the cells");
+  require(bounds.rows.size() == cells.n_codes && bounds.reaches.size() == cells.n_cells(),
+          "bounds must be those of the cells");
+  without_gil([&] { check_bounds(bounds, cells, of); });
+}
+
 void check_stored_tables(const Tables& tables, const Array<uint8_t>& codes, ThreadCount n_threads) {
   const CodesView of = view_codes(codes);
   require(of.n_codes == tables.n_codes && of.n_bytes == tables.n_bytes, "codes must be those of the tables");
@@ -236,6 +275,11 @@ void bind_stored(py::module_& module) {
   module.def("cells_from", &cells_from, named("columns"), py::arg("checks"), named("codes"), py::arg("n_bits"),
              py::arg("sketch_bytes"), named("starts"), named("places"),
              "Cells over arrays of a file, which are kept and not copied.");
+  module.def("bounds_arrays", &bounds_arrays, py::arg("bounds"), "What `bounds_from` makes the same bounds of.");
+  module.def("bounds_from", &bounds_from, named("columns"), py::arg("cells"), py::arg("sketch_bytes"),
+             "Bounds over arrays of a file, which are kept and not copied.");
+  module.def("check_bounds", &check_stored_bounds, py::arg("bounds"), py::arg("cells"), named("codes"),
+             "Compare all contents of bounds with the codes; raises DamagedError.");
   module.def("check_tables", &check_stored_tables, py::arg("tables"), named("codes"), py::arg("n_threads"),
              "Compare all contents of tables with the codes; raises DamagedError.");
   module.def("check_cells", &check_stored_cells, py::arg("cells"), named("codes"),

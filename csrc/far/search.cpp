@@ -2,84 +2,31 @@
 
 #include <algorithm>
 #include <atomic>
-#include <numeric>
 #include <vector>
 
 #include "core/top_k.hpp"
+#include "far/cell_order.hpp"
+#include "far/pending_rows.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
 namespace {
 
-constexpr size_t kLine = 64;
-// Rows whose sketches passed are compared this many at a time, after their codes have been prefetched.
-constexpr size_t kPending = 32;
 constexpr size_t kCellsPerPoll = 64;
-// Cells are sorted by distance in two rounds: this share of them first, which suffices for most queries.
-constexpr size_t kFirstShare = 16, kFirstCells = 32;
 // This many cells are read with the start distance of the rule. A query with fewer than k codes by then starts again
 // without it.
 constexpr size_t kMostCellsToStart = 64;
-
-// Cells in ascending order of (distance of the centroid, cell), sorted as far as needed.
-class CellOrder {
- public:
-  CellOrder(const KernelTable& kernels, const Cells& cells)
-      : kernels_(kernels),
-        cells_(cells),
-        distances_(cells.n_cells()),
-        order_(cells.n_cells()),
-        ends_(8 * cells.n_bytes + 2) {}
-
-  void start(const uint8_t* query) {
-    const size_t n = cells_.n_cells();
-    cells_.require(cells_.centroids.data(), cells_.centroids.size());
-    kernels_.distances(query, cells_.centroids.data(), n, cells_.n_bytes, distances_.data());
-    std::fill(ends_.begin(), ends_.end(), 0);
-    for (uint16_t distance : distances_) ++ends_[distance + 1u];
-    std::partial_sum(ends_.begin(), ends_.end(), ends_.begin());
-    const size_t enough = std::min(n, n / kFirstShare + kFirstCells);
-    const auto reached = std::find_if(ends_.begin() + 1, ends_.end(), [=](uint32_t end) { return end >= enough; });
-    sorted_below_ = 0;
-    sort_below(static_cast<uint32_t>(reached - ends_.begin()));
-  }
-
-  uint32_t cell(size_t i) {
-    if (i >= n_sorted_) sort_below(static_cast<uint32_t>(ends_.size()) - 1);
-    return order_[i];
-  }
-  int distance_of(uint32_t cell) const noexcept { return distances_[cell]; }
-
- private:
-  // Appends cells at distances [sorted_below_, bound) to those already sorted.
-  void sort_below(uint32_t bound) {
-    const uint32_t from = sorted_below_;
-    n_sorted_ = ends_[bound];
-    for (uint32_t c = 0; c < distances_.size(); ++c) {
-      const uint32_t distance = distances_[c];
-      if (distance >= from && distance < bound) order_[ends_[distance]++] = c;
-    }
-    sorted_below_ = bound;
-  }
-
-  const KernelTable& kernels_;
-  const Cells& cells_;
-  std::vector<uint16_t> distances_;
-  std::vector<uint32_t> order_;
-  std::vector<uint32_t> ends_;  // by distance: where the next cell at it goes
-  uint32_t sorted_below_ = 0;
-  size_t n_sorted_ = 0;
-};
 
 // Searches for one query after the other and reuses its memory.
 class Searcher {
  public:
   Searcher(const CellSearch& in, size_t k)
-      : in_(in), k_(k), order_(in.kernels, in.cells), query_sketch_(in.cells.sketch_bytes) {
-    const size_t room = in.cells.largest_cell + kPending;
-    hits_.resize(room);
-    pending_.resize(room);
-  }
+      : in_(in),
+        k_(k),
+        order_(in.kernels, in.cells),
+        query_sketch_(in.cells.sketch_bytes),
+        hits_(in.cells.largest_cell),
+        pending_(in.kernels, in.codes, in.cells.checks, in.allowed, in.cells.largest_cell) {}
 
   std::vector<Neighbor> search(const uint8_t* query, int limit, CellStats& stats) {
     order_.start(query);
@@ -98,7 +45,7 @@ class Searcher {
   // Reads cells until the rule ends the search. Returns false if k codes are not known after this many cells.
   bool pass(const uint8_t* query, int limit, size_t n_cells_to_start, TopK& nearest, CellStats& stats) {
     const Cells& cells = in_.cells;
-    n_pending_ = 0;
+    pending_.clear();
     limit_ = limit;
     const int nearest_centroid = order_.distance_of(order_.cell(0));
     for (size_t i = 0; i < cells.n_cells(); ++i) {
@@ -111,7 +58,7 @@ class Searcher {
       stats.sketches += cells.starts[cell + 1] - cells.starts[cell];
       probe(cell, query, nearest, stats);
     }
-    compare_pending(query, nearest, stats);
+    compare(query, nearest, stats);
     return nearest.is_full();
   }
 
@@ -126,49 +73,26 @@ class Searcher {
     cells.require(sketches, n * cells.sketch_bytes);
     if (cells.has_copies()) {
       const size_t n_hits = in_.kernels.scan(query, sketches, n, cells.sketch_bytes, bound_of(nearest), hits_.data());
-      for (size_t i = 0; i < n_hits; ++i) push(known(rows[hits_[i].row]), hits_[i].distance, nearest);
+      for (size_t i = 0; i < n_hits; ++i) {
+        pending_.push(pending_.known(rows[hits_[i].row]), hits_[i].distance, nearest);
+      }
       stats.codes += n;
       return;
     }
     if (cells.sketch_bytes == 0) {
-      for (size_t i = 0; i < n; ++i) append(rows[i]);
+      for (size_t i = 0; i < n; ++i) pending_.append(rows[i]);
     } else {
       const int limit = in_.rule.sketch_limits[bound_of(nearest)];
       const size_t n_hits =
           in_.kernels.scan(query_sketch_.data(), sketches, n, cells.sketch_bytes, limit, hits_.data());
-      for (size_t i = 0; i < n_hits; ++i) append(rows[hits_[i].row]);
+      for (size_t i = 0; i < n_hits; ++i) pending_.append(rows[hits_[i].row]);
     }
     // The sooner k codes are known, the sooner the rule can end the search.
-    if (n_pending_ >= (nearest.is_full() ? kPending : std::min(k_, kPending))) compare_pending(query, nearest, stats);
+    if (pending_.are_enough(k_, nearest)) compare(query, nearest, stats);
   }
 
-  void append(uint32_t row) {
-    pending_[n_pending_++] = known(row);
-    const uint8_t* code = in_.codes.row(row);
-    for (size_t byte = 0; byte < in_.cells.n_bytes; byte += kLine) __builtin_prefetch(code + byte);
-  }
-
-  uint32_t known(uint32_t row) const {
-    if (row >= in_.codes.n_codes) throw_damaged(in_.cells.checks, "its cells name a code that there is not");
-    return row;
-  }
-
-  void push(uint32_t row, int distance, TopK& nearest) {
-    if (in_.allowed.has(row)) nearest.push(row, distance);
-  }
-
-  void compare_pending(const uint8_t* query, TopK& nearest, CellStats& stats) {
-    if (in_.cells.checks != nullptr) {
-      for (size_t i = 0; i < n_pending_; ++i) in_.cells.require(in_.codes.row(pending_[i]), in_.cells.n_bytes);
-    }
-    const CodeRun all{0, static_cast<uint32_t>(n_pending_)};
-    const size_t n_hits = in_.kernels.scan_listed_runs(query, in_.codes.data, pending_.data(), &all, 1,
-                                                       in_.cells.n_bytes, bound_of(nearest), hits_.data());
-    for (size_t i = 0; i < n_hits; ++i) {
-      push(hits_[i].row, hits_[i].distance, nearest);
-    }
-    stats.codes += static_cast<int64_t>(n_pending_);
-    n_pending_ = 0;
+  void compare(const uint8_t* query, TopK& nearest, CellStats& stats) {
+    stats.codes += static_cast<int64_t>(pending_.compare(query, bound_of(nearest), nearest));
   }
 
   const CellSearch& in_;
@@ -176,8 +100,7 @@ class Searcher {
   CellOrder order_;
   std::vector<uint8_t> query_sketch_;
   std::vector<Hit> hits_;
-  std::vector<uint32_t> pending_;  // rows to compare, n_pending_ of them
-  size_t n_pending_ = 0;
+  PendingRows pending_;
   int limit_ = 0;
 };
 

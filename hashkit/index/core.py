@@ -55,12 +55,14 @@ class Index:
     method : {"auto", "scan", "mih", "cells"}, default="auto"
         How nearest codes by Hamming distance are searched: by comparing with every code; by multi-index hashing, which
         looks parts of the query up in tables, and turns to a scan where that is faster; or "auto", by tables from
-        32,768 codes of up to 512 bits on. The answers are the same. "cells" scans, and makes at once what queries at a
-        `recall` below 1 need, which otherwise the first such query makes: see :meth:`query`. See :meth:`describe` for
-        what tables and cells take.
+        32,768 codes of up to 512 bits on. The answers are the same. "cells" makes at once what queries at a `recall`
+        below 1 need, which otherwise the first such query makes: see :meth:`query`. For codes of 512 bits on it also
+        makes bounds of distances, by which exact queries of up to 32 at a time read a part of the codes; where a sample
+        shows that bounds would not pay, and in larger batches, all codes are scanned. See :meth:`describe` for what
+        tables, cells and bounds take.
     compact : bool, default=False
-        Keep less in the tables, 4 bytes for each code and table, and no copies of codes in cells, at some cost in
-        speed.
+        Keep less in the tables, 4 bytes for each code and table, no copies of codes in cells, and no bounds, at some
+        cost in speed.
 
     Raises
     ------
@@ -150,7 +152,7 @@ class Index:
         file = open_tensors(path, files.KIND, mmap=mmap)
         state = files.from_file(file)
         policy = TablePolicy(method, compact)
-        stored.attach(file, state, tables=method in ("auto", "mih"), verify=verify)
+        stored.attach(file, state, method=method, verify=verify)
         if mmap and method == "auto" and state.parts[0].tables is None:
             policy = TablePolicy("scan", compact)
         is_read_now = not mmap or lack_tables(state, policy)
@@ -360,18 +362,22 @@ class Index:
         Returns
         -------
         description : dict
-            ``n_codes``, ``n_bits``, ``metric``; ``memory``, the bytes of tables besides the codes; and ``parts``, a
-            list with a dict for the large part and those that were added since: ``n_codes``, ``n_removed``, ``method``
-            (``"scan"`` or ``"mih"``), and if it has tables ``widths``, the bits of every substring,
-            ``substring_of_bit``, which substring each bit of the codes belongs to, ``compact``, ``memory`` and
-            ``source``: ``"built"`` from the codes, ``"read"`` from a file or ``"mapped"``. Once a query at a recall
-            below 1 has made cells, ``cells`` has their number, ``sketch_bits``, ``memory``, ``source`` and
-            ``calibrated``: for each ``k`` and ``recall`` of a query so far, the recall on the sample of its
-            calibration, the work as a share of a scan's, and whether cells or an exact search answer.
+            ``n_codes``, ``n_bits``, ``metric``; ``memory``, the bytes of tables, cells and bounds besides the codes;
+            and ``parts``, a list with a dict for the large part and those that were added since: ``n_codes``,
+            ``n_removed``, ``method`` of exact queries (``"scan"``, ``"mih"`` or ``"cells"``), and if it has tables
+            ``widths``, the bits of every substring, ``substring_of_bit``, which substring each bit of the codes belongs
+            to, ``compact``, ``memory`` and ``source``: ``"built"`` from the codes, ``"read"`` from a file or
+            ``"mapped"``. Once a query at a recall below 1 has made cells, ``cells`` has their number, ``sketch_bits``,
+            ``memory``, ``source`` and ``calibrated``: for each ``k`` and ``recall`` of a query so far, the recall on
+            the sample of its calibration, the work as a share of a scan's, and whether cells or an exact search answer.
+            ``bounds``, where they were tried, has ``sketch_bits``, ``memory`` (0 where they would not pay), ``source``,
+            and ``work``: what exact queries for a sample of the codes read, as a share of a scan's bytes.
         """
         state = self._current()
         parts = describe_parts(state)
-        memory = sum(part.get("memory", 0) + part.get("cells", {}).get("memory", 0) for part in parts)
+        memory = sum(
+            each.get("memory", 0) for part in parts for each in (part, part.get("cells", {}), part.get("bounds", {}))
+        )
         return {
             "n_codes": len(state),
             "n_bits": state.n_bits,

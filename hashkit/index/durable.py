@@ -194,7 +194,7 @@ class DurableState:
 
     def _read(self) -> tuple[Snapshot, Callable[[], None] | None]:
         """What is on disk, and what verifies that."""
-        return read_state(self.folder, self._journal, tables=self._policy.method in ("auto", "mih"))
+        return read_state(self.folder, self._journal, method=self._policy.method)
 
     def _show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
         """Show a state that the journal holds. In this order, so that `_applied` never runs ahead of memory."""

@@ -17,11 +17,11 @@ from hashkit.storage.journal import Journal
 from hashkit.storage.layout import index_path
 
 
-def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[Snapshot, Callable[..., None] | None]:
+def read_state(folder: str, journal: Journal, *, method: str = "auto") -> tuple[Snapshot, Callable[..., None] | None]:
     """What the collection in `folder` holds, and what verifies its contents if that is still to be done.
 
-    The index file is mapped, with its `tables`. Codes and ids are read, and verified, only if there are changes to
-    apply to them.
+    The index file is mapped, with what `method` uses of its tables. Codes and ids are read, and verified, only if there
+    are changes to apply to them.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_state(folder: str, journal: Journal, *, tables: bool = True) -> tuple[S
     else:
         file = open_tensors(index_path(folder, generation), files.KIND, mmap=True)
         state = files.from_file(file)
-        stored.attach(file, state, tables=tables, verify=True)
+        stored.attach(file, state, method=method, verify=True)
         verify = functools.partial(files.verify, file, state)
     if state.n_bits != journal.n_bits:
         raise FormatError(

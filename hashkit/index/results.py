@@ -59,9 +59,9 @@ class QueryStats:
     Attributes
     ----------
     probes : int64 array of shape (n_queries,)
-        Keys that were looked up in tables; at a recall below 1 also cells that were read.
+        Keys that were looked up in tables; cells that were read, at a recall below 1 or by bounds.
     candidates : int64 array of shape (n_queries,)
-        Codes from the tables that were compared with the query, not counting those of a scan.
+        Codes from tables or cells that were compared with the query, not counting those of a scan.
     radius : int64 array of shape (n_queries,)
         Every code within this distance was a candidate; -1 where no table was probed.
     scanned : bool array of shape (n_queries,)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index import bounds
 from hashkit.index.blocks import search_in_blocks
 from hashkit.index.cells import search_rule
 from hashkit.index.ids import Ids
@@ -123,6 +124,10 @@ def _nearest_in(
             selection.mask,
             selection.n_rows,
         )
+        return distances, part.ids_of(rows), counts
+    by_bounds = bounds.bounds_for(selection, len(queries), k)
+    if by_bounds is not None and not _is_narrow(selection, len(queries)):
+        distances, rows, counts = bounds.k_nearest(by_bounds, selection, queries, k, n_threads, limits, counting)
         return distances, part.ids_of(rows), counts
     codes, allowed, numbers = to_scan(selection, len(queries), n_threads)
     distances, rows = _native.scan_k_nearest(codes, queries, k, n_threads, allowed, limits, selection.mask)

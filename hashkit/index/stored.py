@@ -1,8 +1,8 @@
-"""Tables and cells in an index file, beside the codes they were made of: mapped, they are searched at once.
+"""Tables, cells and bounds in an index file, beside the codes they were made of: mapped, they are searched at once.
 
 Arrays lie in the file as they lie in memory, so that nothing is made when it is opened. Names that begin with
-``tables/`` or ``cells/`` belong to them; what is no array is in the settings of these names. Both say which codes they
-are of, by the checksum of these, and in which byte order.
+``tables/``, ``cells/`` or ``bounds/`` belong to them; what is no array is in the settings of these names. All say which
+codes they are of, by the checksum of these, and in which byte order. Bounds go with the cells beside them.
 
 Of a mapped file only the small arrays are read when it is opened, and which codes are in the cells. The rest is
 verified page by page as a search comes to it (:mod:`hashkit.storage.blocks`), and whatever a file contains, a search
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import check_n_threads
+from hashkit.index.bounds import CodeBounds
 from hashkit.index.cells import CodeCells, Rule
 from hashkit.index.snapshot import Part, Snapshot
 from hashkit.storage import FormatError, TensorFile
@@ -29,13 +30,23 @@ BUCKETS = ("offsets", "occupied", "rows", "words")
 SMALL_TABLES = ("places", "expected", "costs", "neighbors")
 CELLS = ("centroids", "rows", "sketches")
 SMALL_CELLS = ("starts", "places", "limits")
+BOUNDS = ("places", "centroid_sketches", "reaches", "rows", "distances", "rests", "sketches")
+SMALL_BOUNDS = ("places", "centroid_sketches", "reaches")
+SMALL = {"tables": SMALL_TABLES, "cells": SMALL_CELLS, "bounds": SMALL_BOUNDS}
+USED = {
+    "auto": ("tables", "cells", "bounds"),
+    "mih": ("tables", "cells"),
+    "cells": ("cells", "bounds"),
+    "scan": ("cells",),
+}
+"""What each method takes from a file. Cells are for queries at a recall below 1, in the way of nothing."""
 MOST_RULES = 10_000
 
 Tensors = dict[str, NDArray[Any]]
 
 
 def to_store(part: Part) -> tuple[Tensors, dict[str, Any]]:
-    """The arrays of the tables and cells that a part has, and their settings; nothing if it has none.
+    """The arrays of the tables, cells and bounds that a part has, and their settings; nothing if it has none.
 
     Raises
     ------
@@ -58,21 +69,28 @@ def to_store(part: Part) -> tuple[Tensors, dict[str, Any]]:
         rules, limits = cells.rules_to_store()
         tensors["cells/limits"] = limits
         settings["cells"] = {**origin, "sketch_bytes": tensors["cells/sketches"].shape[1], "rules": rules}
+    if "bounds" in part.derived:
+        bounds: CodeBounds = part.derived["bounds"]
+        if bounds.native is not None:
+            columns = zip(BOUNDS, _native.bounds_arrays(bounds.native), strict=True)
+            tensors |= {f"bounds/{name}": column for name, column in columns}
+        own = {"is_kept": bounds.native is not None, "sketch_bits": bounds.sketch_bits, "work": bounds.work}
+        settings["bounds"] = {**origin, **own}
     if part.blocks is not None:
         for tensor in tensors.values():
             part.blocks.require(tensor)
     return tensors, settings
 
 
-def attach(file: TensorFile, snapshot: Snapshot, *, tables: bool, verify: bool) -> None:
-    """Let the part of `snapshot`, which is that of `file`, have the cells in it, and the `tables`, if there are any.
+def attach(file: TensorFile, snapshot: Snapshot, *, method: str, verify: bool) -> None:
+    """Let the part of `snapshot`, which is that of `file`, have what `method` uses of the tables and cells in it.
 
     Parameters
     ----------
     file : TensorFile
     snapshot : Snapshot
-    tables : bool
-        Whether it is to have tables; cells are not in the way of anything.
+    method : str
+        As for :class:`hashkit.Index`.
     verify : bool
         Verify the small arrays now, and the rest of a mapped file as it is used.
 
@@ -82,29 +100,31 @@ def attach(file: TensorFile, snapshot: Snapshot, *, tables: bool, verify: bool) 
         If they are damaged, of other codes, of a machine with another byte order or made by a newer hashkit.
     """
     (part,) = snapshot.parts
-    stored = [name for name in ("tables", "cells") if name in file.settings]
+    stored = [name for name in SMALL if name in file.settings]
     if not stored or snapshot.metric != "hamming":
         return
     if verify:
         if file.is_mapped and file.blocks is None:
             raise FormatError(f"{file.path!r} is damaged: it has tables or cells, but no checksums of its pages")
         part.derived["blocks"] = file.blocks
-        small = (f"{kind}/{name}" for kind in stored for name in {"tables": SMALL_TABLES, "cells": SMALL_CELLS}[kind])
+        small = (f"{kind}/{name}" for kind in stored for name in SMALL[kind])
         file.verify([name for name in small if name in file.tensors])
-        if file.blocks is not None and "cells/rows" in file.tensors:
-            file.blocks.require(file.tensors["cells/rows"])
+        if file.blocks is not None:
+            for name in ("cells/rows", "bounds/rows"):
+                if name in file.tensors:
+                    file.blocks.require(file.tensors[name])
     for kind in stored:
-        if kind == "cells" or tables:
+        if kind in USED[method]:
             _check_origin(file, kind)
             try:
-                part.derived[kind] = (_tables if kind == "tables" else _cells)(file, snapshot, part)
+                part.derived[kind] = READERS[kind](file, snapshot, part)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise FormatError(f"{file.path!r} is damaged: its {kind} do not fit: {error}") from None
             part.derived[f"source of {kind}"] = "read" if not file.is_mapped else "mapped"
 
 
 def check_contents(file: TensorFile, part: Part) -> None:
-    """Compare all contents of a part's tables and cells with its codes.
+    """Compare all contents of a part's tables, cells and bounds with its codes.
 
     Raises
     ------
@@ -116,6 +136,8 @@ def check_contents(file: TensorFile, part: Part) -> None:
             _native.check_tables(part.tables, part.codes, check_n_threads(None))
         if "cells" in part.derived:
             _native.check_cells(part.derived["cells"].native, part.codes)
+        if "bounds" in part.derived and part.derived["bounds"].native is not None:
+            _native.check_bounds(part.derived["bounds"].native, part.derived["cells"].native, part.codes)
     except _native.DamagedError:
         raise FormatError(f"{file.path!r} is damaged: its tables or cells are not those of its codes") from None
 
@@ -186,6 +208,17 @@ def _require_each_code_once(rows: NDArray[Any], part: Part) -> None:
         raise ValueError("rows must have each code once")
 
 
+def _bounds(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeBounds:
+    settings = file.settings["bounds"]
+    cells: CodeCells = part.derived["cells"]
+    sketch_bits, native = _int(settings["sketch_bits"], snapshot.n_bits, 64), None
+    if settings["is_kept"]:
+        columns = tuple(file.tensors[f"bounds/{name}"] for name in BOUNDS)
+        _require_each_code_once(file.tensors["bounds/rows"], part)
+        native = _native.bounds_from(columns, cells.native, sketch_bits // 8)
+    return CodeBounds(native, cells.native, sketch_bits, _share(settings["work"]))
+
+
 def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) -> dict[tuple[int, float], Rule]:
     """The calibrated rules in a file."""
     if not isinstance(stored, list) or len(stored) > MOST_RULES:
@@ -219,3 +252,6 @@ def _share(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 1e6:
         raise ValueError("a setting must be a share")
     return float(value)
+
+
+READERS = {"tables": _tables, "cells": _cells, "bounds": _bounds}

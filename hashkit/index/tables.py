@@ -12,10 +12,12 @@ from typing import Any
 
 from hashkit import _native
 from hashkit.checks import check_choice, describe
+from hashkit.index.bounds import bounds_of, can_have_bounds
 from hashkit.index.cells import can_have_cells, cells_of
 from hashkit.index.snapshot import Derived, Part, Snapshot
 
 METHODS = ("auto", "scan", "mih", "cells")
+DESCRIBED = ("cells", "bounds")
 LEAST_CODES = 2**15
 """So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
 MOST_CODES = 2**32 - 1
@@ -31,7 +33,7 @@ class TablePolicy:
     Attributes
     ----------
     method : {"auto", "scan", "mih", "cells"}
-        Parts that are large enough and have codes short enough, none, all, or none but cells for approximate searches.
+        Parts that are large enough and have codes short enough, none, all, or none but cells and bounds.
     compact : bool
         Keep only row numbers in the tables, not the codes beside them.
     """
@@ -60,6 +62,8 @@ def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snap
                 part.derived["tables"] = tables
             if policy.method == "cells" and can_have_cells(part, snapshot.n_bits):
                 cells_of(part, snapshot.n_bits, policy.compact, n_threads)
+                if can_have_bounds(part, snapshot.n_bits, policy.compact):
+                    bounds_of(part, snapshot.n_bits, n_threads)
     return snapshot
 
 
@@ -68,6 +72,11 @@ def lack_tables(snapshot: Snapshot, policy: TablePolicy) -> bool:
     return snapshot.metric == "hamming" and any(
         (part.tables is None and policy.applies_to(part, snapshot.n_bits))
         or (policy.method == "cells" and "cells" not in part.derived and can_have_cells(part, snapshot.n_bits))
+        or (
+            policy.method == "cells"
+            and "bounds" not in part.derived
+            and can_have_bounds(part, snapshot.n_bits, policy.compact)
+        )
         for part in snapshot.parts
     )
 
@@ -86,14 +95,20 @@ def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
         {
             "n_codes": len(part.codes),
             "n_removed": len(part.codes) - part.n_live,
-            "method": "scan" if part.tables is None else "mih",
+            "method": _method(part),
             **({} if part.tables is None else {**_native.describe_tables(part.tables), **_source(part, "tables")}),
-            **({"cells": part.derived["cells"].describe() | _source(part, "cells")} if "cells" in part.derived else {}),
+            **{kind: part.derived[kind].describe() | _source(part, kind) for kind in DESCRIBED if kind in part.derived},
         }
         for part in snapshot.parts
     ]
 
 
+def _method(part: Part) -> str:
+    if part.tables is not None:
+        return "mih"
+    return "cells" if "bounds" in part.derived and part.derived["bounds"].native is not None else "scan"
+
+
 def _source(part: Part, kind: str) -> dict[str, str]:
-    """Where a part's tables or cells come from."""
+    """Where a part's tables, cells or bounds come from."""
     return {"source": part.derived.get(f"source of {kind}", "built")}

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import reference
-from index_inputs import far_codes
+from index_inputs import far_codes, rewrite
 
 import hashkit
 from hashkit import _native
@@ -147,15 +147,6 @@ def test_every_flipped_byte_is_refused_or_harmless(stored, long_run):
             except Exception as error:
                 raise AssertionError(f"byte {at}, mmap={mmap}") from error
     assert 0.05 * n_trials < refused < n_trials
-
-
-def rewrite(path, change, tables="tables"):
-    """The file with other arrays and settings, all checksums made anew."""
-    file = open_tensors(path, mmap=False)
-    tensors, settings = dict(file.tensors), dict(file.settings)
-    settings[tables] = dict(settings[tables])
-    change(tensors, settings)
-    write_tensors(path, "index", tensors, settings, block_sums=True)
 
 
 def _set(name, value):

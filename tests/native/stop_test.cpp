@@ -10,7 +10,7 @@
 #include "core/gather.hpp"
 #include "core/merge.hpp"
 #include "core/packing.hpp"
-#include "far/search.hpp"
+#include "far/bounded_search.hpp"
 #include "jaccard/jaccard.hpp"
 #include "join/bucket_join.hpp"
 #include "join/pair_join.hpp"
@@ -143,6 +143,9 @@ TEST(stop_in_every_room) {
   sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
   const PopcountOrder order{{sorted.data(), kCodes, 8}, starts.data(), rows.data()};
   const JoinTables join = *make_join_tables(codes, 64, 0, 2, 0, 1);
+  const Cells cells = build_cells(kernels, codes, 64, 200, 0, 1);
+  const Bounds bounds = build_bounds(kernels, cells, codes, 8, 1);
+  const BoundedSearch bounded{kernels, cells, bounds, codes, {}};
   std::vector<double> jaccard(kQueries * 10);
   std::vector<int64_t> found(kQueries * 100), ids(kCodes);
   std::vector<uint16_t> all_pairs(kQueries * kCodes);
@@ -158,6 +161,10 @@ TEST(stop_in_every_room) {
     });
     check_stops("mih radius", [&] { mih_within_radius(indexed, queries, 5, n_threads); });
     check_stops("cells", [&] { build_cells(kernels, codes, 64, 200, 8, n_threads); });
+    check_stops("bounds", [&] { build_bounds(kernels, cells, codes, 8, n_threads); });
+    check_stops("k-NN by bounds", [&] {
+      bounded_k_nearest(bounded, queries, 2, n_threads, distances.data(), found.data(), nullptr, nullptr);
+    });
     check_stops("popcounts", [&] { sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data()); });
     sort_by_popcount(kernels, codes, 1, sorted.data(), starts.data(), rows.data());
     check_stops("Jaccard", [&] {

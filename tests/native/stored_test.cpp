@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 
+#include "far/bounded_search.hpp"
 #include "far/search.hpp"
 #include "far/stored.hpp"
 #include "mih/search.hpp"
@@ -173,6 +174,75 @@ TEST(stored_cells_of_any_content_are_searched_within_their_arrays) {
     is_answered([&] { check_cells(cells, sets.stored); });
   }
   CHECK(n_answered > 0 && n_refused > 0, n_answered, " answered, ", n_refused, " refused");
+}
+
+TEST(stored_bounds_of_any_content_are_searched_within_their_arrays) {
+  const auto start = std::chrono::steady_clock::now();
+  Random random;
+  size_t n_answered = 0, n_refused = 0, n_trials = 0;
+  while (n_trials++ < 8 || time_is_left(start)) {
+    const size_t n_codes = 50 + random.below(500), n_bytes = 16 + random.below(60);
+    const Sets sets(n_codes, 5, n_bytes, reference::kAllData[random.below(std::size(reference::kAllData))]);
+    const KernelTable& kernels = kernel_table(reference::tested_isas()[random.below(reference::tested_isas().size())]);
+    const Cells built = build_cells(kernels, sets.stored, 8 * n_bytes, 12, 0, 1);
+    const Bounds whole = build_bounds(kernels, built, sets.stored, 8 + 8 * random.below(2), 1);
+    const auto centroids = spoiled(built.centroids, 256, random);
+    const auto centroid_sketches = spoiled(whole.centroid_sketches, 256, random);
+    const auto places = spoiled(whole.places, 8 * n_bytes / 4, random), reaches = spoiled(whole.reaches, 200, random);
+    const auto rows = spoiled(whole.rows, n_codes, random);
+    const auto distances = spoiled(whole.distances, 200, random), rests = spoiled(whole.rests, 200, random);
+    const auto sketches = spoiled(whole.sketches, 256, random);
+    const Cells cells{n_codes,
+                      8 * n_bytes,
+                      n_bytes,
+                      view(centroids),
+                      built.starts,
+                      HugeArray<uint32_t>(),
+                      {},
+                      0,
+                      built.largest_cell,
+                      HugeArray<uint8_t>()};
+    const Bounds bounds{whole.sketch_bytes, view(places), view(centroid_sketches), view(reaches), view(rows),
+                        view(distances),    view(rests),  view(sketches)};
+    if (!are_plausible(bounds, cells)) continue;
+    const std::vector<uint8_t> bits((n_codes + 7) / 8, 0x55);
+    const BoundedSearch in{kernels, cells, bounds, sets.stored, random.below(2) == 0 ? RowSet{} : RowSet{bits.data()}};
+    const size_t k = 1 + random.below(20);
+    std::vector<int32_t> found(5 * k);
+    std::vector<int64_t> found_rows(5 * k);
+    const bool answered = is_answered([&] {
+      bounded_k_nearest(in, sets.asked, k, 1 + random.below(2), found.data(), found_rows.data(), nullptr, nullptr);
+    });
+    ++(answered ? n_answered : n_refused);
+    is_answered([&] { check_bounds(bounds, cells, sets.stored); });
+  }
+  CHECK(n_answered > 0 && n_refused > 0, n_answered, " answered, ", n_refused, " refused");
+}
+
+TEST(stored_bounds_are_compared_with_their_codes) {
+  const Sets sets(500, 1, 32, Data::kRandom);
+  const KernelTable& kernels = kernel_table(Isa::kPortable);
+  const Cells cells = build_cells(kernels, sets.stored, 256, 12, 0, 1);
+  Bounds bounds = build_bounds(kernels, cells, sets.stored, 8, 1);
+  check_bounds(bounds, cells, sets.stored);
+  const auto is_refused = [&](auto& array, size_t i, auto value) {
+    const auto whole = std::exchange(array[i], static_cast<std::decay_t<decltype(array[0])>>(value));
+    CHECK(!is_answered([&] { check_bounds(bounds, cells, sets.stored); }), "entry ", i);
+    array[i] = whole;
+  };
+  for (size_t i = 0; i < 500; i += 37) {
+    is_refused(bounds.rows, i, bounds.rows[(i + 1) % 500]);
+    is_refused(bounds.rows, i, 500);
+    is_refused(bounds.distances, i, bounds.distances[i] + 1);
+    is_refused(bounds.rests, i, bounds.rests[i] ^ 1);
+    is_refused(bounds.sketches, 8 * i, bounds.sketches[8 * i] ^ 4);
+  }
+  for (size_t cell = 0; cell < 12; ++cell) {
+    if (cells.starts[cell] == cells.starts[cell + 1]) continue;
+    is_refused(bounds.reaches, cell, bounds.reaches[cell] - 1);
+    is_refused(bounds.centroid_sketches, 8 * cell, bounds.centroid_sketches[8 * cell] ^ 1);
+  }
+  check_bounds(bounds, cells, sets.stored);
 }
 
 TEST(stored_blocks_are_compared_when_they_are_read) {
