@@ -359,6 +359,8 @@ def assert_only_the_rest_is_decoded(folder, path, all_again=False):
     assert (sum(decoded) == 300) == all_again
 
 
+# Ctrl-C on the first line of a file's __exit__ leaves it to the end of the process to close it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_ctrl_c_at_any_time_keeps_what_is_done(tmp_path, folder):
     def index(name):
         return index_folder(folder, tmp_path / name, model=tiny, n_bits=16, batch_size=2, n_threads=1)
