@@ -94,6 +94,24 @@ py::array_t<Value> to_array(std::vector<Value, Allocator>&& values) {
   return py::array_t<Value>(static_cast<py::ssize_t>(vector->size()), vector->data(), owner);
 }
 
+// Distances and rows of the k nearest of each query, as search(distances, rows, stats) fills them in. If `counts` are
+// given, its rows become what columns(stats) makes of the stats of each query; else there are no stats.
+template <class Stats, class Columns, class Search>
+py::tuple k_nearest_arrays(size_t n_queries, size_t k, std::optional<Array<int64_t>>& counts, const Columns& columns,
+                           const Search& search) {
+  py::array_t<int32_t> distances({n_queries, k});
+  py::array_t<int64_t> rows({n_queries, k});
+  int32_t* to_distances = distances.mutable_data();
+  int64_t* to_rows = rows.mutable_data();
+  std::vector<Stats> stats(counts ? n_queries : 0);
+  without_gil([&] { search(to_distances, to_rows, counts ? stats.data() : nullptr); });
+  int64_t* to = counts ? counts->mutable_data() : nullptr;
+  for (const Stats& of : stats) {
+    for (int64_t value : columns(of)) *to++ = value;
+  }
+  return py::make_tuple(std::move(distances), std::move(rows));
+}
+
 void bind_codes(py::module_& module);
 void bind_far(py::module_& module);
 void bind_funnel(py::module_& module);

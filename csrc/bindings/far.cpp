@@ -1,3 +1,5 @@
+#include <array>
+
 #include "bindings/arrays.hpp"
 #include "far/bounded_search.hpp"
 #include "far/search.hpp"
@@ -41,21 +43,13 @@ py::tuple k_nearest(const Cells& cells, const Array<uint8_t>& codes, const Array
   const CellRule rule{twice_slack, sketch_limits ? sketch_limits->data() : nullptr, start_distance};
   const CellSearch in{kernels_named(isa), cells, stored, rows_allowed.set(), rule};
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  py::array_t<int32_t> distances({searched.n_codes, k});
-  py::array_t<int64_t> rows({searched.n_codes, k});
-  int32_t* to_distances = distances.mutable_data();
-  int64_t* to_rows = rows.mutable_data();
-  std::vector<CellStats> stats(counts ? searched.n_codes : 0);
-  without_gil([&] {
-    cells_k_nearest(in, searched, k, n_threads, to_distances, to_rows, limit_of, counts ? stats.data() : nullptr);
-  });
-  if (counts) {
-    int64_t* to = counts->mutable_data();
-    for (const CellStats& of : stats) {
-      for (int64_t value : {of.cells, of.sketches, of.codes}) *to++ = value;
-    }
-  }
-  return py::make_tuple(std::move(distances), std::move(rows));
+  const auto columns = [](const CellStats& of) -> std::array<int64_t, kCellCounts> {
+    return {of.cells, of.sketches, of.codes};
+  };
+  return k_nearest_arrays<CellStats>(searched.n_codes, k, counts, columns,
+                                     [&](int32_t* distances, int64_t* rows, CellStats* stats) {
+                                       cells_k_nearest(in, searched, k, n_threads, distances, rows, limit_of, stats);
+                                     });
 }
 
 std::shared_ptr<Bounds> make_bounds(const Cells& cells, const Array<uint8_t>& codes, size_t sketch_bytes,
@@ -88,21 +82,13 @@ py::tuple nearest_by_bounds(const Bounds& bounds, const Cells& cells, const Arra
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
   const BoundedSearch in{kernels_named(isa), cells, bounds, stored, rows_allowed.set()};
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  py::array_t<int32_t> distances({searched.n_codes, k});
-  py::array_t<int64_t> rows({searched.n_codes, k});
-  int32_t* to_distances = distances.mutable_data();
-  int64_t* to_rows = rows.mutable_data();
-  std::vector<BoundedStats> stats(counts ? searched.n_codes : 0);
-  without_gil([&] {
-    bounded_k_nearest(in, searched, k, n_threads, to_distances, to_rows, limit_of, counts ? stats.data() : nullptr);
-  });
-  if (counts) {
-    int64_t* to = counts->mutable_data();
-    for (const BoundedStats& of : stats) {
-      for (int64_t value : {of.cells, of.sketches, of.codes, int64_t{of.scanned}}) *to++ = value;
-    }
-  }
-  return py::make_tuple(std::move(distances), std::move(rows));
+  const auto columns = [](const BoundedStats& of) -> std::array<int64_t, kBoundedCounts> {
+    return {of.cells, of.sketches, of.codes, of.scanned};
+  };
+  return k_nearest_arrays<BoundedStats>(
+      searched.n_codes, k, counts, columns, [&](int32_t* distances, int64_t* rows, BoundedStats* stats) {
+        bounded_k_nearest(in, searched, k, n_threads, distances, rows, limit_of, stats);
+      });
 }
 
 py::dict describe(const Cells& cells) {

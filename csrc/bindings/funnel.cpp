@@ -12,10 +12,6 @@ namespace {
 using Bytes = Array<uint8_t>;
 using Floats = Array<float>;
 
-const KernelTable& code_kernels_named(const std::string& isa) {
-  return kernel_table(isa.empty() ? default_isa() : isa_from_name(isa));
-}
-
 // What was learned, as native code reads it: copies, all of them small beside what they encode.
 class VectorEncoder {
  public:
@@ -82,8 +78,7 @@ int64_t encode(const VectorEncoder& encoder, const Bytes& vectors, const std::st
   float* to_units = units ? out_of(*units, n, view.n_dims, "units must have the shape of the rows") : nullptr;
   const Encoder native(vector_kernels_named(isa), view);
   return without_gil([&] {
-    return encode_rows(native, code_kernels_named(isa), rows, first, first + n, n_threads, to_codes, to_factors,
-                       to_units);
+    return encode_rows(native, kernels_named(isa), rows, first, first + n, n_threads, to_codes, to_factors, to_units);
   });
 }
 
@@ -101,19 +96,14 @@ py::tuple prepare(const VectorEncoder& encoder, const Floats& queries, ThreadCou
   py::array_t<float> terms(static_cast<py::ssize_t>(n));
   uint8_t* to_codes = codes.mutable_data();
   float *to_values = values.mutable_data(), *to_terms = terms.mutable_data();
-  const VectorRows rows{
-      VectorType::kFloat32, reinterpret_cast<const uint8_t*>(queries.data()), n, view.n_dims, nullptr, nullptr};
+  const float* of = queries.data();
   const Encoder native(vector_kernels_named(isa), view);
-  const KernelTable& packing = code_kernels_named(isa);
+  const KernelTable& packing = kernels_named(isa);
   without_gil([&] {
     parallel_for((n + kEncodedPerTask - 1) / kEncodedPerTask, n_threads, [&](size_t task) {
       const size_t first = task * kEncodedPerTask, last = std::min(first + kEncodedPerTask, n);
-      const size_t stride = padded_dims(view.n_dims);
-      std::vector<float> units((last - first) * stride);
-      for (size_t q = first; q < last; ++q) {
-        native.to_unit(rows, q, units.data() + (q - first) * stride);
-        to_terms[q] = native.query_term(units.data() + (q - first) * stride);
-      }
+      std::vector<float> units((last - first) * padded_dims(view.n_dims));
+      native.take_queries(of + first * view.n_dims, last - first, units.data(), to_terms + first);
       native.project(units.data(), last - first, to_values + first * view.n_bits);
       for (size_t q = first; q < last; ++q) {
         packing.pack_float32(to_values + q * view.n_bits, view.n_bits, to_codes + q * n_bytes);
@@ -167,7 +157,7 @@ class VectorFunnel {
     py::array_t<int64_t> ids({n, sizes.k});
     float* to_scores = scores.mutable_data();
     int64_t* to_ids = ids.mutable_data();
-    const FunnelKernels kernels{vector_kernels_named(isa), code_kernels_named(isa)};
+    const FunnelKernels kernels{vector_kernels_named(isa), kernels_named(isa)};
     const FunnelOutcome outcome = without_gil([&] {
       return search_funnel(kernels, data_, plan, sizes, queries.data(), n, given, n_threads, to_scores, to_ids);
     });

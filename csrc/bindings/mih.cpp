@@ -1,6 +1,7 @@
 #include "mih/search.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "bindings/arrays.hpp"
 #include "mih/costs.hpp"
@@ -27,13 +28,8 @@ IndexedCodes view_indexed(const Tables& tables, CodesView codes, CodesView queri
 
 constexpr py::ssize_t kCounts = 5;
 
-// In rows: probes, candidates, radius, scanned, exact.
-void write_counts(const std::vector<QueryStats>& stats, int64_t* to) {
-  for (const QueryStats& of : stats) {
-    for (int64_t value : {of.probes, of.candidates, int64_t{of.radius}, int64_t{of.scanned}, int64_t{of.exact}}) {
-      *to++ = value;
-    }
-  }
+std::array<int64_t, kCounts> columns_of(const QueryStats& of) {
+  return {of.probes, of.candidates, of.radius, of.scanned, of.exact};
 }
 
 py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
@@ -51,17 +47,11 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
           "counts must have five columns and a row for each query");
   require(k <= std::min(in.n_allowed, stored.n_codes), "k must not exceed the number of allowed codes");
   const int32_t* limit_of = limits ? limits->data() : nullptr;
-  py::array_t<int32_t> distances({query_view.n_codes, k});
-  py::array_t<int64_t> rows({query_view.n_codes, k});
-  int32_t* to_distances = distances.mutable_data();
-  int64_t* to_rows = rows.mutable_data();
-  std::vector<QueryStats> stats(counts ? query_view.n_codes : 0);
-  without_gil([&] {
-    mih_k_nearest(in, query_view, k, n_threads, to_distances, to_rows, limit_of, max_candidates.value_or(kNoMaximum),
-                  counts ? stats.data() : nullptr);
-  });
-  if (counts) write_counts(stats, counts->mutable_data());
-  return py::make_tuple(std::move(distances), std::move(rows));
+  return k_nearest_arrays<QueryStats>(query_view.n_codes, k, counts, columns_of,
+                                      [&](int32_t* distances, int64_t* rows, QueryStats* stats) {
+                                        mih_k_nearest(in, query_view, k, n_threads, distances, rows, limit_of,
+                                                      max_candidates.value_or(kNoMaximum), stats);
+                                      });
 }
 
 py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,

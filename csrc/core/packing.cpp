@@ -40,14 +40,14 @@ uint64_t spread_bits(uint8_t byte) noexcept {
   return ((kept + 0x7F7F7F7F7F7F7F7Fu) >> 7) & 0x0101010101010101u;
 }
 
+}  // namespace
+
 void spread_bytes(const uint8_t* bytes, size_t n_bytes, uint8_t* bits) noexcept {
   for (size_t i = 0; i < n_bytes; ++i) {
     const uint64_t spread = spread_bits(bytes[i]);  // little-endian: lowest byte first
     std::memcpy(bits + 8 * i, &spread, sizeof spread);
   }
 }
-
-}  // namespace
 
 size_t pack_rows(const KernelTable& kernels, const float* values, size_t n_rows, size_t n_bits, size_t n_threads,
                  uint8_t* codes) {

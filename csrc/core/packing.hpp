@@ -20,4 +20,7 @@ size_t pack_rows(const KernelTable& kernels, const uint8_t* bytes, size_t n_rows
 // bits is (n_rows, n_bits), each byte 0 or 1.
 void unpack_rows(const uint8_t* codes, size_t n_rows, size_t n_bits, size_t n_threads, uint8_t* bits);
 
+// The bits of n_bytes bytes, most significant first, as 8 * n_bytes bytes of 0 or 1.
+void spread_bytes(const uint8_t* bytes, size_t n_bytes, uint8_t* bits) noexcept;
+
 }  // namespace hashkit

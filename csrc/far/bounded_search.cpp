@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/gather.hpp"
+#include "core/packing.hpp"
 #include "core/results.hpp"
 #include "far/cell_order.hpp"
 #include "far/pending_rows.hpp"
@@ -90,7 +90,7 @@ struct Ordered {
   void start(const uint8_t* of, int own_limit, size_t n_cells) {
     query = of;
     limit = own_limit;
-    spread_bits(of, bits.size() / 8, bits.data());
+    spread_bytes(of, bits.size() / 8, bits.data());
     order.start(of);
     order.cell(n_cells - 1);  // all are needed
   }
@@ -264,22 +264,6 @@ class BoundedSearcher {
   std::vector<std::unique_ptr<Reader>> readers_;
 };
 
-// Finds by a scan what is left of some queries.
-void scan_some(const BoundedSearch& in, CodesView queries, const std::vector<size_t>& some,
-               const std::vector<int32_t>& limits, size_t k, size_t n_threads, int32_t* distances, int64_t* rows) {
-  in.cells.require(in.codes.data, in.codes.n_codes * in.codes.n_bytes);
-  const GatheredCodes gathered(queries, some);
-  std::vector<int32_t> found(some.size() * k), own_limits;
-  std::vector<int64_t> found_rows(found.size());
-  for (size_t q : some) own_limits.push_back(limits[q]);
-  scan_k_nearest(in.kernels, in.codes, in.allowed, gathered.view(), k, n_threads, found.data(), found_rows.data(),
-                 own_limits.data());
-  for (size_t i = 0; i < some.size(); ++i) {
-    std::copy_n(found.data() + i * k, k, distances + some[i] * k);
-    std::copy_n(found_rows.data() + i * k, k, rows + some[i] * k);
-  }
-}
-
 }  // namespace
 
 void bounded_k_nearest(const BoundedSearch& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
@@ -310,7 +294,9 @@ void bounded_k_nearest(const BoundedSearch& in, CodesView queries, size_t k, siz
   for (size_t q = 0; q < queries.n_codes; ++q) {
     if (is_left[q] != 0) left.push_back(q);
   }
-  if (!left.empty()) scan_some(in, queries, left, reached, k, n_threads, distances, rows);
+  if (left.empty()) return;
+  in.cells.require(in.codes.data, in.codes.n_codes * in.codes.n_bytes);
+  scan_k_nearest_of(in.kernels, in.codes, in.allowed, queries, left, k, n_threads, distances, rows, reached.data());
 }
 
 }  // namespace hashkit

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/packing.hpp"
 #include "parallel/parallel_for.hpp"
 
 namespace hashkit {
@@ -52,12 +53,12 @@ class CellBounds {
     differing_.assign(cells_.n_bits, 0);
     order_.clear();
     centroid_bits_.resize(bits_.size());
-    spread_bits(centroid, cells_.n_bytes, centroid_bits_.data());
+    spread_bytes(centroid, cells_.n_bytes, centroid_bits_.data());
     for (size_t i = 0; i < n; ++i) {
       if (i % kBoundsPerPoll == kBoundsPerPoll - 1) poll_stop();
       const uint8_t* code = codes_.row(rows[i]);
       order_.emplace_back(distance(kernels_, code, centroid, cells_.n_bytes), rows[i]);
-      spread_bits(code, cells_.n_bytes, bits_.data());
+      spread_bytes(code, cells_.n_bytes, bits_.data());
       for (size_t place = 0; place < cells_.n_bits; ++place) differing_[place] += bits_[place] ^ centroid_bits_[place];
     }
     stoppable_sort(order_.begin(), order_.end());
@@ -75,7 +76,7 @@ class CellBounds {
   }
 
   void sketch(const uint8_t* code, const uint16_t* places, uint8_t* to) {
-    spread_bits(code, cells_.n_bytes, bits_.data());
+    spread_bytes(code, cells_.n_bytes, bits_.data());
     sketch_bits(bits_.data(), places, bounds_.sketch_bytes, to);
   }
 
@@ -90,12 +91,6 @@ class CellBounds {
 };
 
 }  // namespace
-
-void spread_bits(const uint8_t* code, size_t n_bytes, uint8_t* bits) noexcept {
-  for (size_t byte = 0; byte < n_bytes; ++byte) {
-    for (size_t bit = 0; bit < 8; ++bit) bits[8 * byte + bit] = code[byte] >> (7 - bit) & 1;
-  }
-}
 
 void sketch_bits(const uint8_t* bits, const uint16_t* places, size_t sketch_bytes, uint8_t* sketch) noexcept {
   for (size_t byte = 0; byte < sketch_bytes; ++byte) {
@@ -138,7 +133,7 @@ void check_bounds(const Bounds& bounds, const Cells& cells, CodesView codes) {
   const KernelTable& kernels = kernel_table(Isa::kPortable);
   const size_t n_bytes = bounds.sketch_bytes;
   const auto sketch_at = [&](const uint8_t* code, size_t cell) {
-    spread_bits(code, codes.n_bytes, bits.data());
+    spread_bytes(code, codes.n_bytes, bits.data());
     sketch_bits(bits.data(), bounds.places.data() + cell * 8 * n_bytes, n_bytes, sketch.data());
     return sketch.data();
   };

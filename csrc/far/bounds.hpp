@@ -43,10 +43,8 @@ bool are_plausible(const Bounds& bounds, const Cells& cells) noexcept;
 // Compares all contents of bounds with the codes; throws a DamagedError.
 void check_bounds(const Bounds& bounds, const Cells& cells, CodesView codes);
 
-// A code as one byte for each bit, 0 or 1.
-void spread_bits(const uint8_t* code, size_t n_bytes, uint8_t* bits) noexcept;
-
-// Those at `places`, 8 * sketch_bytes of them, as a sketch: most significant bit first.
+// Of the bits of a code, each a byte (see spread_bytes), those at `places`, 8 * sketch_bytes of them, as a sketch: most
+// significant bit first.
 void sketch_bits(const uint8_t* bits, const uint16_t* places, size_t sketch_bytes, uint8_t* sketch) noexcept;
 
 }  // namespace hashkit

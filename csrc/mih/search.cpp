@@ -133,23 +133,12 @@ void require_codes(const IndexedCodes& in) {
 void scan_fallback(const IndexedCodes& in, CodesView queries, size_t k, size_t n_threads, int32_t* distances,
                    int64_t* rows, const std::vector<int32_t>& limits, const std::vector<char>& needs_scan) {
   std::vector<size_t> numbers;
-  std::vector<int32_t> fallback_limits;
   for (size_t q = 0; q < queries.n_codes; ++q) {
-    if (!needs_scan[q]) continue;
-    numbers.push_back(q);
-    fallback_limits.push_back(limits[q]);
+    if (needs_scan[q]) numbers.push_back(q);
   }
   if (numbers.empty()) return;
   require_codes(in);
-  const GatheredCodes gathered(queries, numbers);
-  std::vector<int32_t> found(numbers.size() * k);
-  std::vector<int64_t> found_rows(numbers.size() * k);
-  scan_k_nearest(in.kernels, in.codes, in.allowed, gathered.view(), k, n_threads, found.data(), found_rows.data(),
-                 fallback_limits.data());
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    std::copy_n(found.data() + i * k, k, distances + numbers[i] * k);
-    std::copy_n(found_rows.data() + i * k, k, rows + numbers[i] * k);
-  }
+  scan_k_nearest_of(in.kernels, in.codes, in.allowed, queries, numbers, k, n_threads, distances, rows, limits.data());
 }
 
 }  // namespace

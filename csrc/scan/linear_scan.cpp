@@ -301,6 +301,21 @@ void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed,
   });
 }
 
+void scan_k_nearest_of(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
+                       const std::vector<size_t>& some, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
+                       const int32_t* limits) {
+  const GatheredCodes gathered(queries, some);
+  std::vector<int32_t> found(some.size() * k), own_limits;
+  std::vector<int64_t> found_rows(some.size() * k);
+  for (size_t q : some) own_limits.push_back(limits[q]);
+  scan_k_nearest(kernels, codes, allowed, gathered.view(), k, n_threads, found.data(), found_rows.data(),
+                 own_limits.data());
+  for (size_t i = 0; i < some.size(); ++i) {
+    std::copy_n(found.data() + i * k, k, distances + some[i] * k);
+    std::copy_n(found_rows.data() + i * k, k, rows + some[i] * k);
+  }
+}
+
 WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
                                 int radius, size_t n_threads) {
   if (radius >= 0 && is_ranked(codes, guess_within(kernels, codes, allowed, queries, radius), kRankedShareWithin)) {

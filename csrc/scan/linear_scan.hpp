@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/codes_view.hpp"
 #include "core/results.hpp"
@@ -15,6 +16,12 @@ namespace hashkit {
 // `limits`, one for each query, codes beyond its limit are left out. Empty places have kNoDistance.
 void scan_k_nearest(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries, size_t k,
                     size_t n_threads, int32_t* distances, int64_t* rows, const int32_t* limits = nullptr);
+
+// The same for some of the queries, by their numbers: each result goes to its query's place among those of all queries.
+// `limits` has one for each of all queries.
+void scan_k_nearest_of(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,
+                       const std::vector<size_t>& some, size_t k, size_t n_threads, int32_t* distances, int64_t* rows,
+                       const int32_t* limits);
 
 // Every allowed code within the radius of each query.
 WithinRadius scan_within_radius(const KernelTable& kernels, CodesView codes, RowSet allowed, CodesView queries,

@@ -120,6 +120,18 @@ float Encoder::query_term(const float* unit) const noexcept {
   return kernels_.products[kFloat32](view_.center, unit, view_.n_dims, kNoScales).product;
 }
 
+int64_t Encoder::take_queries(const float* queries, size_t n, float* units, float* terms) const noexcept {
+  const size_t stride = padded_dims(view_.n_dims);
+  const VectorRows rows{
+      VectorType::kFloat32, reinterpret_cast<const uint8_t*>(queries), n, view_.n_dims, nullptr, nullptr};
+  int64_t not_finite = kAllFinite;
+  for (size_t i = 0; i < n; ++i) {
+    if (!to_unit(rows, i, units + i * stride)) not_finite = static_cast<int64_t>(i);
+    terms[i] = query_term(units + i * stride);
+  }
+  return not_finite;
+}
+
 int64_t encode_rows(const Encoder& encoder, const KernelTable& packing, const VectorRows& rows, size_t first,
                     size_t last, size_t n_threads, uint8_t* codes, float* factors, float* units) {
   constexpr size_t kRowsPerTask = 256;

@@ -55,6 +55,8 @@ class Encoder {
   RowFactors factors(const float* unit, const float* values) const noexcept;
   // What turns the estimates of a query into scores: <c, u>, or |u - c|^2 for Euclidean distances.
   float query_term(const float* unit) const noexcept;
+  // Rows and terms of n queries, n_dims floats each. Returns one of them that is not finite, or kAllFinite.
+  int64_t take_queries(const float* queries, size_t n, float* units, float* terms) const noexcept;
 
  private:
   const VectorKernels& kernels_;

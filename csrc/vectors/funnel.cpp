@@ -68,17 +68,15 @@ class Search {
       ready_.scan_steps.resize(n_queries);
       ready_.scan_planes.assign(n_queries * kScanPlanes * of_planes, 0);
     }
-    const VectorRows rows{
-        VectorType::kFloat32, reinterpret_cast<const uint8_t*>(queries), n_queries, n_dims_, nullptr, nullptr};
     std::atomic<int64_t> not_finite{kAllFinite};
     parallel_for((n_queries + kEncodedPerTask - 1) / kEncodedPerTask, n_threads_, [&](size_t task) {
       const size_t first = task * kEncodedPerTask, last = std::min(first + kEncodedPerTask, n_queries);
       std::vector<float> units((last - first) * stride_), values((last - first) * n_bits);
+      const int64_t bad =
+          encoder_.take_queries(queries + first * n_dims_, last - first, units.data(), &ready_.terms[first]);
+      if (bad != kAllFinite) return not_finite.store(static_cast<int64_t>(first) + bad);
       for (size_t q = first; q < last; ++q) {
-        float* unit = units.data() + (q - first) * stride_;
         std::memcpy(ready_.padded.data() + q * stride_, queries + q * n_dims_, n_dims_ * sizeof(float));
-        if (!encoder_.to_unit(rows, q, unit)) return not_finite.store(static_cast<int64_t>(q));
-        ready_.terms[q] = encoder_.query_term(unit);
       }
       encoder_.project(units.data(), last - first, values.data());
       for (size_t q = first; q < last; ++q) to_planes(q, values.data() + (q - first) * n_bits);

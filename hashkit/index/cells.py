@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
+from hashkit.index.results import others_than
 from hashkit.index.snapshot import Part
 from hashkit.storage.blocks import BlockSums
 
@@ -286,10 +287,8 @@ def _without(
     own: NDArray[np.int64], distances: NDArray[np.int32], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Distances and rows (n_sample, k) of (n_sample, k + 1): each code's own row, or else the last, is left out."""
-    is_own = rows == own[:, None]
-    is_own[~is_own.any(axis=1), -1] = True
-    shape = len(rows), rows.shape[1] - 1
-    return distances[~is_own].reshape(shape).astype(np.int64), rows[~is_own].reshape(shape)
+    others, shape = others_than(own, rows), (len(rows), rows.shape[1] - 1)
+    return distances[others].reshape(shape).astype(np.int64), rows[others].reshape(shape)
 
 
 def _distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:

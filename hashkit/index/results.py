@@ -1,4 +1,4 @@
-"""What a search by radius returns."""
+"""What searches return."""
 
 from __future__ import annotations
 
@@ -99,3 +99,23 @@ class QueryStats:
             scanned=by_part[:, :, 3].max(axis=0, initial=0) > 0,
             exact=by_part[:, :, 4].min(axis=0, initial=1) > 0,
         )
+
+
+def others_than(own: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the rows found for each row of a collection are not that row itself: one less than were found.
+
+    A row is among its own nearest, unless many have its code. Where it is not found, the last one is left out.
+
+    Parameters
+    ----------
+    own : int64 array of shape (n_rows,)
+    found : int64 array of shape (n_rows, k + 1)
+
+    Returns
+    -------
+    bool array of shape (n_rows, k + 1)
+        True at k places of each row.
+    """
+    are_others: NDArray[np.bool_] = found != own[:, None]
+    are_others[are_others.all(axis=1), -1] = False
+    return are_others

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hashkit.cosines import Float32, nearest_rows, unit_rows
 from hashkit.hashers.features import Float64
 from hashkit.index import Index
+from hashkit.index.results import others_than
 from hashkit.udhpl.configuration import Configuration
 from hashkit.udhpl.targets import Lesson
 
@@ -127,11 +128,7 @@ def float_neighbor_recalls(
 def _nearest_by_code(index: Index, rows: Int64, n_first: int) -> Int64:
     """The n_first rows nearest to each of some rows, themselves left out."""
     found = index.query(index.get(rows), n_first + 1, n_threads=1)[1]
-    # The row itself is among the first, unless many have its code; where it is not, the last is one too many.
-    is_own = found == rows[:, None]
-    is_own[~is_own.any(axis=1), -1] = True
-    others: Int64 = found[~is_own].reshape(len(rows), n_first)
-    return others
+    return found[others_than(rows, found)].reshape(len(rows), n_first)
 
 
 def _log_shares(logits: Float32) -> Float32:
