@@ -17,7 +17,7 @@ from hashkit.progress import progress_bar
 from hashkit.storage import Path, read_tensors, write_tensors
 from hashkit.storage.replacing import replace_file
 from hashkit.vectors import files, fitting
-from hashkit.vectors.calibration import HeldOut, Recall
+from hashkit.vectors.calibration import Recall
 from hashkit.vectors.encoding import Encoder, learn, units_of
 from hashkit.vectors.exact import ExactNeighbors
 from hashkit.vectors.funnel import Plan, State
@@ -152,21 +152,20 @@ def _reach(
     """The shortest codes of one bit a dimension or more that reach the recall."""
     one = fitting.bits_to_try(n_bits, vectors.n_dims, "none")[0]
     choices = [bits for bits in fitting.bits_to_try(n_bits, vectors.n_dims, wish.keep) if bits >= one]
-    asked = None if own is None else fitting.finite_rows(vectors, own)
-    nearest = None if asked is None else ExactNeighbors(asked, wish.k, wish.metric, own)
-    true, tried = None, []
-    for bits in choices:
-        encoder = _encoder(folder, sample, bits, wish)
-        state = encode(folder, vectors, encoder, wish, nearest if true is None else None)
-        if asked is None or nearest is None:
-            return encoder, state, fitting.uncalibrated(state, wish), None
-        true = nearest.rows(vectors, wish.n_threads) if true is None else true
-        held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
-        plan = fitting.plan_of(state, held_out, wish)
-        if plan is not None:
-            return encoder, state, plan, Recall.of(held_out.found(state, plan, wish.n_threads), wish.recall)
-        tried.append((bits, fitting.best_recall(state, held_out, wish)))
-    raise ValueError(fitting.unreachable(wish, tried))
+    if own is None:
+        encoder = _encoder(folder, sample, choices[0], wish)
+        state = encode(folder, vectors, encoder, wish)
+        return encoder, state, fitting.uncalibrated(state, wish), None
+    state, encoder, plan, recall, _ = fitting.reach(
+        choices,
+        lambda bits: _encoder(folder, sample, bits, wish),
+        lambda encoder, nearest: encode(folder, vectors, encoder, wish, nearest),
+        vectors,
+        fitting.finite_rows(vectors, own),
+        own,
+        wish,
+    )
+    return encoder, state, plan, recall
 
 
 def _encoder(folder: Folder, sample: Float32, bits: int, wish: fitting.Wish) -> Encoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +89,44 @@ def fit(vectors: Vectors, wish: Wish, queries: Any = None) -> tuple[State, Encod
         return state, encoder, uncalibrated(state, wish), None, []
     asked = finite_rows(vectors, own) if own is not None else as_queries(queries, "queries", vectors.n_dims)[0]
     sample = sample_of(vectors, own, rng)
+    return reach(
+        wish.n_bits,
+        lambda n_bits: learn(sample, n_bits, wish.metric, wish.random_state),
+        lambda encoder, nearest: encoded(vectors, encoder, wish, nearest),
+        vectors,
+        asked,
+        own,
+        wish,
+    )
+
+
+def reach(
+    choices: Iterable[int],
+    make_encoder: Callable[[int], Encoder],
+    encode: Callable[[Encoder, ExactNeighbors | None], State],
+    vectors: Vectors,
+    asked: Float32,
+    own: Ids | None,
+    wish: Wish,
+) -> tuple[State, Encoder, Plan, Recall, list[tuple[int, Recall]]]:
+    """The first of some numbers of bits that reaches the recall, as `fit` returns it.
+
+    Parameters
+    ----------
+    choices : iterable of int
+        Numbers of bits.
+    make_encoder, encode : functions
+        From a number of bits to an encoder, and from an encoder to a state. While they are encoded all vectors pass by
+        the exact search, unless that is None because its result is known.
+    asked : float32 array of shape (n_queries, n_dims)
+    own : int64 array of shape (n_queries,), or None
+        If the queries are rows of `vectors`: their numbers.
+    """
     tried: list[tuple[int, Recall]] = []
     nearest, true = ExactNeighbors(asked, wish.k, wish.metric, own), None
-    for n_bits in wish.n_bits:
-        encoder = learn(sample, n_bits, wish.metric, wish.random_state)
-        state = encoded(vectors, encoder, wish, nearest if true is None else None)
+    for n_bits in choices:
+        encoder = make_encoder(n_bits)
+        state = encode(encoder, nearest if true is None else None)
         true = nearest.rows(vectors, wish.n_threads) if true is None else true
         held_out = HeldOut(encoder.prepare(asked, wish.n_threads), true, own)
         plan = plan_of(state, held_out, wish)
