@@ -94,6 +94,45 @@ size_t scan_words(const uint8_t* query, const uint8_t* codes, size_t n_codes, in
                                 8 * kWords, limit, hits);
 }
 
+// Returns a mask of the codes of 64 bytes that are within the limit, for codes of 2 or 4 bytes, one in a lane.
+template <size_t kBytes>
+struct ShortWithin {
+  static constexpr size_t kStep = 64 / kBytes;
+  __m256i query;
+  __m256i bound;  // limit + 1 in every lane
+
+  ShortWithin(const uint8_t* bytes, int limit) noexcept {
+    static_assert(kBytes == 2 || kBytes == 4, "sums of two or four bytes are a lane");
+    const auto code = static_cast<int>(load_short(bytes, kBytes));
+    const int above = limit < 0 ? 0 : limit < 32 ? limit + 1 : 33;
+    query = kBytes == 2 ? _mm256_set1_epi16(static_cast<short>(code)) : _mm256_set1_epi32(code);
+    bound = kBytes == 2 ? _mm256_set1_epi16(static_cast<short>(above)) : _mm256_set1_epi32(above);
+  }
+
+  HASHKIT_ALWAYS_INLINE __m256i within(const uint8_t* codes) const noexcept {
+    const __m256i counts = count_bytes(_mm256_xor_si256(load_row(codes), query));
+    const __m256i pairs = _mm256_maddubs_epi16(counts, _mm256_set1_epi8(1));
+    if constexpr (kBytes == 2) return _mm256_cmpgt_epi16(bound, pairs);
+    return _mm256_cmpgt_epi32(bound, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+
+  HASHKIT_ALWAYS_INLINE uint32_t operator()(const uint8_t* codes) const noexcept {
+    const __m256i a = within(codes), b = within(codes + 32);
+    if constexpr (kBytes == 2) {  // packs works within 128-bit halves
+      return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8)));
+    }
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(a)) |
+                                 _mm256_movemask_ps(_mm256_castsi256_ps(b)) << 8);
+  }
+};
+
+template <size_t kBytes>
+size_t scan_short(const uint8_t* query, const uint8_t* codes, size_t n_codes, int limit, Hit* hits) noexcept {
+  using Within = ShortWithin<kBytes>;
+  return scan_steps<Within::kStep>(Within(query, limit), ShortDistance(query, kBytes), codes, n_codes, kBytes, limit,
+                                   hits);
+}
+
 // Distance to one query for long codes: 32 bytes at a time, then the rest by words. Byte counts are summed over the
 // whole code: at most 16 vectors of up to 8 per byte. Full adders before counting (Harley-Seal) gain nothing up to
 // 2,048 bits and 8 % at 4,096 (Zen 4, in cache): there are too few vectors to pay for counting each plane.
@@ -120,6 +159,10 @@ struct LongDistance {
 size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit,
                  Hit* hits) noexcept {
   switch (n_bytes) {
+    case 2:
+      return scan_short<2>(query, codes, n_codes, limit, hits);
+    case 4:
+      return scan_short<4>(query, codes, n_codes, limit, hits);
     case 8:
       return scan_words<1, 4>(query, codes, n_codes, limit, hits);
     case 16:

@@ -25,24 +25,39 @@ def entries():
     return read_config(FOLDER / "algorithms" / "hashkit" / "config.yml")["binary"]["hamming"]
 
 
-@pytest.fixture(scope="module")
-def clustered():
+def clustered_codes(n_bits):
     """Enough codes for cells, and queries like them."""
     rng = np.random.default_rng(0)
-    centers = rng.random((200, 128)) < 0.5
-    bits = centers[rng.integers(200, size=40_020)] ^ (rng.random((40_020, 128)) < 0.15)
+    centers = rng.random((200, n_bits)) < 0.5
+    bits = centers[rng.integers(200, size=40_020)] ^ (rng.random((40_020, n_bits)) < 0.15)
     codes = hashkit.pack(bits)
     return codes[20:], codes[:20]
+
+
+@pytest.fixture(scope="module")
+def clustered():
+    return clustered_codes(128)
 
 
 def test_exact_entries_find_the_nearest(module, entries, rng):
     codes = rng.integers(0, 256, (500, 16), dtype=np.uint8)
     queries = rng.integers(0, 256, (5, 16), dtype=np.uint8)
     results = run_entry(module, entries[0], codes, queries, K, VARIABLES)
-    assert [name for name, *_ in results] == [f"hashkit(method={method}, recall=1)" for method in ("auto", "scan")]
+    assert [name for name, *_ in results] == [f"hashkit(method={m}, recall=1)" for m in ("auto", "scan", "cells")]
     _, expected = reference.k_nearest(codes, queries, K)
     for _, _, found, _ in results:
         np.testing.assert_array_equal(found, expected)
+
+
+def test_exact_entry_by_bounds_reads_a_part_of_long_codes(module):
+    codes, queries = clustered_codes(512)
+    algorithm = module.Hashkit("hamming", K, "cells")
+    algorithm.fit(codes)
+    algorithm.set_query_arguments(1)
+    _, expected = hashkit.Index(codes, method="scan").query(queries, K)
+    np.testing.assert_array_equal([algorithm.query(query, K) for query in queries], expected)
+    assert algorithm.index.describe()["parts"][0]["bounds"]["memory"] > 0
+    assert algorithm.index.query_stats(queries[:1], K)[2].candidates[0] < len(codes) / 10
 
 
 def test_entries_at_a_recall_reach_it(module, entries, clustered):

@@ -11,7 +11,7 @@ import hashkit
 from hashkit import _native
 
 ISAS = _native.supported_isas()
-WIDTHS = [1, 2, 3, 7, 8, 9, 12, 16, 24, 32, 33, 64, 100, 512]
+WIDTHS = [1, 2, 3, 4, 7, 8, 9, 12, 16, 24, 32, 33, 64, 100, 512]
 
 
 @pytest.fixture(params=ISAS)

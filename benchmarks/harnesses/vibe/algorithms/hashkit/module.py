@@ -8,7 +8,7 @@ from ..base.module import BaseANN
 
 
 class Hashkit(BaseANN):
-    """`method` is hashkit's: "auto", "scan", "mih", or "cells" for a recall below 1."""
+    """`method` is hashkit's: "auto", "scan", "mih", or "cells" for a recall below 1 and for bounds of exact search."""
 
     def __init__(self, metric, count, method):
         if metric != "hamming":
