@@ -26,6 +26,8 @@ RECALLS = (0.95, 0.99)
 MOST_BELOW = 0.005
 FASTER_THAN_PEERS = 2
 WORSE_THAN_SCAN = 1.15
+MOST_FOR_PYNNDESCENT = 200_000
+"""Codes: it took minutes to build over so many of 1,024 bits, and over a million most of an hour."""
 OF_READING = 0.6
 BUILD_SECONDS_PER_MILLION = 60
 N_TIMED = {False: 100, True: 300}
@@ -201,7 +203,7 @@ def usearch_b1(codes):
 
 def pynndescent(codes):
     module = pytest.importorskip("pynndescent") if _has("pynndescent") else None
-    if module is None:
+    if module is None or len(codes) > MOST_FOR_PYNNDESCENT:
         return
 
     def make():

@@ -177,6 +177,12 @@ size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, siz
   }
 }
 
+size_t scan_listed_rows(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
+                        size_t n_runs, size_t n_bytes, int limit, Hit* hits) noexcept {
+  if (n_bytes < 64) return scan_listed_runs(query, codes, rows, runs, n_runs, n_bytes, limit, hits);
+  return scan_listed(LongDistance{query, n_bytes}, codes, rows, runs, n_runs, n_bytes, limit, hits);
+}
+
 void distances_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, uint16_t* to) noexcept {
   if (n_bytes < 64) return distances(query, codes, n_codes, n_bytes, to);
   const LongDistance distance{query, n_bytes};
@@ -246,6 +252,7 @@ constexpr KernelTable make_table() noexcept {
   KernelTable table = base_table(Isa::kAvx2);
   table.distances = distances_rows;
   table.scan = scan_rows;
+  table.scan_listed_runs = scan_listed_rows;
   table.pack_float32 = pack_float32;
   table.pack_float16 = pack_float16;
   table.pack_bytes = pack_bytes;

@@ -157,19 +157,26 @@ size_t scan_runs(const uint8_t* query, const uint8_t* codes, const CodeRun* runs
   });
 }
 
+template <class Distance>
+HASHKIT_ALWAYS_INLINE size_t scan_listed(const Distance& distance, const uint8_t* codes, const uint32_t* rows,
+                                         const CodeRun* runs, size_t n_runs, size_t n_bytes, int limit,
+                                         Hit* hits) noexcept {
+  constexpr uint32_t kRowsAhead = 8;
+  size_t n_hits = 0;
+  for (size_t r = 0; r < n_runs; ++r) {
+    for (uint32_t i = runs[r].begin; i < runs[r].end; ++i) {
+      if (i + kRowsAhead < runs[r].end) __builtin_prefetch(codes + rows[i + kRowsAhead] * n_bytes);
+      const int d = distance(codes + rows[i] * n_bytes);
+      hits[n_hits] = Hit{rows[i], 0, static_cast<uint16_t>(d)};
+      n_hits += d <= limit ? 1 : 0;
+    }
+  }
+  return n_hits;
+}
+
 size_t scan_listed_runs(const uint8_t* query, const uint8_t* codes, const uint32_t* rows, const CodeRun* runs,
                         size_t n_runs, size_t n_bytes, int limit, Hit* hits) noexcept {
-  constexpr uint32_t kRowsAhead = 8;
   return with_distance(query, n_bytes, [=](const auto& distance) noexcept {
-    size_t n_hits = 0;
-    for (size_t r = 0; r < n_runs; ++r) {
-      for (uint32_t i = runs[r].begin; i < runs[r].end; ++i) {
-        if (i + kRowsAhead < runs[r].end) __builtin_prefetch(codes + rows[i + kRowsAhead] * n_bytes);
-        const int d = distance(codes + rows[i] * n_bytes);
-        hits[n_hits] = Hit{rows[i], 0, static_cast<uint16_t>(d)};
-        n_hits += d <= limit ? 1 : 0;
-      }
-    }
-    return n_hits;
+    return scan_listed(distance, codes, rows, runs, n_runs, n_bytes, limit, hits);
   });
 }
