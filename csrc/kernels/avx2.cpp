@@ -121,8 +121,8 @@ struct ShortWithin {
     if constexpr (kBytes == 2) {  // packs works within 128-bit halves
       return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8)));
     }
-    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(a)) |
-                                 _mm256_movemask_ps(_mm256_castsi256_ps(b)) << 8);
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(a)) | _mm256_movemask_ps(_mm256_castsi256_ps(b))
+                                                                                  << 8);
   }
 };
 
