@@ -175,9 +175,12 @@ struct TileQuery {
 };
 
 // Hits among the remaining codes of a block, one bit each, in rows before n_codes; `codes` are those of the tile.
+// kWords = 0 stands for any number of words.
+template <size_t kWords>
 __attribute__((noinline)) size_t write_remaining(Vec remaining, const uint64_t* codes, size_t n_words,
                                                  const TileQuery& query, size_t first_row, size_t n_codes,
                                                  Hit* hits) noexcept {
+  if constexpr (kWords != 0) n_words = kWords;
   size_t n_hits = 0;
   for (size_t lane = 0; lane < kVecWords; ++lane) {
     for (uint64_t bits = remaining[lane]; bits != 0; bits &= bits - 1) {
@@ -220,7 +223,7 @@ HASHKIT_ALWAYS_INLINE size_t scan_blocks(const TileQuery& query, const uint8_t* 
       }
       if (all_bits(high[n_high - 1])) break;  // every distance exceeds the limit
       if (w + 1 == n_words) {
-        n_hits += write_remaining(~high[n_high - 1], codes, n_words, query, row, n_codes, hits + n_hits);
+        n_hits += write_remaining<kWords>(~high[n_high - 1], codes, n_words, query, row, n_codes, hits + n_hits);
       }
     }
   }
@@ -246,6 +249,9 @@ size_t scan_tile(const uint8_t* prepared, size_t n_queries, const uint8_t* tile,
         break;
       case 2:
         n_hits += scan_blocks<2>(query, tile, codes, n_codes, 2, 3, to);
+        break;
+      case 6:
+        n_hits += scan_blocks<6>(query, tile, codes, n_codes, 6, 4, to);
         break;
       default:
         n_hits += scan_blocks<0>(query, tile, codes, n_codes, n_words, n_high, to);

@@ -25,10 +25,12 @@ size_t scan_planes(const PlaneQuery& query, const uint8_t* codes, const RowFacto
   return n_scored;
 }
 
-void score_planes(const PlaneQuery& query, const uint8_t* codes, const RowFactors* factors, const int64_t* rows,
-                  size_t n_rows, size_t n_bytes, float* scores) noexcept {
+// The scores of listed rows, by a counter such as PlaneCounter.
+template <class Counter>
+HASHKIT_ALWAYS_INLINE void score_rows(const Counter& count, const PlaneQuery& query, const uint8_t* codes,
+                                      const RowFactors* factors, const int64_t* rows, size_t n_rows, size_t n_bytes,
+                                      float* scores) noexcept {
   constexpr size_t kAhead = 8;  // rows fetched before they are needed
-  const PlaneCounter count(query, n_bytes);
   for (size_t i = 0; i < n_rows; ++i) {
     if (i + kAhead < n_rows) {
       const auto ahead = static_cast<size_t>(rows[i + kAhead]);

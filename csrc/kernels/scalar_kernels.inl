@@ -79,6 +79,8 @@ HASHKIT_ALWAYS_INLINE auto with_distance(const uint8_t* query, size_t n_bytes, c
       return visit(WordsDistance<3>(query));
     case 32:
       return visit(WordsDistance<4>(query));
+    case 48:  // 384 bits, as many as small sentence models have dimensions
+      return visit(WordsDistance<6>(query));
     case 64:
       return visit(WordsDistance<8>(query));
     default:

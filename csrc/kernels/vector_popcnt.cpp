@@ -25,6 +25,7 @@ HASHKIT_ALWAYS_INLINE uint64_t popcount64(uint64_t x) noexcept {
 #  include "kernels/vector_sums.inl"
 #  include "kernels/rotation.inl"
 #  include "kernels/plane_scan.inl"
+#  include "kernels/plane_score.inl"
 constexpr decltype(VectorKernels::fill_plane_tile) kFillPlaneTile = nullptr;
 constexpr decltype(VectorKernels::scan_plane_tile) kScanPlaneTile = nullptr;
 

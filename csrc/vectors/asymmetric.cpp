@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -63,6 +62,16 @@ class PlaneScan {
   const PlaneQueries& queries_;
 };
 
+// Bit i of byte j and bit j of byte i change places (Warren, Hacker's Delight, 7-3).
+uint64_t transpose_bits(uint64_t x) noexcept {
+  uint64_t swapped = (x ^ x >> 7) & 0x00AA00AA00AA00AAu;
+  x ^= swapped ^ swapped << 7;
+  swapped = (x ^ x >> 14) & 0x0000CCCC0000CCCCu;
+  x ^= swapped ^ swapped << 14;
+  swapped = (x ^ x >> 28) & 0x00000000F0F0F0F0u;
+  return x ^ swapped ^ swapped << 28;
+}
+
 }  // namespace
 
 void scan_planes_best(const VectorKernels& kernels, const FactoredCodes& codes, RowSet allowed,
@@ -91,19 +100,17 @@ void score_planes_best(const VectorKernels& kernels, const FactoredCodes& codes,
   constexpr size_t kPairsPerTask = 1 << 16;  // about 1 ms
   const size_t per_task = std::max<size_t>(kPairsPerTask / std::max<size_t>(n_candidates, 1), 1);
   parallel_for((queries.n_queries + per_task - 1) / per_task, n_threads, [&](size_t task) {
-    std::vector<int64_t> present;
+    std::vector<int64_t> present(n_candidates);
     std::vector<float> found(n_candidates);
     const size_t end = std::min((task + 1) * per_task, queries.n_queries);
     for (size_t q = task * per_task; q < end; ++q) {
       const int64_t* own = candidates + q * n_candidates;
-      present.clear();
-      std::copy_if(own, own + n_candidates, std::back_inserter(present), [](int64_t row) { return row >= 0; });
-      kernels.score_planes(queries.query(q, codes.n_bytes), codes.codes, codes.factors, present.data(), present.size(),
+      const auto last = std::copy_if(own, own + n_candidates, present.begin(), [](int64_t row) { return row >= 0; });
+      const auto n_present = static_cast<size_t>(last - present.begin());
+      kernels.score_planes(queries.query(q, codes.n_bytes), codes.codes, codes.factors, present.data(), n_present,
                            codes.n_bytes, found.data());
       BestScores best(k);
-      for (size_t i = 0; i < present.size(); ++i) {
-        if (found[i] >= best.limit()) best.push(static_cast<uint32_t>(present[i]), found[i]);
-      }
+      best.push_all(present.data(), found.data(), n_present);
       best.write(kWorst, scores + q * k, rows + q * k);
     }
   });
@@ -119,13 +126,17 @@ void quantize_queries(const float* values, size_t n_queries, size_t n_bits, size
     for (size_t j = 0; j < n_bits; ++j) largest = std::max(largest, std::fabs(own[j]));
     steps[q] = largest / static_cast<float>(most);
     if (steps[q] == 0) continue;
-    for (size_t j = 0; j < n_bits; ++j) {
-      // The odd integers 2 i - most, i from 0 to most, by their number i.
-      const float place = std::floor(own[j] / (2 * steps[q])) + static_cast<float>((most + 1) / 2);
-      const auto i = static_cast<unsigned>(std::clamp(static_cast<int>(place), 0, most));
-      for (size_t p = 0; p < n_planes; ++p) {
-        planes[(q * n_planes + p) * stride + j / 8] |= static_cast<uint8_t>((i >> p & 1) << (7 - j % 8));
+    uint8_t* to = planes + q * n_planes * stride;
+    for (size_t first = 0; first < n_bits; first += 8) {
+      uint64_t eight = 0;  // numbers of eight values, the first in the most significant byte
+      for (size_t j = first; j < std::min(first + 8, n_bits); ++j) {
+        // The odd integers 2 i - most, i from 0 to most, by their number i.
+        const float place = std::floor(own[j] / (2 * steps[q])) + static_cast<float>((most + 1) / 2);
+        const auto i = static_cast<uint64_t>(std::clamp(static_cast<int>(place), 0, most));
+        eight |= i << (8 * (7 - (j - first)));
       }
+      const uint64_t by_plane = transpose_bits(eight);
+      for (size_t p = 0; p < n_planes; ++p) to[p * stride + first / 8] = static_cast<uint8_t>(by_plane >> (8 * p));
     }
   }
 }

@@ -8,14 +8,12 @@
 #include <vector>
 
 #include "parallel/parallel_for.hpp"
-#include "scan/linear_scan.hpp"
 #include "vectors/nearest_codes.hpp"
 #include "vectors/row_scorer.hpp"
 
 namespace hashkit {
 namespace {
 
-constexpr size_t kFewSearched = 8;              // more are scanned in tiles
 constexpr size_t kMostPairs = size_t{1} << 22;  // queries times candidates held at once: 80 MB
 
 // Queries, ready for every stage.
@@ -102,17 +100,8 @@ class Search {
   void find_candidates(size_t n_queries, int64_t* rows) const {
     const size_t n = sizes_.n_candidates, n_bytes = data_.codes.n_bytes;
     const CodesView codes{data_.codes.codes, data_.codes.n_rows, n_bytes};
-    if (plan_.by_codes && n_queries <= kFewSearched) {
-      for (size_t q = 0; q < n_queries; ++q) {
-        select_nearest(kernels_.codes, codes, ready_.codes.data() + q * n_bytes, n, n_threads_, rows + q * n);
-      }
-      return;
-    }
     if (plan_.by_codes) {
-      std::vector<int32_t> distances(n_queries * n);
-      scan_k_nearest(kernels_.codes, codes, {}, {ready_.codes.data(), n_queries, n_bytes}, n, n_threads_,
-                     distances.data(), rows);
-      return;
+      return select_nearest(kernels_.codes, codes, {ready_.codes.data(), n_queries, n_bytes}, n, n_threads_, rows);
     }
     std::vector<float> estimates(n_queries * n);
     scan_planes_best(kernels_.vectors, data_.codes, {}, planes(ready_.scan_planes, ready_.scan_steps, kScanPlanes), n,

@@ -9,6 +9,7 @@
 #include "vectors/asymmetric.hpp"
 #include "vectors/best_scores.hpp"
 #include "vectors/encoder.hpp"
+#include "vectors/nearest_codes.hpp"
 #include "vectors/rescore.hpp"
 
 using namespace hashkit;
@@ -217,5 +218,60 @@ TEST(vectors_threads_do_not_change_rescoring) {
     CHECK(bad == kAllFinite);
     if (first.empty()) first = scores, first_ids = ids;
     CHECK(scores == first && ids == first_ids, n_threads, " threads");
+  }
+}
+
+namespace {
+
+// Codes that the sample misjudges: of every `period` rows the last `n_near` are near zero, the others far.
+std::vector<uint8_t> codes_by_period(size_t n, size_t n_bytes, size_t period, size_t n_near) {
+  std::vector<uint8_t> codes(n * n_bytes);
+  for (size_t row = 0; row < n; ++row) {
+    const bool near = row % period >= period - n_near;
+    for (size_t i = 0; i < n_bytes; ++i) {
+      const auto noise = static_cast<uint8_t>((row * n_bytes + i) * 2654435761u >> 11);
+      codes[row * n_bytes + i] = near ? noise & (noise >> 3) & 0x11 : noise | 0x81;
+    }
+  }
+  return codes;
+}
+
+}  // namespace
+
+TEST(vectors_select_the_nearest_codes) {
+  constexpr size_t kBytes = 48;
+  const KernelTable& kernels = kernel_table(reference::tested_isas().back());
+  for (size_t n : {1, 300, 5000, 9000}) {
+    for (size_t period : {1, 3000}) {  // at 3,000 the nearest are too few for the sample
+      const std::vector<uint8_t> data = codes_by_period(n, kBytes, period, period == 1 ? 0 : 40);
+      const CodesView codes{data.data(), n, kBytes};
+      std::vector<uint8_t> queries(20 * kBytes);
+      for (size_t q = 0; q < 20; ++q) queries[q * kBytes] = static_cast<uint8_t>(q);
+      for (size_t k : {1, 7, 150, 4000}) {
+        if (k > n) continue;
+        for (size_t n_queries : {1, 3, 20}) {
+          for (size_t n_threads : {1, 2}) {
+            std::vector<int64_t> rows(n_queries * k);
+            select_nearest(kernels, codes, {queries.data(), n_queries, kBytes}, k, n_threads, rows.data());
+            for (size_t q = 0; q < n_queries; ++q) {
+              std::vector<std::pair<int, int64_t>> all(n);
+              for (size_t row = 0; row < n; ++row) {
+                int distance = 0;
+                for (size_t i = 0; i < kBytes; ++i) {
+                  distance += __builtin_popcount(queries[q * kBytes + i] ^ codes.row(row)[i]);
+                }
+                all[row] = {distance, static_cast<int64_t>(row)};
+              }
+              std::sort(all.begin(), all.end());
+              std::vector<int64_t> expected(k);
+              for (size_t i = 0; i < k; ++i) expected[i] = all[i].second;
+              std::sort(expected.begin(), expected.end());
+              CHECK(std::equal(expected.begin(), expected.end(), rows.data() + q * k), "n ", n, " period ", period,
+                    " k ", k, " queries ", n_queries, " threads ", n_threads);
+            }
+          }
+        }
+      }
+    }
   }
 }
