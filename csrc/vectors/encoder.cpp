@@ -134,21 +134,25 @@ int64_t Encoder::take_queries(const float* queries, size_t n, float* units, floa
 
 int64_t encode_rows(const Encoder& encoder, const KernelTable& packing, const VectorRows& rows, size_t first,
                     size_t last, size_t n_threads, uint8_t* codes, float* factors, float* units) {
-  constexpr size_t kRowsPerTask = 256;
   const EncoderView& view = encoder.view();
-  const size_t n_bytes = (view.n_bits + 7) / 8;
+  const size_t n_bytes = (view.n_bits + 7) / 8, stride = padded_dims(view.n_dims), n_rows = last - first;
   std::atomic<int64_t> not_finite{kAllFinite};
-  parallel_for((last - first + kRowsPerTask - 1) / kRowsPerTask, n_threads, [&](size_t task) {
-    std::vector<float> unit(padded_dims(view.n_dims)), values(view.n_bits);
-    const size_t begin = task * kRowsPerTask, end = std::min(begin + kRowsPerTask, last - first);
-    for (size_t i = begin; i < end; ++i) {
-      if (!encoder.to_unit(rows, first + i, unit.data())) return not_finite.store(static_cast<int64_t>(first + i));
-      encoder.project(unit.data(), 1, values.data());
-      packing.pack_float32(values.data(), view.n_bits, codes + i * n_bytes);
-      const RowFactors own = encoder.factors(unit.data(), values.data());
-      factors[2 * i] = own.offset;
-      factors[2 * i + 1] = own.factor;
-      if (units != nullptr) std::memcpy(units + i * view.n_dims, unit.data(), view.n_dims * sizeof(float));
+  parallel_for((n_rows + kEncodedPerTask - 1) / kEncodedPerTask, n_threads, [&](size_t task) {
+    const size_t begin = task * kEncodedPerTask, n = std::min(kEncodedPerTask, n_rows - begin);
+    std::vector<float> own(n * stride), values(n * view.n_bits);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t row = first + begin + i;
+      if (!encoder.to_unit(rows, row, own.data() + i * stride)) return not_finite.store(static_cast<int64_t>(row));
+    }
+    encoder.project(own.data(), n, values.data());
+    for (size_t i = 0; i < n; ++i) {
+      const float *unit = own.data() + i * stride, *projected = values.data() + i * view.n_bits;
+      const size_t to = begin + i;
+      packing.pack_float32(projected, view.n_bits, codes + to * n_bytes);
+      const RowFactors of_row = encoder.factors(unit, projected);
+      factors[2 * to] = of_row.offset;
+      factors[2 * to + 1] = of_row.factor;
+      if (units != nullptr) std::memcpy(units + to * view.n_dims, unit, view.n_dims * sizeof(float));
     }
   });
   return not_finite.load();

@@ -25,16 +25,13 @@ from numpy.typing import NDArray
 
 from hashkit import _native
 from hashkit.checks import Codes
-from hashkit.vectors.rows import Float32, Vectors, blocks_of, padded
+from hashkit.vectors.rows import Float32, Vectors, padded
 
 if TYPE_CHECKING:
     from hashkit.hashers.linear import LinearHasher
 
-UNIT_ROUNDOFF = 2.0**-24
 ROUNDS, LEAST_ROTATED = 4, 256
 """Rounds of a rotation, and the least values that one has (csrc/kernels/vector_kernels.hpp)."""
-BATCH = 256
-"""Rows are projected so many at a time, always: a matrix product of another shape may round differently."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +77,8 @@ class Encoder:
     def encode(
         self, rows: Vectors, first: int, last: int, n_threads: int, units: Float32 | None = None
     ) -> tuple[Codes, Float32]:
-        """Codes and factors of rows [first, last); what a row gets does not depend on the others.
+        """Codes and factors of rows [first, last); what a row gets depends on itself alone, on
+        every machine.
 
         Parameters
         ----------
@@ -100,78 +98,11 @@ class Encoder:
         """
         n_rows = last - first
         codes, factors = np.empty((n_rows, -(-self.n_bits // 8)), np.uint8), np.empty((n_rows, 2), np.float32)
-        if self.signs is not None:
-            rows.check(first, last)
-            bad = self.native.encode(*rows.native(), first, codes, factors, units, n_threads)
-            if bad >= 0:
-                raise ValueError(f"vectors must be finite, row {bad} is not")
-            return codes, factors
-        for start, block in blocks_of(rows, "vectors", first, last):
-            for at in range(0, len(block), BATCH):
-                own = self.units(block[at : at + BATCH])
-                chosen = slice(start - first + at, start - first + at + len(own))
-                codes[chosen], factors[chosen] = self._encode_batch(own)
-                if units is not None:
-                    units[chosen] = own
+        rows.check(first, last)
+        bad = self.native.encode(*rows.native(), first, codes, factors, units, n_threads)
+        if bad >= 0:
+            raise ValueError(f"vectors must be finite, row {bad} is not")
         return codes, factors
-
-    def _encode_batch(self, units: Float32) -> tuple[Codes, Float32]:
-        """Codes and factors by weights of at most BATCH rows."""
-        projected, magnitudes = self._project(units)
-        squares = np.einsum("ij,ij->i", magnitudes, magnitudes)
-        lengths = magnitudes.sum(axis=1)
-        factors = squares / np.where(lengths > 0, lengths, 1)
-        return np.packbits(projected > 0, axis=1), np.stack([self._row_terms(units), factors], axis=1)
-
-    def _project(self, units: Float32) -> tuple[Float32, Float32]:
-        """Projections of at most BATCH rows, with signs that are right whatever a matrix product's order of adding.
-
-        Returns them and their magnitudes.
-
-        Where rounding could change a sign (see :class:`hashkit.hashers.linear.LinearHasher`), a few in a thousand, the
-        sum is computed again in float64, row by row.
-        """
-        assert self.weights is not None
-        assert self.offsets is not None
-        whole = units if len(units) == BATCH else np.pad(units, ((0, BATCH - len(units)), (0, 0)))
-        projected: Float32 = (whole @ self.weights)[: len(units)]
-        projected -= self.offsets
-        norms = np.sqrt(np.einsum("ij,ij->i", units, units))
-        magnitudes: Float32 = np.abs(projected)
-        doubtful = np.flatnonzero(magnitudes <= norms[:, None] * self._rounding)
-        rows, bits = np.divmod(doubtful, self.n_bits)
-        for first in range(0, len(doubtful), BATCH):
-            i, j = rows[first : first + BATCH], bits[first : first + BATCH]
-            sums = (units[i].astype(np.float64) * self._columns[j]).sum(axis=1)
-            projected[i, j] = sums - self.offsets[j]
-            magnitudes[i, j] = np.abs(projected[i, j])
-        return projected, magnitudes
-
-    @functools.cached_property
-    def _rounding(self) -> np.float32:
-        """What rounding a projection of a row of length 1 is off by at most."""
-        assert self.weights is not None
-        assert self.offsets is not None
-        lengths = np.sqrt(np.square(self.weights, dtype=np.float64).sum(axis=0)) + np.abs(self.offsets)
-        return np.float32((self.n_dims + 4) * UNIT_ROUNDOFF * 1.01 * lengths.max())
-
-    @functools.cached_property
-    def _columns(self) -> Float32:
-        assert self.weights is not None
-        return np.ascontiguousarray(self.weights.T)
-
-    def _row_terms(self, units: Float32) -> Float32:
-        """The offset of each row in its scores."""
-        centered = units - self.center
-        if self.metric == "l2":
-            halves: Float32 = np.einsum("ij,ij->i", centered, centered) / np.float32(-2)
-            return halves
-        offsets: Float32 = np.einsum("ij,j->i", centered, self.center)
-        return offsets
-
-    def units(self, rows: Float32) -> Float32:
-        """Rows of length 1 under cosine, zeros staying zeros; the rows themselves under the other metrics."""
-        return units_of(rows, self.metric)
 
     def prepare(self, queries: Float32, n_threads: int) -> PreparedQueries:
         """Finite queries made ready for every stage. Each query's depends on itself alone, on every machine."""
