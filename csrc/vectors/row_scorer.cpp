@@ -107,9 +107,17 @@ void rank_best(const float* scores, const int64_t* rows, const int64_t* ids, siz
   const auto before = [](const RankedRow& a, const RankedRow& b) {
     return a.score < b.score || (a.score == b.score && a.id < b.id);
   };
-  std::sort(ranked.begin(), ranked.end(), before);
   const auto same = [](const RankedRow& a, const RankedRow& b) { return a.id == b.id; };
-  ranked.erase(std::unique(ranked.begin(), ranked.end(), same), ranked.end());  // equal ids have equal scores
+  // Equal ids have equal scores, so they are neighbors. More are ordered only if too few of the first are different.
+  for (size_t n_ordered = std::min(2 * k, ranked.size());; n_ordered = std::min(2 * n_ordered, ranked.size())) {
+    const auto last = ranked.begin() + static_cast<std::ptrdiff_t>(n_ordered);
+    std::partial_sort(ranked.begin(), last, ranked.end(), before);
+    size_t n_different = 0;
+    for (size_t i = 0; i < n_ordered; ++i) n_different += i == 0 || !same(ranked[i - 1], ranked[i]) ? 1 : 0;
+    if (n_different < k && n_ordered < ranked.size()) continue;
+    ranked.erase(std::unique(ranked.begin(), last, same), ranked.end());
+    break;
+  }
   const float worst = std::numeric_limits<float>::infinity();
   for (size_t i = 0; i < k; ++i) {
     const float score = i < ranked.size() ? ranked[i].score : worst;
