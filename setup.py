@@ -4,7 +4,6 @@ import os
 import sys
 from glob import glob
 
-from Cython.Build import cythonize
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import Extension, setup
 
@@ -14,10 +13,13 @@ ParallelCompile("HASHKIT_BUILD_JOBS", default=os.cpu_count() or 1).install()
 debugging = ["-g0"] if "bdist_wheel" in sys.argv else []
 warnings = ["-Wall", "-Wextra", "-Wswitch-enum", "-Werror"] if os.environ.get("HASHKIT_WERROR") else []
 
+bindings = glob("csrc/bindings/*.cpp")
+module = "csrc/bindings/module.cpp"  # includes the other bindings; it takes longest, so it is compiled first
+
 native = Pybind11Extension(
     "hashkit._native",
-    sources=sorted(glob("csrc/**/*.cpp", recursive=True)),
-    depends=sorted(glob("csrc/**/*.hpp", recursive=True) + glob("csrc/**/*.inl", recursive=True)),
+    sources=[module, *sorted({*glob("csrc/*/*.cpp")} - {*bindings})],
+    depends=sorted([*bindings, *glob("csrc/*/*.hpp"), *glob("csrc/*/*.inl")]),
     include_dirs=["csrc"],
     cxx_std=17,
     extra_compile_args=["-O3", "-fno-math-errno", "-ffp-contract=off", "-pthread", *debugging, *warnings],
@@ -30,6 +32,7 @@ loops = [
 ]
 
 setup(
-    ext_modules=[native, *cythonize(loops, build_dir="build", language_level=3)],
-    options={"build_ext": {"parallel": 2}},  # the Cython loops beside the core
+    ext_modules=[native, *loops],
+    # The Cython loops are compiled beside the core; setuptools translates them to C, where nothing is built it need not.
+    options={"build_ext": {"parallel": 2, "cython_c_in_temp": True}},
 )

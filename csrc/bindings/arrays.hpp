@@ -112,18 +112,6 @@ py::tuple k_nearest_arrays(size_t n_queries, size_t k, std::optional<Array<int64
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
-void bind_codes(py::module_& module);
-void bind_far(py::module_& module);
-void bind_funnel(py::module_& module);
-void bind_jaccard(py::module_& module);
-void bind_join(py::module_& module);
-void bind_merge(py::module_& module);
-void bind_mih(py::module_& module);
-void bind_parts(py::module_& module);
-void bind_scan(py::module_& module);
-void bind_stored(py::module_& module);
-void bind_vectors(py::module_& module);
-
 }  // namespace hashkit::bindings
 
 namespace pybind11::detail {

@@ -43,7 +43,7 @@ py::array_t<uint16_t> hamming_distances(const Array<uint8_t>& a, const Array<uin
 
 }  // namespace
 
-void bind_codes(py::module_& module) {
+static void bind_codes(py::module_& module) {
   const auto threads = py::arg("n_threads");
   const auto isa = py::arg("isa") = "";
   module.def("pack_float32", &pack<float, float>, py::arg("values").noconvert(), threads, isa,

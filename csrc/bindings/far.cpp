@@ -7,8 +7,8 @@
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Cells> build(const Array<uint8_t>& codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
-                             ThreadCount n_threads, const std::string& isa) {
+std::shared_ptr<Cells> make_cells(const Array<uint8_t>& codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
+                                  ThreadCount n_threads, const std::string& isa) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
   require(stored.n_codes <= kMaxCellCodes, "codes must be at most 2**32 - 1");
@@ -22,10 +22,10 @@ std::shared_ptr<Cells> build(const Array<uint8_t>& codes, size_t n_bits, size_t 
 
 constexpr py::ssize_t kCellCounts = 3;
 
-py::tuple k_nearest(const Cells& cells, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
-                    ThreadCount n_threads, int twice_slack, const std::optional<Array<int32_t>>& sketch_limits,
-                    int start_distance, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
-                    const MaybeMask& mask, std::optional<Array<int64_t>> counts, const std::string& isa) {
+py::tuple k_nearest_in_cells(const Cells& cells, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
+                             ThreadCount n_threads, int twice_slack, const std::optional<Array<int32_t>>& sketch_limits,
+                             int start_distance, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                             const MaybeMask& mask, std::optional<Array<int64_t>> counts, const std::string& isa) {
   const CodesView stored = view_codes(codes), searched = view_codes(queries);
   require(stored.n_codes == cells.n_codes && stored.n_bytes == cells.n_bytes, "codes must be those of the cells");
   require(searched.n_bytes == cells.n_bytes, "queries must have the width of the codes");
@@ -91,7 +91,7 @@ py::tuple nearest_by_bounds(const Bounds& bounds, const Cells& cells, const Arra
       });
 }
 
-py::dict describe(const Cells& cells) {
+py::dict describe_cells(const Cells& cells) {
   py::dict result;
   result["n_cells"] = cells.n_cells();
   result["sketch_bits"] = cells.has_copies() ? cells.n_bits : 8 * cells.sketch_bytes;
@@ -123,15 +123,15 @@ Array<uint8_t> sketch(const Cells& cells, const Array<uint8_t>& codes) {
 
 }  // namespace
 
-void bind_far(py::module_& module) {
+static void bind_far(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   py::class_<Cells, std::shared_ptr<Cells>>(module, "Cells", "Cells of some codes, for searches at a recall below 1.");
-  module.def("build_cells", &build, named("codes"), py::arg("n_bits"), py::arg("n_cells"), py::arg("sketch_bytes"),
+  module.def("build_cells", &make_cells, named("codes"), py::arg("n_bits"), py::arg("n_cells"), py::arg("sketch_bytes"),
              py::arg("n_threads"), py::arg("isa") = "", "Cells of these codes, which are not kept.");
-  module.def("describe_cells", &describe, py::arg("cells"), "Number, sketches and memory of cells.");
+  module.def("describe_cells", &describe_cells, py::arg("cells"), "Number, sketches and memory of cells.");
   module.def("cell_centroids", &centroids, py::arg("cells"), "Their centroids, uint8 (n_cells, n_bytes).");
   module.def("cell_sketches", &sketch, py::arg("cells"), named("codes"), "Sketches of codes, uint8.");
-  module.def("cells_k_nearest", &k_nearest, py::arg("cells"), named("codes"), named("queries"), py::arg("k"),
+  module.def("cells_k_nearest", &k_nearest_in_cells, py::arg("cells"), named("codes"), named("queries"), py::arg("k"),
              py::arg("n_threads"), py::arg("twice_slack"), named("sketch_limits"), py::arg("start_distance"),
              named("allowed") = py::none(), named("limits") = py::none(), named("mask") = py::none(),
              named("counts") = py::none(), py::arg("isa") = "",

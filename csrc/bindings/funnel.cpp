@@ -178,7 +178,7 @@ class VectorFunnel {
 
 }  // namespace
 
-void bind_funnel(py::module_& module) {
+static void bind_funnel(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   const auto threads = py::arg("n_threads");
   const auto isa = py::arg("isa") = "";

@@ -42,9 +42,9 @@ CodesView view_queries(const Array<uint8_t>& queries, const PopcountOrder& order
   return view;
 }
 
-py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                    const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
-                    const std::optional<Array<uint8_t>>& sketches, const std::string& isa) {
+py::tuple k_nearest_by_jaccard(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
+                               const Array<uint8_t>& queries, size_t k, ThreadCount n_threads, const MaybeRows& allowed,
+                               const std::optional<Array<uint8_t>>& sketches, const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView query_view = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
@@ -64,9 +64,9 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<int64_t>& starts, c
   return py::make_tuple(std::move(distances), std::move(found), n_compared);
 }
 
-py::tuple within_radius(const Array<uint8_t>& codes, const Array<int64_t>& starts, const Array<int64_t>& rows,
-                        const Array<uint8_t>& queries, double radius, ThreadCount n_threads, const MaybeRows& allowed,
-                        const std::string& isa) {
+py::tuple within_radius_by_jaccard(const Array<uint8_t>& codes, const Array<int64_t>& starts,
+                                   const Array<int64_t>& rows, const Array<uint8_t>& queries, double radius,
+                                   ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
   const PopcountOrder order = view_order(codes, starts, rows, allowed);
   const CodesView query_view = view_queries(queries, order);
   const RowSet set = view_row_set(allowed, order.codes.n_codes);
@@ -79,20 +79,20 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<int64_t>& start
 
 }  // namespace
 
-void bind_jaccard(py::module_& module) {
+static void bind_jaccard(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   const auto allowed = py::arg("allowed").noconvert() = py::none();
   module.def(
       "popcount_order", &popcount_order, named("codes"), py::arg("n_threads"), py::arg("isa") = "",
       "(codes, starts int64, rows int64) in the order of (popcount, row), those of popcount p from starts[p] on.");
-  module.def("jaccard_k_nearest", &k_nearest, named("codes"), named("starts"), named("rows"), named("queries"),
-             py::arg("k"), py::arg("n_threads"), allowed, py::arg("sketches").noconvert() = py::none(),
-             py::arg("isa") = "",
+  module.def("jaccard_k_nearest", &k_nearest_by_jaccard, named("codes"), named("starts"), named("rows"),
+             named("queries"), py::arg("k"), py::arg("n_threads"), allowed,
+             py::arg("sketches").noconvert() = py::none(), py::arg("isa") = "",
              "(distances float64, rows int64), each (n_queries, k), by (Jaccard distance, row), among the rows in a "
              "bitmap of codes in the order of popcounts; and how many codes were compared with a query, by their "
              "jaccard_sketches if these are given.");
-  module.def("jaccard_within_radius", &within_radius, named("codes"), named("starts"), named("rows"), named("queries"),
-             py::arg("radius"), py::arg("n_threads"), allowed, py::arg("isa") = "",
+  module.def("jaccard_within_radius", &within_radius_by_jaccard, named("codes"), named("starts"), named("rows"),
+             named("queries"), py::arg("radius"), py::arg("n_threads"), allowed, py::arg("isa") = "",
              "(offsets int64, distances float64, rows int64) of the codes whose Jaccard distance as float64 is at most "
              "the radius; and how many were compared with a query.");
 }

@@ -157,7 +157,7 @@ void unite_pairs(Forest& forest, const Array<int64_t>& left, const Array<int64_t
 
 }  // namespace
 
-void bind_join(py::module_& module) {
+static void bind_join(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   module.def("scan_pairs", &pairs_by_scan, named("codes"), py::arg("first"), py::arg("last"), named("others"),
              py::arg("radius"), py::arg("max_pairs"), py::arg("n_threads"), py::arg("isa") = "",

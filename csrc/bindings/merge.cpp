@@ -132,7 +132,7 @@ std::optional<size_t> unordered(const py::tuple& part) {
 
 }  // namespace
 
-void bind_merge(py::module_& module) {
+static void bind_merge(py::module_& module) {
   const auto parts = py::arg("parts"), threads = py::arg("n_threads");
   module.def("merge_nearest", &nearest_of, parts, py::arg("k"), threads,
              "(distances, ids) of the k nearest of a list of (distances, ids), each (n_queries, any k).");

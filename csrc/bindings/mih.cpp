@@ -9,8 +9,8 @@
 namespace hashkit::bindings {
 namespace {
 
-std::shared_ptr<Tables> build(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads,
-                              const std::string& isa) {
+std::shared_ptr<Tables> make_tables(const Array<uint8_t>& codes, size_t n_bits, bool compact, ThreadCount n_threads,
+                                    const std::string& isa) {
   const CodesView stored = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * stored.n_bytes, "n_bits must fit the codes");
   const KernelTable& kernels = kernels_named(isa);
@@ -32,10 +32,11 @@ std::array<int64_t, kCounts> columns_of(const QueryStats& of) {
   return {of.probes, of.candidates, of.radius, of.scanned, of.exact};
 }
 
-py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
-                    ThreadCount n_threads, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
-                    std::optional<int64_t> max_candidates, std::optional<Array<int64_t>> counts, const MaybeMask& mask,
-                    std::optional<size_t> n_allowed, const std::string& isa) {
+py::tuple k_nearest_by_tables(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries,
+                              size_t k, ThreadCount n_threads, const MaybeRows& allowed,
+                              const std::optional<Array<int32_t>>& limits, std::optional<int64_t> max_candidates,
+                              std::optional<Array<int64_t>> counts, const MaybeMask& mask,
+                              std::optional<size_t> n_allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
   const IndexedCodes in =
@@ -54,8 +55,8 @@ py::tuple k_nearest(const Tables& tables, const Array<uint8_t>& codes, const Arr
                                       });
 }
 
-py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
-                        ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
+py::tuple within_radius_by_tables(const Tables& tables, const Array<uint8_t>& codes, const Array<uint8_t>& queries,
+                                  int radius, ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   const IndexedCodes in =
       view_indexed(tables, stored, query_view, view_row_set(allowed, stored.n_codes), stored.n_codes, isa);
@@ -64,7 +65,7 @@ py::tuple within_radius(const Tables& tables, const Array<uint8_t>& codes, const
                         to_array(std::move(found.rows)));
 }
 
-py::dict describe(const Tables& tables) {
+py::dict describe_tables(const Tables& tables) {
   py::list widths;
   for (const Substring& field : tables.substrings.fields()) widths.append(field.width);
   // The substring that each bit of a code belongs to.
@@ -95,21 +96,21 @@ py::dict describe(const Tables& tables) {
 
 }  // namespace
 
-void bind_mih(py::module_& module) {
+static void bind_mih(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   py::class_<Tables, std::shared_ptr<Tables>>(module, "Tables", "The tables of multi-index hashing over some codes.");
-  module.def("build_tables", &build, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
+  module.def("build_tables", &make_tables, named("codes"), py::arg("n_bits"), py::arg("compact"), py::arg("n_threads"),
              py::arg("isa") = "", "Tables of these codes, which are not kept.");
-  module.def("describe_tables", &describe, py::arg("tables"), "Widths, bits and memory of tables.");
+  module.def("describe_tables", &describe_tables, py::arg("tables"), "Widths, bits and memory of tables.");
   module.def(
-      "mih_k_nearest", &k_nearest, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
+      "mih_k_nearest", &k_nearest_by_tables, py::arg("tables"), named("codes"), named("queries"), py::arg("k"),
       py::arg("n_threads"), named("allowed") = py::none(), named("limits") = py::none(),
       py::arg("max_candidates") = py::none(), named("counts") = py::none(), named("mask") = py::none(),
       py::arg("n_allowed") = py::none(), py::arg("isa") = "",
       "As scan_k_nearest over the codes that the tables were built of, about n_allowed of which may be found (by "
       "default all); `counts` (n_queries, 5) is filled: probes, "
       "candidates, radius, scanned, exact.");
-  module.def("mih_within_radius", &within_radius, py::arg("tables"), named("codes"), named("queries"),
+  module.def("mih_within_radius", &within_radius_by_tables, py::arg("tables"), named("codes"), named("queries"),
              py::arg("radius"), py::arg("n_threads"), named("allowed") = py::none(), py::arg("isa") = "",
              "As scan_within_radius over the codes that the tables were built of.");
 }

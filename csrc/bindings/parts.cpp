@@ -60,7 +60,7 @@ py::tuple gather(const Array<uint8_t>& codes, const Array<uint8_t>& rows, Thread
 
 }  // namespace
 
-void bind_parts(py::module_& module) {
+static void bind_parts(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   module.def("count_rows", &count, named("rows"), py::arg("n_rows"), "How many rows a bitmap has.");
   module.def(

@@ -8,9 +8,9 @@ void require_same_width(CodesView codes, CodesView queries) {
   require(codes.n_bytes == queries.n_bytes, "queries must have the width of the codes");
 }
 
-py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, ThreadCount n_threads,
-                    const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
-                    const std::string& isa) {
+py::tuple k_nearest_by_scan(const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k, ThreadCount n_threads,
+                            const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
+                            const MaybeMask& mask, const std::string& isa) {
   const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   require_same_width(stored, query_view);
   require(!limits || (limits->ndim() == 1 && static_cast<size_t>(limits->size()) == query_view.n_codes),
@@ -29,8 +29,8 @@ py::tuple k_nearest(const Array<uint8_t>& codes, const Array<uint8_t>& queries, 
   return py::make_tuple(std::move(distances), std::move(rows));
 }
 
-py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius, ThreadCount n_threads,
-                        const MaybeRows& allowed, const std::string& isa) {
+py::tuple within_radius_by_scan(const Array<uint8_t>& codes, const Array<uint8_t>& queries, int radius,
+                                ThreadCount n_threads, const MaybeRows& allowed, const std::string& isa) {
   const CodesView stored = view_codes(codes), query_view = view_codes(queries);
   require_same_width(stored, query_view);
   const KernelTable& kernels = kernels_named(isa);
@@ -43,15 +43,15 @@ py::tuple within_radius(const Array<uint8_t>& codes, const Array<uint8_t>& queri
 
 }  // namespace
 
-void bind_scan(py::module_& module) {
+static void bind_scan(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), queries = py::arg("queries").noconvert();
   const auto allowed = py::arg("allowed").noconvert() = py::none();
-  module.def("scan_k_nearest", &k_nearest, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,
+  module.def("scan_k_nearest", &k_nearest_by_scan, codes, queries, py::arg("k"), py::arg("n_threads"), allowed,
              py::arg("limits").noconvert() = py::none(), py::arg("mask").noconvert() = py::none(), py::arg("isa") = "",
              "(distances int32, rows int64), each (n_queries, k), by (distance, row), among the rows in a bitmap, of "
              "these those in a mask, and within limits; where nothing is left distance 2**31 - 1 and row -1.");
-  module.def("scan_within_radius", &within_radius, codes, queries, py::arg("radius"), py::arg("n_threads"), allowed,
-             py::arg("isa") = "",
+  module.def("scan_within_radius", &within_radius_by_scan, codes, queries, py::arg("radius"), py::arg("n_threads"),
+             allowed, py::arg("isa") = "",
              "(offsets int64, distances int32, rows int64) of the codes within the inclusive radius.");
 }
 

@@ -258,7 +258,7 @@ void check_stored_cells(const Cells& cells, const Array<uint8_t>& codes) {
 
 }  // namespace
 
-void bind_stored(py::module_& module) {
+static void bind_stored(py::module_& module) {
   const auto named = [](const char* name) { return py::arg(name).noconvert(); };
   py::register_exception<DamagedError>(module, "DamagedError", PyExc_ValueError);
   py::class_<BlockChecks, std::shared_ptr<BlockChecks>>(module, "BlockChecks", "Checksums of the blocks of a file.")

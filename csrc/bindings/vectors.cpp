@@ -95,7 +95,7 @@ py::tuple quantize(const Array<float>& values, size_t n_planes) {
 
 }  // namespace
 
-void bind_vectors(py::module_& module) {
+static void bind_vectors(py::module_& module) {
   const auto codes = py::arg("codes").noconvert(), factors = py::arg("factors").noconvert();
   const auto planes = py::arg("planes").noconvert(), steps = py::arg("steps").noconvert();
   const auto n_bits = py::arg("n_bits"), k = py::arg("k"), threads = py::arg("n_threads");
