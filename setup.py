@@ -33,6 +33,6 @@ loops = [
 
 setup(
     ext_modules=[native, *loops],
-    # The Cython loops are compiled beside the core; setuptools translates them to C, where nothing is built it need not.
+    # The Cython loops are compiled beside the core. setuptools translates them, and only where something is built.
     options={"build_ext": {"parallel": 2, "cython_c_in_temp": True}},
 )
