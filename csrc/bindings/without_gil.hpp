@@ -2,8 +2,6 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <exception>
 #include <optional>
@@ -11,6 +9,7 @@
 #include <utility>
 
 #include "cpu/forced_unwind.hpp"
+#include "cpu/system.hpp"
 #include "parallel/stop.hpp"
 
 namespace hashkit::bindings {
@@ -22,24 +21,20 @@ inline void take_gil(PyThreadState* state) {
   try {
     PyEval_RestoreThread(state);
   } catch (ForcedUnwind&) {
-    for (;;) pause();
+    sleep_forever();
   }
 }
 
-// Signal handlers run on the main thread only, so other threads need not take the GIL. If Python's main thread is not
-// that of the process, as in some programs that embed Python, handlers run after the call.
-inline bool is_main_thread() noexcept {
-  return syscall(SYS_gettid) == getpid();
-}
-
-// A call that stops when a signal handler of Python raises, as for Ctrl-C.
+// A call that stops when a signal handler of Python raises, as for Ctrl-C. Handlers run on the main thread only, so
+// other threads need not take the GIL. If Python's main thread is not that of the process, as in some programs that
+// embed Python, handlers run after the call.
 class SignaledCall final : public StoppableCall {
  public:
   explicit SignaledCall(PyThreadState* state) : state_(state) {}
 
  protected:
   void check() override {
-    if (!is_main_thread()) return;
+    if (!may_be_main_thread()) return;
     take_gil(state_);
     const bool raised = PyErr_CheckSignals() != 0;
     std::optional<pybind11::error_already_set> error;

@@ -1,14 +1,13 @@
 // Vectors with random access. They use pages of 2 MiB if the system provides them, so that fewer accesses miss the TLB.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <new>
 #include <utility>
 #include <vector>
+
+#include "cpu/system.hpp"
 
 namespace hashkit {
 
@@ -25,12 +24,12 @@ struct HugePageAllocator {
     if (n > (PTRDIFF_MAX - kHugePage) / sizeof(Value)) throw std::bad_alloc();
     const size_t alignment = n * sizeof(Value) < kHugePage ? 64 : kHugePage;
     const size_t rounded = (n * sizeof(Value) + alignment - 1) / alignment * alignment;
-    void* p = std::aligned_alloc(alignment, rounded);
+    void* p = allocate_aligned(alignment, rounded);
     if (p == nullptr) throw std::bad_alloc();
-    if (alignment == kHugePage) madvise(p, rounded, MADV_HUGEPAGE);  // a wish: it may be refused
+    if (alignment == kHugePage) prefer_huge_pages(p, rounded);
     return static_cast<Value*>(p);
   }
-  void deallocate(Value* p, size_t) noexcept { std::free(p); }
+  void deallocate(Value* p, size_t) noexcept { free_aligned(p); }
 
   // Without a value nothing is written: resize() leaves new memory uninitialized.
   template <class Other, class... Arguments>

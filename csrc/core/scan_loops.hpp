@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
 #include "core/codes_view.hpp"
+#include "cpu/system.hpp"
 #include "kernels/kernel_table.hpp"
 #include "parallel/stop.hpp"
 
@@ -31,12 +31,12 @@ inline size_t min_queries_for_tiles(Isa isa, size_t n_bytes) noexcept {
 }
 
 struct AlignedDelete {
-  void operator()(uint8_t* p) const noexcept { std::free(p); }
+  void operator()(uint8_t* p) const noexcept { free_aligned(p); }
 };
 using AlignedBytes = std::unique_ptr<uint8_t[], AlignedDelete>;
 
 inline AlignedBytes aligned_bytes(size_t n) {
-  void* p = std::aligned_alloc(64, (n + 63) / 64 * 64);
+  void* p = allocate_aligned(64, (n + 63) / 64 * 64);
   if (p == nullptr) throw std::bad_alloc();
   return AlignedBytes(static_cast<uint8_t*>(p));
 }

@@ -1,7 +1,5 @@
 #include "mih/survey.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -37,18 +35,11 @@ class TimedCollector final : public Collector {
   int limit_;
 };
 
-// CPU time of this thread, which excludes other processes on a busy machine.
-double thread_nanoseconds() noexcept {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
-}
-
 template <class Work>
 double nanoseconds(const Work& work) {
-  const double start = thread_nanoseconds();
+  const int64_t start = thread_nanoseconds();
   work();
-  return thread_nanoseconds() - start;
+  return static_cast<double>(thread_nanoseconds() - start);
 }
 
 CodesView first_rows(CodesView codes, size_t n_rows) {

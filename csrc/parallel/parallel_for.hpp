@@ -1,8 +1,6 @@
 // Threads that end with the call that started them.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -13,18 +11,16 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/system.hpp"
 #include "parallel/stop.hpp"
 
 namespace hashkit {
 
 // Whether there is address space for n_threads, tested for up to 16. A thread's first allocation reserves a heap of up
-// to 128 MiB; if that fails, glibc aborts the process instead of throwing. The test takes two system calls and touches
-// no memory. It avoids malloc, for which the address sanitizer would need 18 MiB more.
+// to 128 MiB; if that fails, glibc aborts the process instead of throwing. The test takes two system calls.
 inline bool has_room_for_threads(size_t n_threads) noexcept {
   constexpr size_t kRoomPerThread = size_t{144} << 20;
-  const size_t n_bytes = std::min<size_t>(n_threads, 16) * kRoomPerThread;
-  void* room = mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return room != MAP_FAILED && munmap(room, n_bytes) == 0;
+  return has_address_space(std::min<size_t>(n_threads, 16) * kRoomPerThread);
 }
 
 // The most threads of a call: Linux supports no more CPUs on x86-64 (CONFIG_NR_CPUS).

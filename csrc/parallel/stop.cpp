@@ -1,18 +1,11 @@
 #include "parallel/stop.hpp"
 
-#include <ctime>
+#include "cpu/system.hpp"
 
 namespace hashkit {
 namespace {
 
 thread_local CurrentCall current{nullptr, false};
-
-// The clock at the system's last tick, 1 to 10 ms ago. It takes a quarter of the exact clock's 20 ns.
-int64_t coarse_now() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -26,7 +19,7 @@ StoppableCall::~StoppableCall() {
 }
 
 void StoppableCall::poll() {
-  const int64_t now = coarse_now();
+  const int64_t now = coarse_nanoseconds();
   if (now < next_check_) return;
   const bool is_first = next_check_ == 0;
   next_check_ = now + interval_;
