@@ -2,18 +2,19 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <thread>
 
 #if defined(_WIN32)
 #  include <malloc.h>
+#  define NOMINMAX
+#  include <windows.h>
 #else
 #  include <pthread.h>
 #  include <sys/mman.h>
 #  include <time.h>
+#  include <unistd.h>
 #endif
 #if defined(__linux__)
 #  include <sys/syscall.h>
-#  include <unistd.h>
 #endif
 
 namespace hashkit {
@@ -102,7 +103,11 @@ bool may_be_main_thread() noexcept {
 }
 
 void sleep_forever() noexcept {
-  for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+#if defined(_WIN32)
+  for (;;) Sleep(INFINITE);
+#else
+  for (;;) pause();
+#endif
 }
 
 }  // namespace hashkit

@@ -1,4 +1,4 @@
-"""Searches by radius whose answers may be larger than memory.
+"""Searches by radius whose results may be larger than memory.
 
 How many codes are within a radius is not known before the search. Where it may be many, it is estimated from a sample;
 an answer for which there is no memory is refused at once, and a large one is found block by block of the queries, in
@@ -19,12 +19,12 @@ from hashkit.index.results import RadiusResult
 from hashkit.index.snapshot import Selection
 
 PAIRS_WITHOUT_ESTIMATE = 2**24
-"""Queries times codes up to which an answer takes at most 256 MB, and a search hardly longer than the estimate."""
+"""Queries times codes up to which results take at most 256 MB, and a search hardly longer than the estimate."""
 ENTRIES_PER_BLOCK = 2**21
-"""Entries of a block: about 25 MB, which a block may take twice while it is copied."""
+"""Entries of a block: about 25 MB, or twice that while it is copied."""
 SAMPLED_QUERIES, SAMPLED_CODES = 16, 1024
 GROWTH = 1 / 16
-"""Room that is left in the arrays for what an estimate missed; what is not written takes no memory."""
+"""Spare room in the arrays, for estimates that are too low; room that is not written takes no memory."""
 
 Search = Callable[[Codes], RadiusResult]
 Measure = Callable[[Codes, Codes], NDArray[Any]]
@@ -69,7 +69,7 @@ def _step(per_query: float) -> int:
 
 
 def _sample(measure: Measure, selections: list[Selection], queries: Codes, radius: float) -> tuple[int, int]:
-    """How many of some pairs are within the radius, and how many pairs that are."""
+    """Count the sampled pairs, and those of them within the radius."""
     part = max(selections, key=lambda selection: selection.n_rows).part
     sampled = np.linspace(0, len(part.codes) - 1, min(SAMPLED_CODES, len(part.codes))).astype(np.int64)
     part.require_codes(sampled)
@@ -90,7 +90,7 @@ def _refuse_without_memory(n_entries: float, item_bytes: int) -> None:
 
 
 def free_memory() -> float:
-    """Bytes that the system can still give, by /proc/meminfo and the limit of the control group; else infinite."""
+    """Return free memory in bytes, by /proc/meminfo and the control group's limit; infinity if neither is known."""
     free = math.inf
     try:
         with open("/proc/meminfo") as file:
@@ -107,7 +107,7 @@ def free_memory() -> float:
 
 
 class _Growing:
-    """An answer that blocks are appended to: arrays that are moved as little as possible, and never held twice."""
+    """Results that blocks are appended to, in arrays that are rarely moved and never held twice."""
 
     def __init__(self, n_queries: int, dtype: Any) -> None:
         self.n_queries = self.n_found = 0
@@ -116,7 +116,7 @@ class _Growing:
         self._ids = np.empty(0, np.int64)
 
     def append(self, found: RadiusResult, per_query: float) -> None:
-        """Take the answer of the next queries; so many entries are expected of each query in the end."""
+        """Append the results of the next queries, with the number of entries expected of each query."""
         n, first = self.n_found + len(found.ids), self.n_queries
         if first == 0:
             room = max(n, int(per_query * (len(self._offsets) - 1) * (1 + GROWTH)))
@@ -128,7 +128,7 @@ class _Growing:
         self.n_found, self.n_queries = n, first + len(found)
 
     def _resize(self, size: int) -> None:
-        # In place: the system moves pages of memory, not bytes. Nobody else has these arrays.
+        # In place: the system moves pages of memory, not bytes. No other reference to these arrays exists.
         self._distances.resize(size, refcheck=False)
         self._ids.resize(size, refcheck=False)
 

@@ -1,4 +1,4 @@
-"""Bounds of distances beside a part's cells: an exact query of few then reads a part of the codes.
+"""Bounds of distances beside the cells of a part, with which a few exact queries need not read all codes.
 
 The triangle inequality with the centroid of a cell, and a sketch of the bits in which the codes of the cell differ
 most, rule out most codes before they are read (csrc/far/bounds.hpp has the inequality). Where the nearest codes are
@@ -19,18 +19,18 @@ from hashkit.index.cells import RANDOM_READ_COST, can_have_cells, cells_of
 from hashkit.index.snapshot import Part, Selection
 
 LEAST_BITS = 512
-"""Of shorter codes a sketch and what goes with it take half as much as the code. Of 59,000 codes of sentence embeddings
-of 384 bits, sketches of 96 and 128 bits left 72 and 52 % to be read."""
+"""For shorter codes a sketch and its bounds take half as much memory as the code. On 59,000 codes of sentence
+embeddings, of 384 bits, sketches of 96 and 128 bits left 72 and 52 % to be read."""
 SKETCHED_SHARE = 3 / 16
-"""Bits in a sketch. With 6 bytes more bounds take a quarter of the memory of codes of 1,024 bits."""
+"""Bits in a sketch. With 6 more bytes, bounds take a quarter of the memory of codes of 1,024 bits."""
 MOST_WORK = 0.7
-"""Bounds are kept where they need at most this share of the bytes that a scan reads."""
+"""Bounds are kept if a search by them reads at most this share of the bytes that a scan reads."""
 SAMPLE_SIZE, SAMPLE_K = 64, 10
 MOST_QUERIES = 32
 """More queries are scanned together: over 1,000,000 x 1,024 bits, 32 took 1.7 times as long so, and 60 as long as by
 bounds."""
 LEAST_CODES_PER_NEIGHBOR = 300
-"""For more neighbors the distance of the last rules out too little."""
+"""With more neighbors, the distance of the last one rules out too few codes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +61,12 @@ class CodeBounds:
 
 
 def can_have_bounds(part: Part, n_bits: int, compact: bool) -> bool:
-    """Whether bounds are tried for a part that is to have cells."""
+    """Whether to try bounds for a part that will have cells."""
     return not compact and n_bits >= LEAST_BITS and can_have_cells(part, n_bits)
 
 
 def bounds_of(part: Part, n_bits: int, n_threads: int) -> CodeBounds:
-    """The bounds of a part that has or gets cells; made on the first call."""
+    """Return the bounds of a part, which has or gets cells; the first call makes them."""
     found: CodeBounds | None = part.derived.get("bounds")
     if found is None:
         cells = cells_of(part, n_bits, False, n_threads).native
@@ -79,7 +79,7 @@ def bounds_of(part: Part, n_bits: int, n_threads: int) -> CodeBounds:
 
 
 def bounds_for(selection: Selection, n_queries: int, k: int) -> CodeBounds | None:
-    """The bounds to find the nearest codes by; None where a scan is as fast."""
+    """Return the bounds for a nearest-neighbor search; None where a scan is as fast."""
     bounds: CodeBounds | None = selection.part.derived.get("bounds")
     if bounds is None or bounds.native is None or n_queries > MOST_QUERIES:
         return None
@@ -95,7 +95,7 @@ def k_nearest(
     limits: NDArray[np.int32] | None,
     counting: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64] | None]:
-    """Distances and rows of the `k` nearest selected codes, and with `counting` the attributes of QueryStats."""
+    """Find the `k` nearest selected codes: distances and rows, and with `counting` the attributes of QueryStats."""
     if bounds.native is None:
         raise ValueError("bounds must be those that are kept")
     read = np.empty((len(queries), 4), np.int64) if counting else None
@@ -119,7 +119,7 @@ def k_nearest(
 
 
 def _work(native: _native.Bounds, cells: _native.Cells, codes: Codes, sketch_bytes: int, n_threads: int) -> float:
-    """Work for a sample of the codes, each one's own place among its neighbors."""
+    """Measure the work for a sample of the codes, each the nearest neighbor of itself."""
     queries = codes.take(np.linspace(0, len(codes) - 1, min(SAMPLE_SIZE, len(codes))).astype(np.int64), axis=0)
     counts = np.empty((len(queries), 4), np.int64)
     _native.bounded_k_nearest(native, cells, codes, queries, SAMPLE_K + 1, n_threads, counts=counts)

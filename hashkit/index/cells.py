@@ -24,38 +24,39 @@ from hashkit.index.snapshot import Part
 from hashkit.storage.blocks import BlockSums
 
 LEAST_BITS = 128
-"""Tables find the neighbors of shorter codes exactly in as little time."""
+"""For shorter codes, tables find the exact neighbors as fast."""
 LEAST_CODES = 2**15
-"""So many codes are scanned in a few microseconds."""
+"""A scan of this many codes takes a few microseconds."""
 CELLS_PER_ROOT = 4
-"""Cells are so many times the square root of the number of codes: reading centroids and reading codes then take about
-the same time. With half as many a query of 500,000 codes of 1,024 bits took 1.3 times as long at a recall of .95."""
+"""The number of cells over the square root of the number of codes: reading centroids and reading codes then take
+about the same time. With half as many cells a query of 500,000 codes of 1,024 bits took 1.3 times as long at a recall
+of .95."""
 LEAST_CODES_PER_CELL = 40
-"""A centroid is the majority of so many codes at least, on average."""
+"""A centroid is the majority of at least this many codes, on average."""
 LEAST_SKETCHED_BYTES = 64
 """Shorter codes are copied in the order of the cells: a sketch of a quarter of their bits would be too coarse."""
 MOST_SKETCH_BYTES = 32
 """A longer sketch costs more to read than it saves."""
 
 TABLE_QUERIES = 64
-"""Codes that are looked up in a part's tables, to measure whether these find neighbors without a scan."""
+"""Codes looked up in the tables of a part, to measure whether these find neighbors without a scan."""
 
 SAMPLE_SIZE = 1000
-"""Codes that take the place of queries when a rule is calibrated: the standard error of a recall of .95 is .003."""
+"""Codes that serve as queries when a rule is calibrated: the standard error of a recall of .95 is .003."""
 CALIBRATED_K = 100
-"""Neighbors of each that are found at once; more are found when a query needs more."""
+"""Neighbors of each that are found at first; more are found when a query needs them."""
 STANDARD_ERRORS = 2
-"""The sample's recall must exceed the wanted one by so many standard errors: other queries are other draws."""
+"""The sample's recall must exceed the wanted recall by this many standard errors, since other queries differ."""
 MOST_OVERSHOOT = 4
-"""A rule made for missing so many times the neighbors that may be missed is taken as too loose."""
+"""A rule made to miss this many times the allowed number of neighbors counts as too loose."""
 CALIBRATION_ROUNDS = 6
 """Rules tried on the sample for one `k` and recall."""
 CELL_SHARE = 0.8
-"""Of the neighbors that may be missed, the share that the choice of cells may miss; the rest is the sketches'."""
+"""The share of the allowed misses that the choice of cells may cause; sketches may cause the rest."""
 MOST_WORK = 0.5
-"""Cells are searched where that reads at most this share of the bytes that a scan reads."""
+"""Cells are searched if that reads at most this share of the bytes that a scan reads."""
 RANDOM_READ_COST = 3
-"""Bytes of codes at random places cost as much as so many in a row."""
+"""A byte of codes at random places costs as much as this many consecutive ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,13 @@ class Rule:
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether cells are searched at all: a scan is exact, and less work where this is False."""
+        """Whether cells are searched at all; where this is False, a scan is exact and less work."""
         return self.work <= MOST_WORK
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Codes that take the place of queries, and where their nearest codes are; themselves left out.
+    """Codes that serve as queries, and where their nearest other codes are.
 
     Attributes
     ----------
@@ -114,7 +115,7 @@ class _Sample:
 
 @dataclass(eq=False)
 class CodeCells:
-    """The cells of a part, and the rules calibrated so far; one for all threads."""
+    """The cells of a part, and the rules calibrated so far; shared by all threads."""
 
     native: _native.Cells
     codes: Codes
@@ -125,7 +126,7 @@ class CodeCells:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rule(self, k: int, recall: float, n_threads: int) -> Rule:
-        """The rule for `k` neighbors at a recall; calibrated when it is first needed, the same whenever that is."""
+        """Return the rule for `k` neighbors at a recall, calibrated on first use; the result is always the same."""
         found = self.rules.get((k, recall))
         if found is None:
             with self._lock:
@@ -135,7 +136,7 @@ class CodeCells:
         return found
 
     def describe(self) -> dict[str, Any]:
-        """Number, sketches and memory of the cells, and what was calibrated."""
+        """Return the number, sketches and memory of the cells, and the calibrated rules."""
         calibrated = [
             {
                 "k": k,
@@ -149,7 +150,7 @@ class CodeCells:
         return {**_native.describe_cells(self.native), "calibrated": calibrated}
 
     def rules_to_store(self) -> tuple[list[dict[str, Any]], NDArray[np.int32]]:
-        """The rules as JSON, and the sketch limits of each as rows, (n_rules, n_bits + 1); none if there are none."""
+        """Return the rules as JSON, and the sketch limits of each as rows, (n_rules, n_bits + 1)."""
         rules = sorted(self.rules.items())
         limits = [rule.sketch_limits for _, rule in rules if rule.sketch_limits is not None]
         settings = [
@@ -166,7 +167,7 @@ class CodeCells:
         return settings, np.array(limits, np.int32).reshape(len(limits), self.n_bits + 1)
 
     def _calibrate(self, k: int, recall: float, n_threads: int) -> Rule:
-        """The rule of least work that has the recall on the sample, beyond its error."""
+        """Return the rule of least work whose recall on the sample exceeds the wanted recall by its error."""
         sample = self._sample
         if sample is None or sample.neighbors.shape[1] < k:
             if self.blocks is not None:
@@ -185,7 +186,7 @@ class CodeCells:
         return best or self._try(sample, k, 1, n_threads)[0]
 
     def _try(self, sample: _Sample, k: int, share: float, n_threads: int) -> tuple[Rule, float]:
-        """The rule that reaches this share of the sample's neighbors, and the standard error of its recall."""
+        """Return the rule that finds this share of the sample's neighbors, and the standard error of its recall."""
         by_cells = 1 - (1 - share) * (CELL_SHARE if sample.sketch_excess is not None else 1)
         excess = sample.reach[:, :k] - sample.distances[:, k - 1 : k]
         slack = int(np.quantile(excess, by_cells, method="higher"))
@@ -216,12 +217,12 @@ class CodeCells:
 
 
 def can_have_cells(part: Part, n_bits: int) -> bool:
-    """Whether a part is large enough, and its codes long enough, for cells to be tried."""
+    """Whether a part is large enough, and its codes are long enough, to try cells."""
     return LEAST_CODES <= len(part.codes) < 2**32 and n_bits >= LEAST_BITS
 
 
 def cells_of(part: Part, n_bits: int, compact: bool, n_threads: int) -> CodeCells:
-    """The cells of a part; made on the first call, which takes several seconds for a million codes."""
+    """Return the cells of a part; the first call makes them, in several seconds for a million codes."""
     found: CodeCells | None = part.derived.get("cells")
     if found is None:
         n_codes, n_bytes = part.codes.shape
@@ -234,7 +235,7 @@ def cells_of(part: Part, n_bits: int, compact: bool, n_threads: int) -> CodeCell
 def search_rule(
     part: Part, n_bits: int, k: int, recall: float, compact: bool, n_threads: int
 ) -> tuple[CodeCells, Rule] | None:
-    """Cells of a part and the rule to search them by; None where an exact search is as fast."""
+    """Return the cells of a part and the rule for searching them; None where an exact search is as fast."""
     if recall >= 1 or not can_have_cells(part, n_bits) or _tables_suffice(part, k, n_threads):
         return None
     cells = cells_of(part, n_bits, compact, n_threads)
@@ -243,7 +244,7 @@ def search_rule(
 
 
 def _tables_suffice(part: Part, k: int, n_threads: int) -> bool:
-    """Whether a part's tables answer most queries like its codes without a scan."""
+    """Whether the tables of a part answer most queries, if these are like its codes, without a scan."""
     if part.tables is None:
         return False
     name = f"tables suffice for {k}"
@@ -259,7 +260,7 @@ def _tables_suffice(part: Part, k: int, n_threads: int) -> bool:
 
 
 def _sketch_bytes(n_bytes: int, compact: bool) -> int:
-    """Bytes of a sketch: with 4 bytes for the row, at most a quarter of the code; or all of a short code."""
+    """Return the bytes of a sketch: with 4 bytes for the row at most a quarter of the code, or all of a short code."""
     if n_bytes < LEAST_SKETCHED_BYTES:
         return 0 if compact else n_bytes
     return min(8 * ((n_bytes // 4 - 5) // 8), MOST_SKETCH_BYTES)
@@ -286,13 +287,13 @@ def _draw_sample(cells: _native.Cells, codes: Codes, n_bits: int, k: int, n_thre
 def _without(
     own: NDArray[np.int64], distances: NDArray[np.int32], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distances and rows (n_sample, k) of (n_sample, k + 1): each code's own row, or else the last, is left out."""
+    """Drop each code's own row, or else the last, from distances and rows: (n_sample, k + 1) becomes (n_sample, k)."""
     others, shape = others_than(own, rows), (len(rows), rows.shape[1] - 1)
     return distances[others].reshape(shape).astype(np.int64), rows[others].reshape(shape)
 
 
 def _distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
-    """Between each query and its own codes, (n_queries, k, n_bytes)."""
+    """Return the distances between each query and its own codes, (n_queries, k, n_bytes)."""
     distances: NDArray[np.int64] = np.bitwise_count(queries[:, None] ^ codes).sum(axis=2, dtype=np.int64)
     return distances
 
@@ -300,7 +301,7 @@ def _distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
 def _sketch_distance(
     distances: NDArray[np.int64], n_bits: int, n_sketch_bits: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the distance of sketches whose bits are drawn from codes at these distances."""
+    """Return mean and standard deviation of the distances of sketches of codes at these distances."""
     share = np.clip(distances / n_bits, 1 / n_bits, 1 - 1 / n_bits)
     return n_sketch_bits * share, np.sqrt(n_sketch_bits * share * (1 - share))
 
@@ -308,5 +309,5 @@ def _sketch_distance(
 def _sketch_limits(n_bits: int, n_sketch_bits: int, deviations: float) -> NDArray[np.int32]:
     expected, deviation = _sketch_distance(np.arange(n_bits + 1), n_bits, n_sketch_bits)
     limits = np.floor(expected + deviations * deviation)
-    limits[-1] = n_sketch_bits  # until k codes are known none is left out
+    limits[-1] = n_sketch_bits  # nothing can be pruned before k candidates are known
     return np.maximum.accumulate(np.clip(limits, 0, n_sketch_bits)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""A state that is also on disk: every change is in a journal before it becomes visible to readers.
+"""A state that is also on disk: every change is written to a journal before readers see it.
 
 A change is computed first, then written to the journal, then shown to readers; if a step fails, neither the disk nor
 memory has it. Opening reads the index file and applies the journal. A compaction writes a new index file under a new
@@ -72,8 +72,8 @@ class DurableState:
         self.folder = folder
         self.closed = False
         self._process = os.getpid()
-        self._settled = True  # whether memory is known to hold what the journal holds
-        self._busy = False  # whether a thread is at work that will settle what it leaves unsettled
+        self._settled = True  # whether memory is known to equal the journal
+        self._busy = False  # whether a thread is running that will settle the state itself
         self._has_tables = False
         self._policy = policy
         os.makedirs(folder, exist_ok=True)
@@ -97,11 +97,11 @@ class DurableState:
 
     @property
     def journal(self) -> Journal:
-        """What is on disk, for who is in :meth:`locked`."""
+        """Return the state on disk; call it inside :meth:`locked` only."""
         return self._journal
 
     def change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]], record: Callable[[Journal, Ids], None]) -> Ids:
-        """Go over to the state that `change` makes, after `record` has written it; return the ids that it concerns."""
+        """Record the state that `change` makes, then switch to it; return the ids that it concerns."""
 
         def work() -> Ids:
             state, ids = change(self.living.current())
@@ -118,7 +118,7 @@ class DurableState:
         self.locked(self._compact, changing=True)
 
     def locked(self, work: Callable[[], Result], *, changing: bool = False) -> Result:
-        """What `work` returns, done with no change under way.
+        """Return the result of `work`, which runs while no change is in progress.
 
         Memory holds what the journal holds before, and after an exception too.
 
@@ -147,7 +147,7 @@ class DurableState:
                 self._busy = False
 
     def settled(self) -> Index:
-        """What is searched. A change under way is not waited for; one that was broken off is settled first."""
+        """Return the snapshot to search. Does not wait for a change in progress; settles an interrupted one first."""
         if not self._settled and not self._busy and self._is_open():
             with self.living.lock():
                 if self._is_open():
@@ -155,7 +155,7 @@ class DurableState:
         return self.index
 
     def make_tables(self) -> None:
-        """Make the tables that the policy needs and opening has left out; other threads wait meanwhile."""
+        """Make the tables that the policy needs and that opening left out; other threads wait meanwhile."""
         if not self._has_tables:
             with self.living.lock():
                 if lack_tables(self.living.state, self._policy):
@@ -163,7 +163,7 @@ class DurableState:
                 self._has_tables = True
 
     def close(self) -> None:
-        """Let others open the collection; searching goes on. May be called again, as after an interrupt."""
+        """Release the collection for other processes; searching still works. Can be called again after an interrupt."""
         with self.living.lock():
             try:
                 if self._is_open():
@@ -184,7 +184,7 @@ class DurableState:
         files.save(state, path, tables=True)
         try:
             self._journal.begin_generation(generation)
-        except BlockingIOError:  # the journal is another's now, and does not list this file: nothing else deletes it
+        except BlockingIOError:  # another process has the journal and will not delete this file
             with contextlib.suppress(OSError):
                 os.unlink(path)
             raise
@@ -193,16 +193,16 @@ class DurableState:
         remove_leftovers(self.folder, self._journal)
 
     def _read(self) -> tuple[Snapshot, Callable[[], None] | None]:
-        """What is on disk, and what verifies that."""
+        """Return the state on disk, and the function that verifies it."""
         return read_state(self.folder, self._journal, method=self._policy.method)
 
     def _show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
-        """Show a state that the journal holds. In this order, so that `_applied` never runs ahead of memory."""
+        """Publish a state that the journal holds. The order keeps `_applied` from running ahead of memory."""
         self.living.show(state, verify)
         self._applied = self._journal.position()
 
     def _settle(self) -> None:
-        """Let memory hold what the journal holds, if an exception has left that open."""
+        """Make memory equal the journal, if an exception has left that uncertain."""
         if not self._settled:
             self._journal.end_transaction()
             if self._journal.position() != self._applied:
@@ -222,7 +222,7 @@ class DurableState:
 
 
 def open_or_make(folder: str, n_bits: int | None, sync: str) -> Journal:
-    """The journal in `folder`, made if there is none and nothing that one must have belonged to."""
+    """Return the journal in `folder`; create it if there is none and no file shows that there was one."""
     path = os.path.join(folder, JOURNAL)
     if has_content(path):
         with contextlib.suppress(EmptyJournalError):
@@ -235,7 +235,7 @@ def open_or_make(folder: str, n_bits: int | None, sync: str) -> Journal:
 
 
 def make_anew(folder: str) -> Journal:
-    """A new journal for the newest index file in `folder`, where the one that belonged to it is gone."""
+    """Create a journal for the newest index file in `folder`, whose own journal is gone."""
     path, numbers = os.path.join(folder, JOURNAL), generations(folder)
     if not numbers:
         raise ValueError(f"path must be of a folder with an index file of a collection, there is none in {folder!r}")

@@ -20,7 +20,7 @@ KIND = "index"
 
 
 def save(snapshot: Snapshot, path: Path, *, tables: bool = False) -> None:
-    """Write a compact snapshot, with the `tables` and cells that it has. Row numbers are not written as ids."""
+    """Write a compact snapshot with its `tables` and cells. Ids that are row numbers are not written."""
     (part,) = snapshot.parts
     tensors: dict[str, NDArray[Any]] = {"codes": part.codes}
     if part.ids is not None:
@@ -36,7 +36,7 @@ def save(snapshot: Snapshot, path: Path, *, tables: bool = False) -> None:
 
 
 def from_file(file: TensorFile) -> Snapshot:
-    """The snapshot in `file`, after checking shapes and settings, but not yet what the arrays contain."""
+    """Return the snapshot in `file`. Checks shapes and settings, but not the contents of the arrays."""
     ids = file.tensors.get("ids")
     next_id, arrived_in_order = file.settings.get("next_id"), file.settings.get("arrived_in_order")
     metric = file.settings.get("metric", "hamming")  # older files have no other
@@ -55,7 +55,7 @@ def from_file(file: TensorFile) -> Snapshot:
 
 
 def verify(file: TensorFile, snapshot: Snapshot, *, everything: bool = False) -> None:
-    """Check what the arrays of `file`, which are those of `snapshot`, contain.
+    """Check the contents of the arrays of `file`, which are those of `snapshot`.
 
     Of a mapped file that is codes and ids, if not `everything`: tables and cells are verified page by page as they are
     used.

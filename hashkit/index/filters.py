@@ -1,4 +1,4 @@
-"""What a filter lets through: of every part of a snapshot the rows to search, removed ones left out."""
+"""Applies filters: finds the rows to search in every part of a snapshot, without removed rows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hashkit.index.ids import Ids, check_ids, holds_integers, is_ascending
 from hashkit.index.snapshot import Mask, Part, Rows, Selection, Snapshot, pack_bitmap
 
 FEW_ROWS = 1 / 256
-"""Up to this fraction of a part, rows are listed by number: a bitmap costs as much however few they are."""
+"""Up to this fraction of a part, rows are listed by number. The cost of a bitmap does not fall with their number."""
 FEW_QUERIES = 8
-"""For up to so many it costs less to test the mask for each candidate than to read all of it."""
+"""For up to this many queries, testing the mask for each candidate costs less than reading all of it."""
 N_SAMPLED = 512
-"""Entries of a mask from which the number of True is estimated: at least two of them, or few are."""
+"""Sampled entries of a mask, from which the number of True is estimated; fewer than two True count as few."""
 ALLOWED_FOR_EACH = 256
-"""A mask is tested candidate by candidate if it allows so many rows for each neighbor: else most candidates fail."""
+"""A mask is tested by candidate if it allows this many rows for each neighbor; with fewer, most candidates fail."""
 
 
 def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Selection]:
-    """The rows that `filter` lets through, of every part that has any.
+    """Return the rows that pass `filter`, for every part that has any.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def select(snapshot: Snapshot, filter: Any, k: int | None = None) -> list[Select
 
 
 def _check_ids(snapshot: Snapshot, filter: Any, array: NDArray[Any] | None) -> Ids:
-    """The ids that `filter`, whose values are in `array`, lists; refused if they look like a mask."""
+    """Return the ids that `filter` lists, whose values are in `array`. Values that look like a mask are refused."""
     if not (is_int(filter) if array is None else holds_integers(array)):
         raise TypeError(f"filter must be a mask of bool, or ids, got {describe(filter if array is None else array)}")
     ids = check_ids(filter if array is None else array, "filter")
@@ -66,7 +66,7 @@ def _check_ids(snapshot: Snapshot, filter: Any, array: NDArray[Any] | None) -> I
 
 
 def _looks_like_mask(values: NDArray[Any]) -> bool:
-    """Whether integers, one for each code, are 0 and 1 only: more than two of them name an id twice."""
+    """Whether integers, one for each code, are 0 and 1 only. As ids, more than two of them would repeat one."""
     if not len(values) or (len(values) <= 2 and values.itemsize > 1) or not 0 <= values[0] <= 1:
         return False
     return bool(values.min() >= 0 and values.max() <= 1)
@@ -89,14 +89,14 @@ def _select_mask(snapshot: Snapshot, mask: Mask, k: int | None) -> list[Selectio
 
 
 def _select_ids(snapshot: Snapshot, ids: Ids) -> list[Selection]:
-    if not is_ascending(ids):  # if they are, they are found in one pass
+    if not is_ascending(ids):  # ascending ids are found in one pass
         ids = np.sort(ids)
         ids = ids[np.append(True, ids[1:] != ids[:-1])]
     return [_listed(part, rows[rows >= 0]) for part, rows in snapshot.locate(ids)]
 
 
 def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
-    """The rows of `part` where `mask`, which has a bool for each live row, is True."""
+    """Return the rows of `part` where `mask`, one bool for each live row, is True."""
     estimate = 0 if k is None else _estimate_true(mask)
     if k is not None and estimate >= ALLOWED_FOR_EACH * k and _native.list_rows(mask, k - 1) is None:
         return Selection(part, estimate, bitmap=part.live, mask=mask)
@@ -109,14 +109,14 @@ def _masked(part: Part, mask: Mask, k: int | None) -> Selection:
 
 
 def _estimate_true(mask: Mask) -> int:
-    """An estimate of how many are True, from a sample; 0 if few."""
+    """Estimate the number of True from a sample; 0 if they are few."""
     sample = mask[:: len(mask) // N_SAMPLED + 1]
     n_true = np.count_nonzero(sample)
     return int(n_true / len(sample) * len(mask)) if n_true > 1 else 0
 
 
 def _listed(part: Part, rows: Rows) -> Selection:
-    """The given live rows of `part`, which ascend."""
+    """Select the given live rows of `part`, which ascend."""
     if len(rows) <= FEW_ROWS * len(part.codes):
         return Selection(part, len(rows), listed=rows)
     mask = np.zeros(len(part.codes), np.bool_)
@@ -125,6 +125,6 @@ def _listed(part: Part, rows: Rows) -> Selection:
 
 
 def _of_mask(part: Part, mask: Mask) -> Selection:
-    """The rows of `part` where `mask`, which has a bool for every row, is True."""
+    """Return the rows of `part` where `mask`, one bool for every row, is True."""
     bitmap = pack_bitmap(mask)
     return Selection(part, _native.count_rows(bitmap, len(mask)), bitmap=bitmap)

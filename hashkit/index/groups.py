@@ -1,4 +1,4 @@
-"""Groups that grow: the groups of an index, found anew, or from earlier ones and what has changed since.
+"""Groups that grow: the groups of an index, computed anew or updated from earlier groups and the changes since.
 
 A snapshot carries the groups that were last asked for, and every change notes which ids it touched. Groups that lost a
 code (removed, or replaced) are found anew among the codes that are left of them. What is new is joined with
@@ -21,7 +21,7 @@ from hashkit.index.snapshot import KnownGroups, Part, Rows, Snapshot, take_codes
 
 @dataclass(frozen=True)
 class Search:
-    """How pairs are found: the limit, threads, and whether a bar shows how far it is."""
+    """How pairs are found: the limit, the threads, and whether a progress bar is shown."""
 
     limit: Limit
     n_threads: int
@@ -29,7 +29,7 @@ class Search:
 
 
 def group(snapshot: Snapshot, search: Search) -> KnownGroups:
-    """The groups of all live codes."""
+    """Return the groups of all live codes."""
     known = snapshot.groups
     if known is None or known.limit != search.limit:
         ids = snapshot.live_ids()
@@ -38,8 +38,8 @@ def group(snapshot: Snapshot, search: Search) -> KnownGroups:
 
 
 def _find(part: Part, n_bits: int, search: Search) -> Ids:
-    """For each code of a part without removed ones the smallest id in its group."""
-    # Equal codes are one group without being compared: a thousand copies of a code would make half a million pairs.
+    """Return the smallest id in the group of each code of a part without removed codes."""
+    # Equal codes form a group without comparisons: a thousand copies of a code would make half a million pairs.
     firsts, distinct = _native.distinct_codes(part.codes)
     forest = _native.Forest(len(firsts))
     different = take_codes(part.codes, firsts)
@@ -49,13 +49,13 @@ def _find(part: Part, n_bits: int, search: Search) -> Ids:
 
 
 def _update(snapshot: Snapshot, known: KnownGroups, search: Search) -> KnownGroups:
-    """The groups of a later snapshot. Rows are those of its live ids, ascending."""
+    """Return the groups of a later snapshot, one row for each live id, ascending."""
     ids, touched = snapshot.live_ids(), known.touched_ids()
     forest = _native.Forest(len(ids))
     is_kept = ~_are_in(known.ids, touched)
     broken = np.unique(known.labels[~is_kept])
     is_whole = is_kept & ~_are_in(known.labels, broken)
-    # The first of a whole group is its label, and so is there.
+    # A complete group includes its label, which is its first id.
     follows = is_whole & (known.labels != known.ids)
     forest.unite(np.searchsorted(ids, known.labels[follows]), np.searchsorted(ids, known.ids[follows]))
 
@@ -90,7 +90,7 @@ def _join_fresh(snapshot: Snapshot, fresh: Ids, ids: Ids, forest: _native.Forest
 
 
 def _are_in(values: Rows, ascending: Rows) -> NDArray[np.bool_]:
-    """Which of `values` are among some that ascend."""
+    """Return which of `values` are in an ascending array."""
     if not len(ascending):
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)

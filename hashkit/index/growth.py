@@ -20,12 +20,12 @@ from hashkit.index.snapshot import Part, Selection, Snapshot, take_codes
 
 FOLD_RATIO = 8
 SMALL_PART = 4096
-"""Parts that have no more codes than this together are folded whatever their ratio: it takes microseconds."""
+"""Parts with at most this many codes together are folded whatever their ratio: it takes microseconds."""
 MAX_REMOVED = 0.25
 
 
 def build(codes: Codes, ids: Ids | None, n_bits: int) -> Snapshot:
-    """The snapshot of `codes`, kept by reference if in the order of their ids, and of a copy of `ids`.
+    """Make a snapshot of `codes` and a copy of `ids`. Codes in the order of their ids are kept by reference.
 
     The ids are the row numbers if `ids` is None.
 
@@ -42,7 +42,7 @@ def build(codes: Codes, ids: Ids | None, n_bits: int) -> Snapshot:
 
 
 def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
-    """`snapshot` with `codes` added, and their ids: those given, or if `ids` is None the next that were never in use.
+    """Add `codes`. Returns the new snapshot and the ids: those given, or the next unused ones if `ids` is None.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def add(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
 
 
 def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapshot, Ids]:
-    """`snapshot` without the codes of `ids`, and the ids that have been removed, ascending.
+    """Remove the codes of `ids`. Returns the new snapshot and the removed ids, ascending.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def remove(snapshot: Snapshot, ids: Any, missing: str = "raise") -> tuple[Snapsh
 
 
 def replace_codes(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot, Ids]:
-    """`snapshot` with `codes` as the codes of `ids`, and these.
+    """Replace the codes of `ids` by `codes`. Returns the new snapshot and the ids.
 
     Raises
     ------
@@ -100,21 +100,21 @@ def replace_codes(snapshot: Snapshot, codes: Codes, ids: Any) -> tuple[Snapshot,
 
 
 def require_known(snapshot: Snapshot, ids: Ids) -> None:
-    """Raise a ValueError that names them if some of `ids` are not live."""
+    """Raise a ValueError that names the `ids` that are not live, if there are any."""
     unknown = ids[~snapshot.has(ids)]
     if len(unknown):
         raise ValueError(f"ids must be in the index, not in it: {name_some(unknown)}")
 
 
 def compact(snapshot: Snapshot) -> Snapshot:
-    """The same codes in one part, with nothing removed."""
+    """Return the same live codes in one part."""
     if len(snapshot.parts) == 1 and snapshot.parts[0].live is None:
         return snapshot
     return replace(snapshot, parts=(_merge([part.everything for part in snapshot.parts]),))
 
 
 def subset(snapshot: Snapshot, selections: list[Selection]) -> Snapshot:
-    """The selected codes of `snapshot`, in one part."""
+    """Return the selected codes of `snapshot` in one part."""
     none = Selection(snapshot.parts[0], 0, listed=np.empty(0, np.int64))
     return replace(snapshot, parts=(_merge(selections or [none]),), groups=None)
 
@@ -126,7 +126,7 @@ def _next_ids(snapshot: Snapshot, n_codes: int) -> Ids:
 
 
 def _without(snapshot: Snapshot, ids: Ids) -> tuple[tuple[Part, ...], Ids]:
-    """The parts without those of `ids` that are live, and which these are."""
+    """Return the parts without the live ones of `ids`, and these ids."""
     parts, found = [], np.zeros(len(ids), np.bool_)
     for part, rows in snapshot.locate(ids):
         here = rows >= 0
@@ -136,7 +136,7 @@ def _without(snapshot: Snapshot, ids: Ids) -> tuple[tuple[Part, ...], Ids]:
 
 
 def _fold(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """`parts` in the state that the module's docstring describes."""
+    """Fold `parts` into the state that the module's docstring describes."""
     folded: list[Part] = []
     for part in parts:
         n_removed = len(part.codes) - part.n_live
@@ -152,13 +152,13 @@ def _belong_together(large: Part, small: Part) -> bool:
 
 
 def _merge(selections: list[Selection]) -> Part:
-    """The selected codes as one part."""
+    """Make one part of the selected codes."""
     codes, ids = zip(*(selection.codes_and_ids() for selection in selections), strict=True)
     return _sorted_part(np.concatenate(codes), np.concatenate(ids))
 
 
 def _sorted_part(codes: Codes, ids: Ids) -> Part:
-    """A part of `codes` with different `ids` in any order."""
+    """Make a part of `codes` with distinct `ids` in any order."""
     if not is_ascending(ids):
         order = np.argsort(ids, kind="stable")
         ids, codes = ids[order], take_codes(codes, order)

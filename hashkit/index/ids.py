@@ -1,4 +1,4 @@
-"""The numbers that users give their codes."""
+"""Ids: the numbers that users give their codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_ID = int(np.iinfo(np.int64).max)
 
 
 def check_ids(ids: Any, name: str, n_codes: int | None = None) -> Ids:
-    """`ids` as a one-dimensional C-contiguous int64 array; whether they are different is not looked at.
+    """Return `ids` as a one-dimensional C-contiguous int64 array, without checking that they are distinct.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def check_ids(ids: Any, name: str, n_codes: int | None = None) -> Ids:
 
 
 def holds_integers(array: NDArray[Any]) -> bool:
-    """Whether its dtype is one of integers, or it is empty as ``np.array([])`` is."""
+    """Whether the dtype is an integer type, or the array is empty as ``np.array([])`` is."""
     return array.dtype.kind in "iu" or (array.size == 0 and array.dtype == np.float64)
 
 
 def check_different(ids: Ids, name: str) -> None:
-    """Raise a ValueError that names it if an id comes twice."""
+    """Raise a ValueError that names an id that is repeated, if there is one."""
     if not is_ascending(ids):
         ordered = np.sort(ids)
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
@@ -66,11 +66,11 @@ def check_different(ids: Ids, name: str) -> None:
 
 
 def is_ascending(ids: Ids) -> bool:
-    """Whether every id is larger than the one before."""
+    """Whether each id is larger than the one before it."""
     return bool(np.all(ids[1:] > ids[:-1]))
 
 
 def name_some(ids: Ids) -> str:
-    """The first few of `ids`, for a message."""
+    """List the first few of `ids` for a message."""
     shown = ", ".join(str(number) for number in ids[:5])
     return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} more"

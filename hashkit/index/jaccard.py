@@ -1,4 +1,4 @@
-"""Searching a snapshot by Jaccard distance: every part on its own, in the order of popcounts, and the answers merged.
+"""Searches a snapshot by Jaccard distance: each part separately, in the order of popcounts; then merges the results.
 
 Jaccard distances are float64, each the nearest to its fraction. Different fractions of up to 4,096 bits give different
 float64, so that sorting those by (distance, id) sorts the fractions.
@@ -21,7 +21,7 @@ Distances = NDArray[np.float64]
 
 
 def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: int) -> tuple[Distances, Ids]:
-    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query."""
+    """Return distances and ids of the `k` nearest selected codes, or of all if there are fewer, one row per query."""
     distances, ids = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
     for selection in selections:
         order, allowed, numbers = _in_order(selection, len(queries), n_threads)
@@ -37,7 +37,7 @@ def k_nearest(selections: list[Selection], queries: Codes, k: int, n_threads: in
 
 
 def within_radius(selections: list[Selection], queries: Codes, r: float, n_threads: int) -> RadiusResult:
-    """The selected codes whose distance to each query, as float64, is at most `r`."""
+    """Return the selected codes whose distance to each query, as float64, is at most `r`."""
     return search_in_blocks(
         lambda some: _within_radius(selections, some, r, n_threads),
         _all_distances,
@@ -71,7 +71,7 @@ def _within_radius(selections: list[Selection], queries: Codes, r: float, n_thre
 def _in_order(
     selection: Selection, n_queries: int, n_threads: int
 ) -> tuple[PopcountOrder, NDArray[np.uint8] | None, NDArray[np.int64] | None]:
-    """Codes to search in the order of popcounts, which rows are allowed, and their numbers in the part."""
+    """Return the codes to search in the order of popcounts, the allowed rows, and their numbers in the part."""
     codes, allowed, numbers = to_scan(selection, n_queries, n_threads)
     if numbers is None:
         return selection.part.popcount_order(n_threads), allowed, None

@@ -13,7 +13,7 @@ from hashkit.index.measures import JACCARD, Weights
 from hashkit.index.snapshot import Rows
 
 LEAST_REMADE = 4096
-"""So few codes are swept over as they are, whether they can still be partners or not."""
+"""Up to this many codes are all compared, without skipping those that can no longer be partners."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class JaccardLimit:
 
 
 class JaccardFinder:
-    """Finds the pairs of some rows of `codes` with `others`, or with the rows behind each.
+    """Finds the pairs of some rows of `codes` with `others`, or with the later rows of `codes`.
 
     Codes that can no longer be partners, since all rows from theirs on have been searched, are dropped whenever that
     halves those that are left: a join of codes with themselves then takes two thirds of one with as many others.
@@ -60,7 +60,7 @@ class JaccardFinder:
         self._n_sketch_bytes = self._sketches.shape[1]
 
     def __call__(self, first: int, last: int, most: int) -> tuple[Rows, Rows, NDArray[np.float64]] | None:
-        """Rows, rows of the others and distances, by both rows, of the rows [first, last); None if above `most`."""
+        """Join rows [first, last): left rows, right rows and distances, by both rows; None if more than `most`."""
         if self._offset is not None:
             n_left, n_kept = len(self._codes) - first, len(self._codes) - self._offset
             if n_kept > LEAST_REMADE and 2 * n_left <= n_kept:

@@ -35,9 +35,9 @@ Finder = Callable[[int, int, int], RowPairs | None]
 MAX_PAIRS = 2**20
 """Pairs in a block, unless a single row has more."""
 ROWS_PER_SCAN = 1024
-"""Rows of the left side that share one pass over the right side, per thread; more would hardly make it faster."""
+"""Left rows that share one pass over the right side, per thread; more would hardly make it faster."""
 ROWS_PER_LOOKUP = 2**17
-"""Rows of the left side that are looked up for one block, per thread."""
+"""Left rows that are looked up for one block, per thread."""
 ROWS_PER_NEAR_LOOKUP = 2**20
 """The same where keys within reach are looked up too: rows with one key share these lookups."""
 
@@ -69,7 +69,7 @@ class PairBlock:
 def check_limit(
     radius: Any, similarity: Any, measure: Any, metric: str, n_bits: int, *, is_directed: bool = False
 ) -> Limit:
-    """The limit that one of `radius` and `similarity` says, by `measure`; the other is None."""
+    """Return the limit given by `radius` or by `similarity` with `measure`; the other is None."""
     if (radius is None) == (similarity is None):
         both = "none" if radius is None else "both"
         raise ValueError(f"one of radius and similarity must be given, got {both}")
@@ -91,7 +91,7 @@ def check_limit(
 
 
 class PairBlocks(Iterator[PairBlock]):
-    """The blocks of a join, found one by one as they are asked for.
+    """The blocks of a join, computed one at a time as the iterator advances.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class PairBlocks(Iterator[PairBlock]):
 
 
 def join(left: Snapshot, right: Snapshot | None, limit: Limit, n_threads: int, progress: bool) -> PairBlocks:
-    """The pairs of `left` and `right`, or of `left` with itself, each once, by (left id, right id)."""
+    """Find the pairs of `left` and `right`, or within `left`, each once, by (left id, right id)."""
     (left_part,) = compact(left).parts
     right_part = None if right is None else compact(right).parts[0]
     blocks = _with_ids(left_part, right_part, left.n_bits, limit, n_threads, progress)
@@ -127,7 +127,7 @@ def _with_ids(
 def row_pairs(
     codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_threads: int, progress: bool
 ) -> Iterator[RowPairs]:
-    """The pairs of all rows, by row, without empty blocks."""
+    """Yield the pairs of all rows, by row, without empty blocks."""
     n_partners = len(codes if others is None else others)
     find, full = _finder(codes, others, n_bits, limit, n_threads)
     n_rows, first = full, 0
@@ -147,7 +147,7 @@ def row_pairs(
 
 
 def _finder(codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_threads: int) -> tuple[Finder, int]:
-    """A function that finds the pairs of rows [first, last) if there are not too many, and its best number of rows."""
+    """Return a function that finds the pairs of rows [first, last), unless too many, and its best number of rows."""
     if isinstance(limit, JaccardLimit):
         return JaccardFinder(codes, others, limit, n_threads), ROWS_PER_SCAN * n_threads
     radius = limit
@@ -169,7 +169,7 @@ def _finder(codes: Codes, others: Codes | None, n_bits: int, limit: Limit, n_thr
 
 
 def _warn_of_scan() -> None:
-    """Say that a join will take far longer for lack of memory."""
+    """Warn that a join will take far longer for lack of memory."""
     warnings.warn(
         "there is no memory for tables of the codes: every code is compared with every other instead, which can take "
         "a hundred times as long",

@@ -1,4 +1,4 @@
-"""What an index holds at this moment, and how it goes over to the next: the only thing about it that changes."""
+"""The current state of an index, and its replacement by the next state: the only mutable part of an index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hashkit.index.tables import TablePolicy, make_tables
 
 
 class Living:
-    """A snapshot, replaced by every change. Readers take it as it is and need no lock; changes wait for each other.
+    """A snapshot that every change replaces. Readers need no lock; changes wait for each other.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class Living:
     def __init__(self, state: Snapshot, policy: TablePolicy, verify: Callable[[], None] | None = None) -> None:
         self.state, self.policy = state, policy
         self._verify = verify
-        # By process: a thread that holds the lock during a fork does not exist in the child, which makes its own.
+        # One lock for each process: a thread that holds the lock during a fork does not exist in the child.
         self._locks: dict[int, threading.Lock] = {}
 
     def current(self) -> Snapshot:
-        """The current snapshot, its contents verified."""
+        """Return the current snapshot after verifying its contents."""
         verify = self._verify
         if verify is not None:
             verify()
@@ -49,12 +49,12 @@ class Living:
         return self.state
 
     def searchable(self) -> Snapshot:
-        """The current snapshot, for a search without filter, which verifies what it reads where that is mapped."""
+        """Return the current snapshot for a search without filter, which verifies the mapped data that it reads."""
         state = self.state
         return state if self._verify is None or state.parts[0].blocks is not None else self.current()
 
     def prepare(self, state: Snapshot) -> Snapshot:
-        """`state` with the tables that it is to have."""
+        """Return `state` with the tables that the policy requires."""
         return make_tables(state, self.policy, check_n_threads(None))
 
     def show(self, state: Snapshot, verify: Callable[[], None] | None = None) -> None:
@@ -63,24 +63,24 @@ class Living:
         self.state = state
 
     def change(self, change: Callable[[Snapshot], tuple[Snapshot, Ids]]) -> Ids:
-        """Go over to the state that `change` makes."""
+        """Switch to the state that `change` makes."""
         with self.lock():
             state, ids = change(self.current())
             self.show(self.prepare(state))
         return ids
 
     def remember(self, state: Snapshot, groups: KnownGroups) -> None:
-        """Keep the groups of `state` with it, if it is still the current one."""
+        """Store the groups of `state` with it, if it is still the current state."""
         with self.lock():
             if self.state is state:
                 self.state = replace(state, groups=groups)
 
     def compact(self) -> Snapshot:
-        """Go over to the same codes in one part, and return that state."""
+        """Switch to the same codes in one part, and return that state."""
         with self.lock():
             self.show(self.prepare(growth.compact(self.current())))
             return self.state
 
     def lock(self) -> threading.Lock:
-        """What a change holds."""
+        """Return the lock that a change holds."""
         return self._locks.setdefault(os.getpid(), threading.Lock())

@@ -1,4 +1,4 @@
-"""Measures of how similar two sets of bits are, as ratios of counts; see csrc/jaccard/limits.hpp."""
+"""Similarity measures of sets of bits, as ratios of counts; see csrc/jaccard/limits.hpp."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hashkit.checks import check_number, describe
 Measure = Literal["jaccard", "dice", "containment"] | Sequence[float]
 
 LARGEST = 1000
-"""The largest weight of Tversky's, and the largest denominator of one: so all counting is in integers below 2**53."""
+"""Largest weight of Tversky's measure, and largest denominator of one: all counts are then integers below 2**53."""
 
 
 class Weights(NamedTuple):
-    """What the bits of two codes count for, as integers without a common divisor.
+    """Weights of the bits of two codes, as integers without a common divisor.
 
     The similarity is ``common * c / (common * c + left * l + right * r)`` with c bits in both codes, l only in the left
     and r only in the right one.
@@ -32,7 +32,7 @@ NAMED = {"jaccard": JACCARD, "dice": Weights(2, 1, 1), "containment": Weights(1,
 
 
 def check_measure(measure: Any) -> Weights:
-    """The weights that `measure` names, Jaccard's for None."""
+    """Return the weights of `measure`, Jaccard's for None."""
     if measure is None:
         return JACCARD
     if isinstance(measure, str):
@@ -49,7 +49,7 @@ def check_measure(measure: Any) -> Weights:
 
 
 def _to_fraction(weight: Any) -> Fraction:
-    """The fraction that a weight is, as far as a float can say it."""
+    """Return a weight as a fraction, to the precision of a float."""
     number = check_number(weight, "a weight of measure", 0, most=LARGEST)
     fraction = Fraction(number).limit_denominator(LARGEST)
     if float(fraction) != number:

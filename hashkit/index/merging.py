@@ -1,4 +1,4 @@
-"""Answers from several indexes over disjoint codes, put together as one index would have given them."""
+"""Merges results of several indexes over disjoint codes into those of one index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Nearest = tuple[Distances, NDArray[np.int64]]
 
 
 def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -> Nearest:
-    """The `k` nearest codes of each query out of what several shards answered.
+    """Merge the nearest codes of several shards into the `k` nearest of each query.
 
     Each shard must have searched for at least `k`, or for all that it has; then the answer is the one that a single
     index of all codes gives, bit for bit.
@@ -75,7 +75,7 @@ def merge(results: Sequence[Nearest], k: int, *, n_threads: int | None = None) -
 
 
 def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = None) -> RadiusResult:
-    """Every code within a radius of each query out of what several shards answered.
+    """Merge the codes that several shards found within a radius of each query.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def merge_radius(results: Sequence[RadiusResult], *, n_threads: int | None = Non
 
 
 def merge_nearest(answers: Sequence[Nearest], k: int, n_threads: int) -> Nearest:
-    """:func:`merge` of two-dimensional answers that are known to be in order."""
+    """:func:`merge` of two-dimensional results that are known to be in order."""
     return _native.merge_nearest(list(answers), min(k, sum(ids.shape[1] for _, ids in answers)), n_threads)
 
 

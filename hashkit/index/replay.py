@@ -1,4 +1,4 @@
-"""The state that an index file and the changes recorded since make together."""
+"""Rebuilds the state of a collection from an index file and the changes recorded since."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashkit.storage.layout import index_path
 
 
 def read_state(folder: str, journal: Journal, *, method: str = "auto") -> tuple[Snapshot, Callable[..., None] | None]:
-    """What the collection in `folder` holds, and what verifies its contents if that is still to be done.
+    """Return the state of the collection in `folder`, and a function that verifies it unless that is done.
 
     The index file is mapped, with what `method` uses of its tables. Codes and ids are read, and verified, only if there
     are changes to apply to them.
@@ -57,7 +57,7 @@ def read_state(folder: str, journal: Journal, *, method: str = "auto") -> tuple[
 
 
 def _applied(state: Snapshot, kind: str, ids: Ids, codes: Codes) -> Snapshot:
-    """`state` after a change of the journal; the last word on an id counts.
+    """Apply a change of the journal to `state`; the last change of an id counts.
 
     Journals of version 0.1.0 may hold changes that do not follow upon each other. A call that was interrupted had
     written one, but memory had not gone over to it; so the next call gave the same ids once more, or removed them once

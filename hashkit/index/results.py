@@ -1,4 +1,4 @@
-"""What searches return."""
+"""The results of searches."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class RadiusResult:
         return len(self.offsets) - 1
 
     def __getitem__(self, query: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """``(distances, ids)`` of one query; negative numbers count from the last."""
+        """Return ``(distances, ids)`` of one query; negative numbers count from the last."""
         if not -len(self) <= query < len(self):
             raise IndexError(f"query must be between {-len(self)} and {len(self) - 1}, got {query}")
         start, stop = self.offsets[query % len(self)], self.offsets[query % len(self) + 1]
         return self.distances[start:stop], self.ids[start:stop]
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
-        """``(distances, ids)`` of every query in turn."""
+        """Yield ``(distances, ids)`` of each query."""
         return (self[query] for query in range(len(self)))
 
     def __repr__(self) -> str:
@@ -48,13 +48,13 @@ class RadiusResult:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """How many were found for each query, shape (n_queries,)."""
+        """Number of codes found for each query, shape (n_queries,)."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QueryStats:
-    """What was done for each query of a search. The counts repeat exactly; printed they are summed up.
+    """Work done for each query of a search. The counts are reproducible; printing shows a summary.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class QueryStats:
 
     @classmethod
     def of_parts(cls, counts: list[NDArray[np.int64] | None], n_queries: int) -> QueryStats:
-        """What was done in several parts of an index, from the counts of each; None is a scan."""
+        """Combine the counts of several parts of an index; None stands for a scan."""
         by_part = np.empty((len(counts), n_queries, 5), np.int64)
         for number, of_part in enumerate(counts):
             by_part[number] = [0, 0, -1, True, True] if of_part is None else of_part
@@ -102,7 +102,7 @@ class QueryStats:
 
 
 def others_than(own: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the rows found for each row of a collection are not that row itself: one less than were found.
+    """Select, of the rows found for each row of a collection, all but that row itself: one less than were found.
 
     A row is among its own nearest, unless many have its code. Where it is not found, the last one is left out.
 

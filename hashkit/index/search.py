@@ -1,4 +1,4 @@
-"""Searching a snapshot: every part on its own, and the answers merged by (distance, id)."""
+"""Searches a snapshot: each part separately, then merges the results by (distance, id)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from hashkit.storage import FormatError
 
 Distances = NDArray[np.int32]
 Counts = NDArray[np.int64]
-"""What was done for each query: the attributes of QueryStats, in their order, shape (n_queries, 5)."""
+"""Work done for each query: the attributes of QueryStats, in their order, shape (n_queries, 5)."""
 
 MANY_QUERIES = 32
 LEAST_ALLOWED, LEAST_ALLOWED_FOR_MANY = 1 / 20, 1 / 4
-"""Below this fraction of a part, tables find mostly what is not allowed; for many queries a copy pays sooner."""
+"""If a smaller fraction is allowed, most candidates of tables are not; with many queries a copy pays sooner."""
 
 GATHER_COST = 6
-"""Copying a row together with others costs about as much as scanning it for this many queries."""
+"""Gathering a row costs about as much as scanning it for this many queries."""
 NO_DISTANCE = 2**31 - 1
-"""Beyond every distance: nothing was found for this place."""
+"""Larger than every distance: no code was found for this place."""
 MAX_GATHERED = 0.5
-"""Beyond this fraction of a part its rows are never copied: it would take as much memory again."""
+"""Above this fraction of a part, rows are never gathered: the copy would take as much memory again."""
 
 
 class Approximation(NamedTuple):
@@ -40,11 +40,11 @@ class Approximation(NamedTuple):
     Attributes
     ----------
     recall : float
-        The share of the `k` nearest codes that are to be found, on average.
+        Mean share of the `k` nearest codes to find.
     n_bits : int
         Length of the codes.
     compact : bool
-        Whether cells, where they have to be made, keep no copies of codes.
+        Whether new cells keep no copies of codes.
     """
 
     recall: float
@@ -62,7 +62,7 @@ def k_nearest(
     counting: bool = False,
     approximation: Approximation | None = None,
 ) -> tuple[Distances, Ids, list[Counts | None]]:
-    """Distances and ids of the `k` nearest of the selected codes, or of all if there are fewer, one row per query.
+    """Return distances and ids of the `k` nearest selected codes, or of all if there are fewer, one row per query.
 
     What is read of a mapped file is verified first: a FormatError says what is damaged.
     With an `approximation` parts are searched by cells where that is less work than an exact search.
@@ -88,7 +88,7 @@ def k_nearest(
             return distances, ids, counts
         answers.append((distances, ids))
         if k_here == k and selection is not selections[-1]:
-            # Of the parts behind only what is nearer than the k-th here, or as near, can matter.
+            # Only codes at most as far as the k-th so far can enter from the remaining parts.
             reached = np.ascontiguousarray(distances[:, -1])
             limits = reached if limits is None else np.minimum(limits, reached)
     if not answers:
@@ -107,7 +107,7 @@ def _nearest_in(
     counting: bool,
 ) -> tuple[Distances, Ids, Counts | None]:
     """:func:`k_nearest` in one part, of which at least `k` rows are selected."""
-    # The calls into native code are by position: names would cost a tenth of what a query takes.
+    # Native calls pass arguments by position: keywords would cost a tenth of the time of a query.
     part, tables = selection.part, _tables_for(selection, len(queries))
     if tables is not None:
         counts = np.empty((len(queries), 5), np.int64) if counting else None
@@ -174,7 +174,7 @@ def _nearest_in_cells(
 
 
 def within_radius(selections: list[Selection], queries: Codes, r: int, n_threads: int) -> RadiusResult:
-    """The selected codes within distance `r` of each query."""
+    """Return the selected codes within distance `r` of each query."""
     return search_in_blocks(
         lambda some: _within_radius(selections, some, r, n_threads),
         lambda some, codes: _native.hamming_distances(some, codes, 1),
@@ -207,12 +207,12 @@ def _within_radius(selections: list[Selection], queries: Codes, r: int, n_thread
 
 
 def _tables_for(selection: Selection, n_queries: int) -> _native.Tables | None:
-    """The tables of a part, unless what is allowed is sooner copied together and scanned."""
+    """Return the tables of a part, unless it is faster to gather the allowed rows and scan them."""
     return None if _is_narrow(selection, n_queries) else selection.part.tables
 
 
 def _is_narrow(selection: Selection, n_queries: int) -> bool:
-    """Whether so few rows are allowed that these are sooner copied together and scanned."""
+    """Whether so few rows are allowed that gathering and scanning them is faster."""
     if selection.mask is not None or (selection.bitmap is None and selection.listed is None):
         return False
     least = LEAST_ALLOWED if n_queries < MANY_QUERIES else LEAST_ALLOWED_FOR_MANY
@@ -220,7 +220,7 @@ def _is_narrow(selection: Selection, n_queries: int) -> bool:
 
 
 def to_scan(selection: Selection, n_queries: int, n_threads: int) -> tuple[Codes, Bitmap | None, Rows | None]:
-    """Codes to scan, which of them are allowed (None: all), and their row numbers in the part (None: their own).
+    """Return the codes to scan, which are allowed (None: all), and their rows in the part (None: the same).
 
     Rows that are listed, or are few enough in a bitmap, are copied together: what is left out then costs nothing.
     """

@@ -1,4 +1,4 @@
-"""What an index holds at one moment: flat arrays that never change, so that any number of readers need no lock.
+"""The state of an index at one moment: immutable flat arrays, so that readers need no lock.
 
 A snapshot is a tuple of parts: one large part, and behind it smaller ones with what was added since. A part has its
 codes in ascending order of id, so that the order of rows is the order of ids and a search ranks by (distance, row). A
@@ -24,9 +24,9 @@ from hashkit.storage.blocks import BlockSums
 
 METRICS = ("hamming", "jaccard")
 LEAST_TOUCHED = 1000
-"""So many changed ids are kept with known groups, however few codes these have."""
+"""At least this many changed ids are kept with known groups, however few codes these have."""
 BYTES_PER_PIECE = 2**20
-"""Of codes copied between two looks at signals: a millisecond at most where each row is read from another page."""
+"""Codes copied between two checks for signals: at most a millisecond, even if each row is on another page."""
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -35,12 +35,12 @@ Bitmap = NDArray[np.uint8]
 
 PopcountOrder = tuple[Codes, NDArray[np.int64], Rows]
 LEAST_SKETCHED = 8 << 20
-"""So many bytes of codes are more than a cache holds, and worth a sample that says how long sketches should be."""
+"""More bytes of codes than a cache holds: from here on a sample is taken to choose the length of sketches."""
 """Codes in the order of their popcounts, where those of each popcount start, and the row where each code stood."""
 
 
 class Derived(dict[str, Any]):
-    """What was computed from a part's codes when it was first needed, by name; not pickled.
+    """Values computed from the codes of a part on first use, by name; not pickled.
 
     Shared by all parts that have the same codes. Needs no lock: threads that miss something at the same moment each
     compute it, and the last one's stays.
@@ -74,16 +74,16 @@ class Part:
 
     @property
     def tables(self) -> _native.Tables | None:
-        """Tables of the codes, where there are any (see :mod:`hashkit.index.tables`)."""
+        """Tables of the codes, if there are any (see :mod:`hashkit.index.tables`)."""
         return self.derived.get("tables")
 
     @property
     def blocks(self) -> BlockSums | None:
-        """What verifies the mapped file in which codes, ids and tables lie as they are read; None if nothing has to."""
+        """Checksums that verify mapped codes, ids and tables as they are read; None if none are needed."""
         return self.derived.get("blocks")
 
     def require_codes(self, rows: Rows | None = None) -> None:
-        """Verify the codes, or those at `rows`, where that is still to be done."""
+        """Verify the codes, or those at `rows`, unless that is done."""
         if self.blocks is not None:
             self.blocks.require(self.codes, rows)
 
@@ -101,7 +101,7 @@ class Part:
         return self.ids[rows]
 
     def rows_of(self, ids: Ids) -> Rows:
-        """The row of each of `ids`, -1 for those that are not live here."""
+        """Return the row of each of `ids`, -1 for ids that are not live in this part."""
         if len(self.codes) == 0:
             return np.full(len(ids), -1)
         if self.ids is None:
@@ -109,7 +109,7 @@ class Part:
         else:
             rows = _native.find_ids(self.ids, np.ascontiguousarray(ids))
         if self.live is not None:
-            rows[~_bits_at(self.live, rows)] = -1  # whatever bit those read that are -1 already
+            rows[~_bits_at(self.live, rows)] = -1  # for rows that are -1 already the bit does not matter
         return rows
 
     def live_ids(self) -> Ids:
@@ -119,18 +119,18 @@ class Part:
         return self.ids_of(np.flatnonzero(unpack_bitmap(self.live, len(self.codes))))
 
     def id_range(self) -> tuple[int, int]:
-        """The first id and the last, of removed codes too; there must be a code."""
+        """Return the first and last id, removed codes included; there must be a code."""
         return (0, len(self.codes) - 1) if self.ids is None else (int(self.ids[0]), int(self.ids[-1]))
 
     def popcount_order(self, n_threads: int) -> PopcountOrder:
-        """The codes in the order of their popcounts, removed ones too; a copy of them, made on the first call."""
+        """Return a copy of the codes in the order of popcounts, removed ones included; made on the first call."""
         order: PopcountOrder | None = self.derived.get("popcount_order")
         if order is None:
             order = self.derived["popcount_order"] = _native.popcount_order(self.codes, n_threads)
         return order
 
     def jaccard_sketches(self, n_threads: int) -> Codes | None:
-        """Sketches of the codes in that order, to search for the k nearest; None if they would not pay."""
+        """Return sketches of the codes in that order, for k-nearest searches; None if they would not pay."""
         if self.codes.size < LEAST_SKETCHED:
             return None
         sketches: Codes | None = self.derived.get("jaccard_sketches")
@@ -140,7 +140,7 @@ class Part:
         return None if sketches.shape == self.codes.shape else sketches
 
     def without(self, rows: Rows) -> Part:
-        """The same codes with `rows` removed, all of them live and different."""
+        """Return the part with `rows` removed, which are live and distinct."""
         live = pack_bitmap(np.ones(len(self.codes), np.bool_)) if self.live is None else self.live.copy()
         np.bitwise_and.at(live, rows >> 3, ~_bit(rows))
         return replace(self, live=live, n_live=self.n_live - len(rows))
@@ -161,7 +161,7 @@ class Selection:
     mask: Mask | None = None
 
     def codes_and_ids(self) -> tuple[Codes, Ids]:
-        """The selected codes, and their ids, ascending; there must be no mask."""
+        """Return the selected codes and their ids, ascending; there must be no mask."""
         if self.listed is not None:
             return take_codes(self.part.codes, self.listed), self.part.ids_of(self.listed)
         if self.bitmap is None:
@@ -172,7 +172,7 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class KnownGroups:
-    """The groups that some earlier codes made, and which ids have been touched since.
+    """The groups of an earlier state, and the ids changed since.
 
     Attributes
     ----------
@@ -192,14 +192,14 @@ class KnownGroups:
     n_touched: int = 0
 
     def touch(self, ids: Ids) -> KnownGroups | None:
-        """The same after a change of `ids`; None if so much has changed that all is sooner found anew."""
+        """Return the groups after a change of `ids`; None if so much changed that computing them anew is faster."""
         n_touched = self.n_touched + len(ids)
         if n_touched > max(len(self.ids) // 2, LEAST_TOUCHED):
             return None
         return replace(self, touched=(ids, self.touched), n_touched=n_touched) if len(ids) else self
 
     def touched_ids(self) -> Ids:
-        """All that were touched, ascending."""
+        """Return all changed ids, ascending."""
         lists, rest = [np.empty(0, np.int64)], self.touched
         while rest is not None:
             ids, rest = rest
@@ -235,7 +235,7 @@ class Snapshot:
     groups: KnownGroups | None = field(default=None, repr=False)
 
     def after(self, ids: Ids, parts: tuple[Part, ...], **changes: Any) -> Snapshot:
-        """The snapshot after a change of `ids`."""
+        """Return the snapshot after a change of `ids`."""
         groups = None if self.groups is None else self.groups.touch(ids)
         return replace(self, parts=parts, groups=groups, **changes)
 
@@ -244,22 +244,22 @@ class Snapshot:
 
     @functools.cached_property
     def everything(self) -> list[Selection]:
-        """All live rows, of every part that has any. Kept, since most queries search them; not to be changed."""
+        """All live rows of every part that has any. Cached, since most queries search them; do not modify."""
         return [part.everything for part in self.parts if part.n_live]
 
     def locate(self, ids: Ids) -> Iterator[tuple[Part, Rows]]:
-        """Every part with the row of each of `ids` in it, -1 where it is not."""
+        """Yield each part with the row of each of `ids` in it, -1 for ids that it lacks."""
         return ((part, part.rows_of(ids)) for part in self.parts)
 
     def has(self, ids: Ids) -> NDArray[np.bool_]:
-        """Which of `ids` are live."""
+        """Return which of `ids` are live."""
         found = np.zeros(len(ids), np.bool_)
         for _, rows in self.locate(ids):
             found |= rows >= 0
         return found
 
     def codes_of(self, ids: Ids) -> Codes:
-        """The codes of `ids`, all of them live."""
+        """Return the codes of `ids`, which are live."""
         codes = np.empty((len(ids), self.parts[0].codes.shape[1]), np.uint8)
         for part, rows in self.locate(ids):
             for piece in _pieces(len(ids), codes.shape[1]):
@@ -268,14 +268,14 @@ class Snapshot:
         return codes
 
     def live_ids(self) -> Ids:
-        """Every live id, ascending."""
+        """Return all live ids, ascending."""
         lists = [part.live_ids() for part in self.parts]
         ids = lists[0] if len(lists) == 1 else np.concatenate(lists)
         return ids if is_ascending(ids) else np.sort(ids, kind="stable")
 
 
 def take_codes(codes: Codes, rows: Rows) -> Codes:
-    """``codes[rows]``, which an interrupt ends in the middle: numpy looks at signals only after a whole copy."""
+    """Return ``codes[rows]``, but stop at an interrupt: numpy checks for signals only after the whole copy."""
     taken = np.empty((len(rows), codes.shape[1]), np.uint8)
     for piece in _pieces(len(rows), codes.shape[1]):
         taken[piece] = codes.take(rows[piece], axis=0)
@@ -288,17 +288,17 @@ def _pieces(n_rows: int, n_bytes: int) -> Iterator[slice]:
 
 
 def pack_bitmap(mask: Mask) -> Bitmap:
-    """A bit for each bool of `mask`."""
+    """Pack the bools of `mask` into bits."""
     return np.packbits(mask, bitorder="little")
 
 
 def unpack_bitmap(bitmap: Bitmap, n_rows: int) -> Mask:
-    """The first `n_rows` bits as bools."""
+    """Return the first `n_rows` bits as bools."""
     return np.unpackbits(bitmap, count=n_rows, bitorder="little").view(np.bool_)
 
 
 def _bit(rows: Rows) -> Bitmap:
-    """Of the byte that holds each row's bit, that bit."""
+    """Return the bit of each row, in the byte that holds it."""
     return np.left_shift(np.uint8(1), (rows & 7).astype(np.uint8))
 
 

@@ -39,7 +39,7 @@ USED = {
     "cells": ("cells", "bounds"),
     "scan": ("cells",),
 }
-"""What each method takes from a file. Cells are for queries at a recall below 1, in the way of nothing."""
+"""Which stored structures each method uses. Cells serve queries at a recall below 1, so every method loads them."""
 MOST_RULES = 10_000
 
 Tensors = dict[str, NDArray[Any]]
@@ -83,7 +83,7 @@ def to_store(part: Part) -> tuple[Tensors, dict[str, Any]]:
 
 
 def attach(file: TensorFile, snapshot: Snapshot, *, method: str, verify: bool) -> None:
-    """Let the part of `snapshot`, which is that of `file`, have what `method` uses of the tables and cells in it.
+    """Attach to the part of `snapshot`, read from `file`, the stored tables and cells that `method` uses.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _tables(file: TensorFile, snapshot: Snapshot, part: Part) -> _native.Tables:
     n_substrings, isa = _int(settings["n_substrings"], snapshot.n_bits), settings["isa"]
     columns = tuple(tuple(arrays[f"tables/{j}/{name}"] for name in BUCKETS) for j in range(n_substrings))
     costs = arrays["tables/costs"]
-    if isa not in _native.supported_isas():  # measured on another machine: estimates take their place
+    if isa not in _native.supported_isas():  # measured on another machine: replaced by estimates
         isa, costs = "portable", np.zeros_like(costs)
     if arrays["tables/places"].size != snapshot.n_bits:
         raise ValueError("places must have one for each bit")
@@ -200,7 +200,7 @@ def _cells(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeCells:
 
 
 def _require_each_code_once(rows: NDArray[Any], part: Part) -> None:
-    """Read the rows of all cells: a search takes for granted that no code is in two of them, or twice in one."""
+    """Read the rows of all cells: a search relies on each code being in one cell, once."""
     is_there, rows = np.zeros(len(part.codes), np.bool_), rows.reshape(-1)
     if rows.max(initial=0) < len(is_there):
         is_there[rows] = True
@@ -220,7 +220,7 @@ def _bounds(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeBounds:
 
 
 def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) -> dict[tuple[int, float], Rule]:
-    """The calibrated rules in a file."""
+    """Return the calibrated rules in a file."""
     if not isinstance(stored, list) or len(stored) > MOST_RULES:
         raise TypeError("rules must be a list")
     if limits.dtype != np.int32 or limits.shape != (len(stored) if have_limits else 0, n_bits + 1):

@@ -1,4 +1,4 @@
-"""Which parts of a snapshot have tables for multi-index hashing beside their codes.
+"""Decides which parts of a snapshot get tables for multi-index hashing, and makes them.
 
 Tables are made where an index is built, loaded or changed, never in a query. They go with the codes of a part from
 snapshot to snapshot; what is removed from the part is passed over when they are searched. They are saved where that is
@@ -19,11 +19,11 @@ from hashkit.index.snapshot import Derived, Part, Snapshot
 METHODS = ("auto", "scan", "mih", "cells")
 DESCRIBED = ("cells", "bounds")
 LEAST_CODES = 2**15
-"""So many codes are scanned in a few microseconds: nothing is gained by tables for fewer."""
+"""A scan of this many codes takes a few microseconds, so tables for fewer gain nothing."""
 MOST_CODES = 2**32 - 1
-"""Tables keep the numbers of rows in 32 bits."""
+"""Tables store row numbers in 32 bits."""
 MOST_BITS = 512
-"""Beyond, neighbors are seldom near enough for tables, whose memory grows with the square of the length."""
+"""With longer codes, neighbors are seldom near enough for tables, whose memory grows with the square of the length."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class TablePolicy:
             raise TypeError(f"compact must be a bool, got {describe(self.compact)}")
 
     def applies_to(self, part: Part, n_bits: int) -> bool:
-        """Whether a part is to have tables."""
+        """Whether a part should have tables."""
         if self.method == "auto":
             return LEAST_CODES <= len(part.codes) <= MOST_CODES and n_bits <= MOST_BITS
         return self.method == "mih" and len(part.codes) > 0
 
 
 def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snapshot:
-    """The same snapshot, every part to which the policy applies having tables."""
+    """Return the snapshot with tables in every part that the policy covers."""
     if snapshot.metric == "hamming":
         for part in snapshot.parts:
             if part.tables is None and policy.applies_to(part, snapshot.n_bits):
@@ -68,7 +68,7 @@ def make_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snap
 
 
 def lack_tables(snapshot: Snapshot, policy: TablePolicy) -> bool:
-    """Whether :func:`make_tables` has something to make."""
+    """Whether :func:`make_tables` would make any tables."""
     return snapshot.metric == "hamming" and any(
         (part.tables is None and policy.applies_to(part, snapshot.n_bits))
         or (policy.method == "cells" and "cells" not in part.derived and can_have_cells(part, snapshot.n_bits))
@@ -82,7 +82,7 @@ def lack_tables(snapshot: Snapshot, policy: TablePolicy) -> bool:
 
 
 def with_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snapshot:
-    """A copy of `snapshot` that has tables as the policy says, those of ``"scan"`` as of ``"auto"``."""
+    """Return a copy of `snapshot` with the tables of the policy, where ``"scan"`` counts as ``"auto"``."""
     parts = tuple(replace(part, derived=Derived(part.derived)) for part in snapshot.parts)
     if policy.method == "scan":
         policy = replace(policy, method="auto")
@@ -90,7 +90,7 @@ def with_tables(snapshot: Snapshot, policy: TablePolicy, n_threads: int) -> Snap
 
 
 def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """What each part is searched by."""
+    """Describe how each part is searched."""
     return [
         {
             "n_codes": len(part.codes),
@@ -110,5 +110,5 @@ def _method(part: Part) -> str:
 
 
 def _source(part: Part, kind: str) -> dict[str, str]:
-    """Where a part's tables, cells or bounds come from."""
+    """Return where the tables, cells or bounds of a part come from."""
     return {"source": part.derived.get(f"source of {kind}", "built")}

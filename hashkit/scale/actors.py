@@ -1,4 +1,4 @@
-"""Shards in an actor: what runs on the machines."""
+"""The Ray actor that searches shards on a worker machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hashkit.scale.places import Place
 
 
 def to_plain(values: tuple[Any, ...]) -> list[Any]:
-    """`values` with arrays as numbers and bytes, and all of them as one argument or result of an actor's method.
+    """Convert arrays in `values` to lists of dtype, shape and bytes, for one argument or result of an actor's method.
 
-    So Ray passes them on as they are: its own way costs half a millisecond an array, and 30 us an argument.
+    Ray's own serialization costs half a millisecond for each array and 30 us for each argument.
     """
     return [
         [value.dtype.str, list(value.shape), value.tobytes()] if isinstance(value, np.ndarray) else value
@@ -29,7 +29,7 @@ def to_plain(values: tuple[Any, ...]) -> list[Any]:
 
 
 def from_plain(plain: list[Any]) -> tuple[Any, ...]:
-    """What :func:`to_plain` was given."""
+    """Invert :func:`to_plain`."""
     return tuple(
         np.frombuffer(value[2], value[0]).reshape(value[1]) if isinstance(value, list) else value for value in plain
     )
@@ -44,7 +44,7 @@ class Host(NamedTuple):
 
 
 class ShardActor:
-    """Mapped shards. Opens its files when it is first asked, so that a damaged one is an answer, not a dead actor.
+    """Mapped shards. The first call opens the files, so a damaged file raises an exception and the actor survives.
 
     Parameters
     ----------
@@ -60,19 +60,19 @@ class ShardActor:
         self._opened: list[Index] = []
 
     def host(self, question: list[Any]) -> Host:
-        """Open the files, and say where this actor runs."""
+        """Open the files and return where this actor runs."""
         self._indexes()
         return Host(ray.get_runtime_context().get_node_id(), check_n_threads(None), os.getpid())
 
     def warm(self, question: list[Any]) -> None:
-        """Read the whole files once, which verifies them and brings them into memory."""
+        """Read every file in full, which verifies it and loads it into memory."""
         for index in self._indexes():
             index.query(np.zeros((1, (self._n_bits + 7) // 8), np.uint8), 1)
 
     def query(self, question: list[Any]) -> list[Any]:
         """(distances, ids) for plain queries, k, limits or None, and a number of threads.
 
-        What lies beyond the limits may be left out.
+        Results beyond the limits may be missing.
         """
         queries, k, limits, n_threads = from_plain(question)
         answers = []
@@ -82,7 +82,7 @@ class ShardActor:
             else:
                 found = index._query_within(queries, k, limits, n_threads)
             answers.append(found)
-            if found[0].shape[1] == k:  # nothing beyond the k-th can matter in the shards to come
+            if found[0].shape[1] == k:  # later shards need only what is nearer than the k-th
                 reached = np.ascontiguousarray(found[0][:, -1])
                 limits = reached if limits is None else np.minimum(limits, reached)
         return to_plain(merge_nearest(answers, k, n_threads))

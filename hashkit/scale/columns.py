@@ -1,4 +1,4 @@
-"""Columns of Arrow tables as arrays, without copies where possible."""
+"""Convert columns of Arrow tables to arrays, without copies where possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashkit.index.ids import Ids, check_ids
 
 
 def require_columns(table: pa.Table, *names: str) -> None:
-    """Raise a ValueError that names the first of `names` which the table does not have, or which has nulls."""
+    """Raise a ValueError that names the first of `names` that the table lacks or that has nulls."""
     for name in names:
         if name not in table.column_names:
             raise ValueError(f"dataset must have a column {name!r}, it has {table.column_names}")
@@ -21,7 +21,7 @@ def require_columns(table: pa.Table, *names: str) -> None:
 
 
 def feature_matrix(column: pa.ChunkedArray, name: str) -> NDArray[Any]:
-    """A column of vectors, all of one length, as a matrix of their own dtype.
+    """Convert a column of vectors of equal length to a matrix of the same dtype.
 
     Parameters
     ----------
@@ -60,5 +60,5 @@ def _chunk_matrix(chunk: pa.Array, name: str) -> NDArray[Any]:
 
 
 def id_column(table: pa.Table, name: str) -> Ids:
-    """The column `name` as int64."""
+    """Return the column `name` as int64."""
     return check_ids(table[name].to_numpy(), f"column {name!r}")

@@ -1,4 +1,4 @@
-"""Asking shards: an actor for each group of them and replica, asked again until it answers or is given up."""
+"""Sends queries to shards: one actor for each group of shards and each replica, with retries."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from hashkit.scale.manifest import Manifest, name_files
 from hashkit.scale.places import Place
 
 INLINE_BYTES = 100_000
-"""Queries beyond this are put into Ray's object store once, instead of being sent to every shard."""
+"""Larger batches of queries go into Ray's object store once, instead of to every shard."""
 CLOSED = "this ShardedIndex is closed"
 PAUSE = 0.1
 """Seconds between two attempts to reach an actor that is being restarted."""
 
 
 class MissingShardsError(RuntimeError):
-    """Some shards did not answer, so that the answer would not be whole.
+    """Some shards did not answer, so the result would be incomplete.
 
     Attributes
     ----------
     shards : tuple of str
-        Their files.
+        Files of these shards.
     """
 
     def __init__(self, message: str, shards: tuple[str, ...]) -> None:
@@ -45,20 +45,20 @@ class MissingShardsError(RuntimeError):
 
 
 class Dispatcher:
-    """The actors of all shards, and a thread with the event loop that talks to them.
+    """The actors of all shards, and a thread whose event loop calls them.
 
     Parameters
     ----------
     place, manifest
-        Where the shards are, and which.
+        The folder of the shards, and the list of them.
     shards_per_actor : int, optional
-        Shards of a group, which are asked together; by default as many as leave a CPU for each group.
+        Shards in a group, which share an actor. The default gives each group a CPU.
     replicas : int
         Actors for each group.
     patience : float
-        Seconds that a shard may be out of reach before it is given up.
+        Seconds that a shard may be unreachable before it counts as missing.
     actor_options : dict
-        What Ray's ``options`` takes.
+        Arguments of Ray's ``options``.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Dispatcher:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def hosts(self) -> list[Host]:
-        """Where every actor runs; raises a MissingShardsError if one cannot open its shard."""
+        """Return where each actor runs; raise a MissingShardsError if one cannot open its shard."""
         replicas = range(len(self._actors[0]))
         rounds = [await self.ask_all(range(len(self.groups)), "host", None) for _ in replicas]
         for answers in rounds:
@@ -99,7 +99,7 @@ class Dispatcher:
         return [host for answers in rounds for host in answers]
 
     async def ask_all(self, groups: Sequence[int], method: str, timeout: float | None, *arguments: Any) -> list[Any]:
-        """The result of each of `groups`, in their order, or the exception that it raised."""
+        """Return the result of each of `groups`, in order, or the exception it raised."""
         question = _to_send(arguments)
         asked = [self._ask(group, method, timeout, question) for group in groups]
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -109,9 +109,9 @@ class Dispatcher:
         return answers
 
     def ask_at_once(self, method: str, *arguments: Any) -> list[Any] | None:
-        """What every group answers, asked by the calling thread: a millisecond sooner than by the event loop.
+        """Return every group's result, called from this thread, which is a millisecond faster than the event loop.
 
-        None if one of them fails, whatever the reason: :meth:`ask_all` has the patience to find it out.
+        None if any group fails, for whatever reason: :meth:`ask_all` then retries.
         """
         if not self._thread.is_alive():
             raise RuntimeError(CLOSED)
@@ -144,7 +144,7 @@ class Dispatcher:
             ) from next(iter(failed.values()))
 
     def close(self) -> None:
-        """End every actor and the thread; what is being asked fails."""
+        """Stop every actor and the thread; calls in progress fail."""
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -165,16 +165,16 @@ class Dispatcher:
         return self._make.remote(self._place, self.groups[group], self._manifest.n_bits)
 
     async def _ask(self, group: int, method: str, timeout: float | None, question: Any) -> Any:
-        """What a group answers, by whichever of its replicas is in reach.
+        """Return a group's result from whichever of its replicas is reachable.
 
         Raises
         ------
         RayTaskError
-            What its code raised.
+            If the actor's code raised an exception.
         RayActorError
-            If no replica was in reach for as long as `patience`.
+            If no replica was reachable for `patience` seconds.
         asyncio.TimeoutError
-            If that took longer than `timeout`.
+            If it took longer than `timeout`.
         """
         actors, started = self._actors[group], self._loop.time()
         unreachable_since: float | None = None

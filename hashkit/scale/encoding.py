@@ -1,4 +1,4 @@
-"""Encoding a data set of any size: one actor holds the hasher, blocks stream past it."""
+"""Encodes a data set of any size: actors hold the hasher, and blocks stream through them."""
 
 from __future__ import annotations
 
@@ -42,35 +42,35 @@ def encode(
     ----------
     dataset : ray.data.Dataset
     hasher : Hasher
-        Fitted. Each actor receives it once.
+        A fitted hasher, sent to each actor once.
     column : str
         The column of feature vectors: lists of numbers or tensors.
     ids : str
         The column of ids: integers.
     path : str or path, optional
-        A folder, or URI of one, for this data set alone: the codes are computed now and written there as Parquet, one
-        file for each block of the data set. A block whose file is already there is not encoded again; so what was
-        interrupted goes on where it stopped. Blocks are known by their ids.
+        A folder or URI for this data set alone. If given, the codes are computed at once and written there as Parquet,
+        one file for each block of the data set. A block whose file exists is not encoded again, so an interrupted call
+        can be repeated to continue. A block is identified by its ids.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
-        Where `path` is.
+        File system of `path`.
     batch_size : int
-        Rows that are encoded at a time, which bounds the memory of an actor: the codes do not depend on it.
+        Rows encoded at a time, which bounds the memory of an actor. It does not affect the codes.
     n_actors : int or pair of int
-        How many actors, or the least and the most.
+        Number of actors, or their minimum and maximum.
     **actor_options
-        What :meth:`ray.data.Dataset.map_batches` takes for its actors, such as ``num_cpus`` and ``num_gpus``.
+        Arguments of :meth:`ray.data.Dataset.map_batches` for actors, such as ``num_cpus`` and ``num_gpus``.
 
     Returns
     -------
     ray.data.Dataset
-        The columns ``id`` (int64) and ``code`` (fixed-size binary). Without `path` it is computed when it is read.
+        The columns ``id`` (int64) and ``code`` (fixed-size binary). Without `path`, codes are computed when they
+        are read.
 
     Raises
     ------
     TypeError, ValueError
-        If a column is missing or of another type; if the folder at `path` holds the codes of another hasher, or of
-        rows that the data set does not have. What a block's rows have wrong is raised by Ray when the block is
-        reached.
+        If a column is missing or has another type, or if the folder at `path` holds codes of another hasher or of
+        rows that are not in the data set. Ray raises errors about rows when it reaches their block.
     """
     batch_size = check_int(batch_size, "batch_size", 1)
     parts = None if path is None else Place.of(path, filesystem)
@@ -103,13 +103,13 @@ def _actor_pool(n_actors: int | tuple[int, int]) -> ray.data.ActorPoolStrategy:
 
 
 class _Encoder:
-    """What an actor does with a block: its codes, or the name of the file where they are."""
+    """Encodes a block in an actor: returns the codes, or the name of the file that holds them."""
 
     def __init__(self, hasher: Any, column: str, ids: str, batch_size: int, parts: Place | None) -> None:
         self._hasher, self._column, self._ids, self._batch_size, self._parts = hasher, column, ids, batch_size, parts
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        pa.default_memory_pool().release_unused()  # what reading earlier blocks took
+        pa.default_memory_pool().release_unused()  # memory of blocks read earlier
         require_columns(block, self._column, self._ids)
         ids = id_column(block, self._ids)
         if self._parts is None:
@@ -139,7 +139,7 @@ class _Encoder:
 
 
 def _claim(parts: Place, hasher: Any) -> None:
-    """Note whose codes the folder holds; raise a ValueError if it holds another hasher's."""
+    """Record the hasher of the folder's codes; raise a ValueError if it holds codes of another hasher."""
     record = json.dumps({"format": "hashkit-encoded", "version": 1, "hasher": _fingerprint(hasher)}).encode()
     parts.make()
     present = parts.sizes()
@@ -152,7 +152,7 @@ def _claim(parts: Place, hasher: Any) -> None:
 
 
 def _fingerprint(hasher: Any) -> str:
-    """A digest of everything that decides a hasher's codes."""
+    """Return a digest of everything that determines a hasher's codes."""
     with tempfile.TemporaryDirectory(prefix="hashkit-") as folder:
         hasher.save(os.path.join(folder, "hasher"))
         file = open_tensors(os.path.join(folder, "hasher"))

@@ -105,7 +105,7 @@ def _check_shard(shard: Shard) -> Shard:
 
 
 def check_shard_file(path: str, shard: Shard, n_bits: int) -> None:
-    """Raise a FormatError unless the file at `path` is the one that the manifest means; reads its header only."""
+    """Raise a FormatError unless the file at `path` matches its manifest entry; reads the header only."""
     if os.path.getsize(path) != shard.n_bytes:
         raise FormatError(f"{path!r} has {os.path.getsize(path)} bytes, the manifest lists {shard.n_bytes}")
     file = open_tensors(path, "index")
@@ -114,7 +114,7 @@ def check_shard_file(path: str, shard: Shard, n_bits: int) -> None:
 
 
 def name_files(files: Sequence[str]) -> str:
-    """Some files, for a message."""
+    """List files for a message, at most five by name."""
     shown = ", ".join(files[:5])
     return shown if len(files) <= 5 else f"{shown} and {len(files) - 5} more"
 

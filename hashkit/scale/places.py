@@ -1,4 +1,4 @@
-"""A folder on local disk or on any file system that pyarrow or fsspec reaches."""
+"""A folder on a local disk, or on any file system that pyarrow or fsspec supports."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hashkit.storage.replacing import Replacement
 
 @dataclass(frozen=True)
 class Place:
-    """A folder `folder` of `filesystem`. Files appear in it whole or not at all."""
+    """A folder `folder` of `filesystem`. A file appears in it complete or not at all."""
 
     filesystem: fs.FileSystem
     folder: str
 
     @classmethod
     def of(cls, path: str | os.PathLike[str], filesystem: Any = None) -> Place:
-        """The place that a user means.
+        """Make the place of a user's path.
 
         Parameters
         ----------
@@ -46,35 +46,35 @@ class Place:
 
     @property
     def is_local(self) -> bool:
-        """Whether its files can be mapped where they are."""
+        """Whether its files can be mapped without a copy."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def join(self, name: str) -> str:
-        """The path of the file `name`."""
+        """Return the path of the file `name`."""
         return f"{self.folder}/{name}"
 
     def make(self) -> None:
-        """Make the folder if it is not there."""
+        """Create the folder if it does not exist."""
         self.filesystem.create_dir(self.folder, recursive=True)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file, by name; nothing if the folder is not there."""
+        """Return the size of every file in bytes, by name; empty if the folder does not exist."""
         infos = self.filesystem.get_file_info(fs.FileSelector(self.folder, allow_not_found=True))
         return {info.base_name: info.size for info in infos if info.type == fs.FileType.File}
 
     def read(self, name: str) -> bytes:
-        """Everything in the file `name`."""
+        """Return the content of the file `name`."""
         with self.filesystem.open_input_stream(self.join(name)) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, data: bytes) -> None:
-        """Make or replace the file `name`."""
+        """Create or replace the file `name`."""
         with self.replacing(name) as path, self.filesystem.open_output_stream(path) as stream:
             stream.write(data)
 
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[str]:
-        """A path to write to, which becomes the file `name` afterwards, unless an error is raised."""
+        """Yield a path to write to; it becomes the file `name` unless an error is raised."""
         if self.is_local:
             with Replacement(self.join(name), durable=False) as new:
                 yield new.path
@@ -90,7 +90,7 @@ class Place:
 
     @contextlib.contextmanager
     def local_copy(self, name: str) -> Iterator[str]:
-        """A local path of the file `name`: its own, or that of a copy which is deleted afterwards (a mapping stays)."""
+        """Yield a local path of the file `name`, or of a copy deleted afterwards (a mapping stays valid)."""
         if self.is_local:
             yield self.join(name)
             return
@@ -100,6 +100,6 @@ class Place:
             yield path
 
     def put(self, name: str, path: str) -> None:
-        """Make or replace the file `name` by the local file at `path`."""
+        """Create or replace the file `name` by the local file at `path`."""
         with self.replacing(name) as temporary:
             fs.copy_files(path, temporary, destination_filesystem=self.filesystem)

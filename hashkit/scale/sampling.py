@@ -1,9 +1,9 @@
-"""Fitting on a data set that does not fit into memory: a uniform sample of its rows, drawn in one pass.
+"""Fits a hasher on a data set larger than memory, by a uniform sample of its rows that is drawn in one pass.
 
-Every row has a key, a 64-bit hash of the seed and of its id; the sample is the rows with the smallest keys. So it does
-not depend on blocks, order or machines, and two samples of one seed are nested. An actor keeps the smallest keys seen
-so far; blocks ask it for the largest of them and send only rows below: about ``sample * (1 + log(n_rows / sample))``
-rows travel.
+The key of a row is a 64-bit hash of the seed and its id, and the sample is the rows with the smallest keys. So the
+sample does not depend on blocks, order or machines, and two samples of one seed are nested. An actor keeps the smallest
+keys seen so far. The task of a block reads the largest of these keys and sends only rows below it: about
+``sample * (1 + log(n_rows / sample))`` rows in all.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ def fit(
     column : str
         The column of feature vectors: lists of numbers or tensors.
     ids : str, optional
-        The column of ids, different integers. Without it the sample is drawn from the different rows: rows with the
-        same features count once.
+        The column of ids, distinct integers. Without it the sample is drawn from the distinct rows: rows with equal
+        features count once.
     n_bits : int
         Length of the codes.
     sample : int
-        Rows to fit on; they must fit into the memory of this process and of one actor. A smaller data set is taken
-        whole.
+        Number of rows to fit on. They must fit into the memory of this process and of one actor. All rows of a smaller
+        data set are used.
     method, random_state, progress, **options
-        As for :func:`hashkit.fit`. `random_state` is an int, and decides the sample too.
+        As for :func:`hashkit.fit`. `random_state` is an int and also determines the sample.
 
     Returns
     -------
     Hasher
-        Fitted. The same whatever the blocks of the data set and their order.
+        A fitted hasher, which does not depend on the blocks of the data set or their order.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is none, a column is missing or of another type, or what :func:`hashkit.fit` raises.
+        If an argument is invalid or a column is missing or has another type, and as :func:`hashkit.fit`.
     """
     sample = check_int(sample, "sample", 1)
     seed = check_seed(random_state)
@@ -71,7 +71,7 @@ def fit(
 
 
 def draw_sample(dataset: ray.data.Dataset, column: str, ids: str | None, sample: int, seed: int) -> NDArray[Any]:
-    """The rows of the `sample` smallest keys in the order of their keys, shape (n_rows, n_features)."""
+    """Return the rows with the `sample` smallest keys, by key, shape (n_rows, n_features)."""
     reservoir = ray.remote(num_cpus=0)(Reservoir).remote(sample)
     offers = dataset.map_batches(
         _offer,
@@ -88,7 +88,7 @@ def draw_sample(dataset: ray.data.Dataset, column: str, ids: str | None, sample:
 
 
 def _offer(block: pa.Table, reservoir: Any, column: str, ids: str | None, seed: int) -> pa.Table:
-    """Send the rows of `block` that may still enter the reservoir."""
+    """Send the rows of `block` that can still enter the reservoir."""
     require_columns(block, column, *([] if ids is None else [ids]))
     if len(block):
         limit = ray.get(reservoir.limit.remote())
@@ -101,12 +101,12 @@ def _offer(block: pa.Table, reservoir: Any, column: str, ids: str | None, seed: 
 
 
 class Reservoir:
-    """The rows of the smallest keys among those offered; an actor.
+    """Actor that keeps the offered rows with the smallest keys.
 
     Parameters
     ----------
     size : int
-        How many rows to keep.
+        Number of rows to keep.
     """
 
     def __init__(self, size: int) -> None:
@@ -116,11 +116,11 @@ class Reservoir:
         self._rows: list[NDArray[Any]] = []
 
     def limit(self) -> np.uint64:
-        """Rows whose keys are not below this cannot enter any more."""
+        """Return the key that a row must be below to enter."""
         return self._limit
 
     def offer(self, keys: Keys, rows: NDArray[Any]) -> None:
-        """Take rows into account; to offer a row again changes nothing."""
+        """Consider rows; offering a row again changes nothing."""
         if self._rows and rows.shape[1] != self._rows[0].shape[1]:
             raise ValueError(
                 f"column must hold vectors of one length, got {self._rows[0].shape[1]} and {rows.shape[1]} features"
@@ -131,7 +131,7 @@ class Reservoir:
             self._discard()
 
     def rows(self) -> NDArray[Any]:
-        """The rows kept, in the order of their keys."""
+        """Return the kept rows, by key."""
         self._discard()
         return self._rows[0]
 
@@ -144,7 +144,7 @@ class Reservoir:
 
 
 def id_keys(ids: NDArray[np.int64], seed: int) -> Keys:
-    """A 64-bit key for each id, a permutation of all 64-bit numbers: splitmix64's finalizer (Steele et al., 2014)."""
+    """Permute 64-bit ids to keys by splitmix64's finalizer (Steele et al., 2014)."""
     offset = int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "little")
     keys = ids.view(np.uint64) + np.uint64(offset)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -154,7 +154,7 @@ def id_keys(ids: NDArray[np.int64], seed: int) -> Keys:
 
 
 def row_keys(features: NDArray[Any], seed: int) -> Keys:
-    """A 64-bit key for each row of features, from its bytes."""
+    """Return a 64-bit key for each row of features, a hash of its bytes."""
     key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
     rows = np.ascontiguousarray(features)
     digests = [hashlib.blake2b(row.data, digest_size=8, key=key).digest() for row in rows]

@@ -1,4 +1,4 @@
-"""`ShardedIndex`: the face of search over shards."""
+"""`ShardedIndex`: search over shards."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from hashkit.scale.manifest import read_manifest
 from hashkit.scale.places import Place
 
 FEW_ENTRIES = 4000
-"""Merging so many lists or entries takes less than a millisecond."""
+"""Merging this many lists or entries takes less than a millisecond."""
 
 
 class ShardedIndex:
-    """Exact search over shards as if they were one index: actors map their files.
+    """Exact search over shards, whose files are mapped by Ray actors.
 
-    A call either returns what a single :class:`hashkit.Index` of all codes would return, bit for bit, or raises.
+    A call either raises, or returns exactly what a single :class:`hashkit.Index` of all codes would return.
 
     Parameters
     ----------
     path : str or path
-        The folder that :func:`hashkit.scale.build` made, or its URI.
+        Path or URI of the folder that :func:`hashkit.scale.build` wrote.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
-        Where `path` is.
+        File system of `path`.
     shards_per_actor : int, optional
-        Shards, neighbors in the manifest, that share an actor, which searches one after the other; by default as many
-        as it takes to have no more actors than the cluster has CPUs. A query costs about half a millisecond of a core
-        for each actor; but if an actor, or one of its files, is out of reach, so are all its shards.
+        Number of shards that share an actor, which searches them one after the other. By default there are no more
+        actors than the cluster has CPUs. Each actor costs a query about half a millisecond of a core; but if an actor
+        or one of its files is unreachable, so are all shards of the actor.
     replicas : int
-        Actors for each shard, which take turns; if one is out of reach the next is asked.
+        Number of actors for each shard. They take turns; if one is unreachable, the next one is called.
     n_threads : int, optional
-        Threads of an actor, by default the CPUs of its machine divided by the actors there.
+        Threads of an actor; by default the CPUs of its machine divided by the number of actors on it.
     batch_size : int
-        Queries that travel together.
+        Number of queries sent together.
     max_in_flight : int
-        Batches that are worked on at a time, over all calls but those of a single batch that wait for its answer
-        themselves; others wait.
+        Number of batches processed at a time, over all calls; further batches wait. Blocking calls with a single
+        batch do not count.
     patience : float
-        Seconds that a shard may be out of reach, while Ray restarts its actor, before it is missing.
+        Seconds that a shard may be unreachable, while Ray restarts its actor, before it counts as missing.
     **actor_options
-        What Ray's ``options`` takes, such as ``num_cpus`` and ``resources``. By default actors are spread over the
-        machines and reserve nothing.
+        Arguments of Ray's ``options``, such as ``num_cpus`` and ``resources``. By default actors are spread over the
+        machines and reserve no resources.
 
     Raises
     ------
     hashkit.storage.FormatError
         If the manifest is damaged.
     MissingShardsError
-        If a shard's file is missing or not the one of the manifest; names it.
+        If the file of a shard is missing or does not match the manifest. The message names the file.
     OSError
         If there is no manifest.
     """
@@ -122,11 +122,11 @@ class ShardedIndex:
         q : uint8 array of shape (n_queries, n_bytes), or (n_bytes,) for one query
             Packed codes of the index's length.
         k : int, default=100
-            How many; at least 1. More than there are codes gives as many as there are.
+            Number of neighbors, at least 1. If there are fewer codes, all of them are returned.
         allow_partial : bool, default=False
-            Return the results of the available shards, and which shards were missing.
+            Return the results of the available shards and the files of the missing ones.
         timeout : float, optional
-            Seconds after which a shard is missing that has not answered a batch, however often it was asked.
+            Seconds after which a shard that has not answered a batch counts as missing.
 
         Returns
         -------
@@ -135,14 +135,14 @@ class ShardedIndex:
         ids : int64 array of the same shape
             Ids in the order of the distances; among equal distances ascending.
         missing : tuple of str
-            Files of the shards that are not in the answer of every query; only with `allow_partial`.
+            Files of the shards that are missing from the result of at least one query; only with `allow_partial`.
 
         Raises
         ------
         TypeError, ValueError
             If `q` is not packed codes of the index's length, or `k` is not a positive int.
         MissingShardsError
-            If a shard did not answer; names it.
+            If a shard did not answer. The message names it.
         """
         answers = self._at_once(q, timeout, "query", check_int(k, "k", 1), None)
         if answers is None:
@@ -181,7 +181,7 @@ class ShardedIndex:
     async def query_async(
         self, q: Codes, k: int = 100, *, allow_partial: bool = False, timeout: float | None = None
     ) -> Any:
-        """:meth:`query` for servers: any number may wait at a time, in any event loop."""
+        """:meth:`query` for servers: any number of calls can wait, in any event loop."""
         return await asyncio.wrap_future(self._dispatcher.run(self._query(q, k, allow_partial, timeout)))
 
     async def radius_async(self, q: Codes, r: int, *, allow_partial: bool = False, timeout: float | None = None) -> Any:
@@ -189,11 +189,11 @@ class ShardedIndex:
         return await asyncio.wrap_future(self._dispatcher.run(self._radius(q, r, allow_partial, timeout)))
 
     def warm(self) -> None:
-        """Make every actor verify its shard and bring it into memory; what is damaged raises a MissingShardsError."""
+        """Verify every shard and load it into memory; a damaged shard raises a MissingShardsError."""
         self._dispatcher.require_all(self._wait(self._dispatcher.ask_all(self._all_groups, "warm", None)))
 
     def close(self) -> None:
-        """End the actors."""
+        """Stop the actors."""
         self._dispatcher.close()
 
     def __enter__(self) -> ShardedIndex:
@@ -209,7 +209,7 @@ class ShardedIndex:
         return range(len(self._dispatcher.groups))
 
     def _at_once(self, q: Codes, timeout: float | None, method: str, *arguments: Any) -> list[Any] | None:
-        """What all groups answer to a single batch; None if it is not one, or if it takes patience."""
+        """Return all groups' results for a single batch; None if there are more batches, or if a retry is needed."""
         batches = self._batches(q)
         if len(batches) > 1 or timeout is not None:
             return None
@@ -226,8 +226,8 @@ class ShardedIndex:
     async def _query(self, q: Codes, k: int, allow_partial: bool, timeout: float | None) -> Any:
         k, batches = check_int(k, "k", 1), self._batches(q)
         timeout = None if timeout is None else check_number(timeout, "timeout", 0, most=math.inf)
-        # With work for every group, each batch begins at a group of its own, whose answer limits the search of the
-        # others. With less than that they would only wait for each other.
+        # If there are as many batches as groups, each batch starts at a different group, and its result limits the
+        # search in the others. With fewer batches, groups would be idle while they wait for that result.
         n_groups = len(self._all_groups)
         in_turn = len(batches) >= n_groups > 1
         homes = [number % n_groups if in_turn else None for number in range(len(batches))]
@@ -240,7 +240,7 @@ class ShardedIndex:
         return (*found, missing) if allow_partial else found
 
     async def _nearest(self, queries: Codes, k: int, home: int | None, timeout: float | None) -> Any:
-        """(distances, ids) of a batch, and what each group answered."""
+        """Return (distances, ids) of a batch, and the result of each group."""
         async with self._slots:
             first, limits = [], None
             others = [group for group in self._all_groups if group != home]
@@ -269,7 +269,7 @@ class ShardedIndex:
         return (result, missing) if allow_partial else result
 
     async def _within(self, queries: Codes, r: int, timeout: float | None) -> Any:
-        """(offsets, distances, ids) of a batch, and what each group answered."""
+        """Return (offsets, distances, ids) of a batch, and the result of each group."""
         async with self._slots:
             by_group = await self._dispatcher.ask_all(self._all_groups, "radius", timeout, queries, r, self._n_threads)
             parts = [answer for answer in by_group if not isinstance(answer, Exception)]
@@ -284,7 +284,7 @@ class ShardedIndex:
         return [queries[start : start + self._batch_size] for start in starts]
 
     def _missing(self, answers: Sequence[Sequence[Any]], allow_partial: bool) -> tuple[str, ...]:
-        """Files of the shards that one of the batches lacks; raises a MissingShardsError if there must be none."""
+        """Return the files of shards missing from any batch; if there must be none, raise a MissingShardsError."""
         worst = [
             next((a for a in of_group if isinstance(a, Exception)), None) for of_group in zip(*answers, strict=True)
         ]
@@ -294,12 +294,12 @@ class ShardedIndex:
 
 
 async def _off_loop(n_entries: int, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What `work` returns, by another thread if it takes longer than the way there."""
+    """Return the result of `work`, run in another thread if it takes longer than the switch."""
     return work(*arguments) if n_entries <= FEW_ENTRIES else await asyncio.to_thread(work, *arguments)
 
 
 async def _all(work: Any) -> list[Any]:
-    """The results of coroutines, in their order; the first exception ends the others."""
+    """Return the results of coroutines, in order; the first exception cancels the others."""
     tasks = [asyncio.ensure_future(item) for item in work]
     try:
         return await asyncio.gather(*tasks)

@@ -1,7 +1,7 @@
-"""Building shards: index files that hold a data set's codes between them.
+"""Builds shards: index files that together hold the codes of a data set.
 
-Which shard a code lies in is decided by a hash of its id, so shards are of nearly equal size in any order of ids, and
-an id that comes twice is noticed.
+A hash of its id decides the shard of a code. So shards have nearly equal sizes whatever the order of ids, and equal ids
+meet in one shard, where they are detected.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ def build(
     dataset : ray.data.Dataset
         Codes with ids, as :func:`hashkit.scale.encode` returns them.
     path : str or path
-        A local folder that every machine reaches, or the URI of one, such as ``s3://bucket/folder``. Shards that are
-        already there are replaced.
+        A folder that every machine can reach: a local path, or a URI such as ``s3://bucket/folder``. Existing shards
+        are replaced.
     n_shards : int
-        How many. A shard is built in the memory of one worker: about 40 bytes for each code of 64 bits.
+        Number of shards. One worker builds a shard in memory: about 40 bytes for each code of 64 bits.
     ids, codes : str
         Names of the columns: integers, and fixed-size binary or fixed-size lists of uint8.
     n_bits : int, optional
-        Length of the codes, by default what `encode` noted, else all bits of the column.
+        Length of the codes; by default the length that `encode` recorded, else all bits of the column.
     filesystem : pyarrow.fs.FileSystem or fsspec file system, optional
-        Where `path` is.
+        File system of `path`.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is none, a column is missing or of another type, an id comes twice, or codes are not of
+        If an argument is invalid, a column is missing or has another type, an id is repeated, or codes do not have
         `n_bits`.
     """
     n_shards = check_int(n_shards, "n_shards", 1)
@@ -84,7 +84,7 @@ def build(
 
 
 def _width_of(block: pa.Table, ids: str, codes: str, n_bits: int | None) -> int | None:
-    """The length of the codes in a block, None if it is empty."""
+    """Return the length of the codes in a block; None if the block is empty."""
     require_columns(block, ids, codes)
     if len(block) == 0:
         return None
@@ -92,7 +92,7 @@ def _width_of(block: pa.Table, ids: str, codes: str, n_bits: int | None) -> int 
 
 
 def _split(block: pa.Table, ids: str, codes: str, n_bits: int, n_shards: int) -> Any:
-    """The rows of a block by shard."""
+    """Split the rows of a block by shard."""
     if len(block) == 0:
         empty = to_arrow(np.empty((0, (n_bits + 7) // 8), np.uint8), n_bits=n_bits)
         return empty if n_shards == 1 else [empty] * n_shards
@@ -105,7 +105,7 @@ def _split(block: pa.Table, ids: str, codes: str, n_bits: int, n_shards: int) ->
 
 
 def shards_of(ids: NDArray[np.int64], n_shards: int) -> NDArray[np.int64]:
-    """The shard of each id."""
+    """Return the shard of each id."""
     return (id_keys(ids, 0) % np.uint64(n_shards)).astype(np.int64)
 
 
