@@ -1,4 +1,4 @@
-"""Which pictures are copies of each other, told by how they look; nothing here depends on an index's model or codes.
+"""Finds pictures that are copies of each other, by their pixels alone: the model and codes of an index do not matter.
 
 A copy is the same picture after another compression or size, a crop or a border of about a tenth, mirrored or turned by
 right angles. Candidates share a DCT hash but for some bits, that of one picture's look against those of the eight
@@ -31,20 +31,20 @@ Grays = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of rows, `first` < `second`, and how similar each pair is (at most 1)."""
+    """Pairs of rows, `first` < `second`, and the similarity of each pair (at most 1)."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     similarity: NDArray[np.float32]
 
     def at_least(self, similarity: float) -> Pairs:
-        """The pairs that are so similar."""
+        """Return the pairs of at least this similarity."""
         kept = self.similarity >= np.float32(similarity)
         return Pairs(self.first[kept], self.second[kept], self.similarity[kept])
 
 
 def find_copies(grays: Grays, *, n_threads: int | None = None, progress: Progress = ignore) -> Pairs:
-    """Pairs of pictures that may be copies, and the correlation of their pixels.
+    """Find pairs of pictures that may be copies, and the correlation of their pixels.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def find_copies(grays: Grays, *, n_threads: int | None = None, progress: Progres
 
 
 def symmetries(pictures: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The eight pictures that mirroring and turning make of each, shape (8, ..., side, side)."""
+    """Return the eight symmetries of each picture, shape (8, ..., side, side)."""
     turned = pictures.swapaxes(-1, -2)
     return np.stack([p for q in (pictures, turned) for p in (q, q[..., ::-1], q[..., ::-1, :], q[..., ::-1, ::-1])])
 
 
 def _candidates(grays: Grays, n_threads: int | None, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs whose hashes are near each other, each once."""
+    """Find the pairs with near hashes, each once."""
     rows = np.arange(len(grays))
     inner = np.flatnonzero((grays[:, 0] != grays[:, 1]).any((1, 2)))  # those that have a border
     stored = np.concatenate([hash_of_grays(grays[:, 0]), hash_of_grays(grays[inner, 1])])
@@ -83,7 +83,7 @@ def _candidates(grays: Grays, n_threads: int | None, progress: Progress) -> tupl
 def _near(
     index: Index, owners: NDArray[np.int64], hashes: Codes, asking: NDArray[np.int64], n_threads: int | None
 ) -> NDArray[np.int64]:
-    """(distance, first, second) of the pairs between rows that ask and those that own what is near their hashes."""
+    """Return (distance, first, second) of each query row and the owner of each hash near its own."""
     if len(hashes) == 0:
         return np.empty((0, 3), np.int64)
     distances, places = index.query(hashes, min(N_CANDIDATES, len(owners)), n_threads=n_threads)
@@ -95,7 +95,7 @@ def _near(
 
 
 def _nearest_of_each(found: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs of a list with doubles, each once, that are among the nearest of one of their two pictures."""
+    """Keep, once each, the pairs that are among the nearest of at least one of their two pictures."""
     found = found[np.lexsort((found[:, 0], found[:, 2], found[:, 1]))]
     fresh = np.ones(len(found), np.bool_)
     fresh[1:] = (found[1:, 1:] != found[:-1, 1:]).any(1)
@@ -108,7 +108,7 @@ def _nearest_of_each(found: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
 
 
 def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many equal values stand right before each of some sorted values."""
+    """Count the equal values before each of some sorted values."""
     places = np.arange(len(values))
     starts = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
     result: NDArray[np.int64] = places - np.maximum.accumulate(np.where(starts, places, 0))
@@ -118,7 +118,7 @@ def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def verify(
     grays: Grays, first: NDArray[np.int64], second: NDArray[np.int64], progress: Progress = ignore
 ) -> NDArray[np.float32]:
-    """Correlation of the pixels of pairs: the best over the symmetries, with and without borders, and alignment."""
+    """Return the pixel correlation of pairs: the best over symmetries, with and without borders, after alignment."""
     parts = []
     for start in range(0, len(first), 512):
         parts.append(_verify(grays, first[start : start + 512], second[start : start + 512]))
@@ -129,7 +129,7 @@ def verify(
 def _verify(grays: Grays, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float32]:
     best = np.full(len(first), -1, np.float32)
     for kind in (0, 1):
-        # The looks without borders are the same as those with them where neither picture has one.
+        # If neither picture has a border, both comparisons are the same.
         fresh = kind == 0 or (grays[first, 0] != grays[first, 1]).any((1, 2)) | (
             grays[second, 0] != grays[second, 1]
         ).any((1, 2))
@@ -148,7 +148,7 @@ def _verify(grays: Grays, first: NDArray[np.int64], second: NDArray[np.int64]) -
 
 
 def _coarse(pictures: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Pictures of 32 x 32 pixels at 8 x 8."""
+    """Scale pictures of 32 x 32 pixels to 8 x 8."""
     side = pictures.shape[-1] // 4
     blocks = pictures.reshape(*pictures.shape[:-2], side, 4, side, 4)
     means: NDArray[np.float32] = blocks.mean((-3, -1), dtype=np.float32)

@@ -69,7 +69,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells that a file has changed: its size in bytes and its time of modification in nanoseconds."""
+    """Identifies the state of a file: its size in bytes and its time of modification in nanoseconds."""
 
     size: int
     mtime_ns: int
@@ -77,7 +77,7 @@ class Stamp:
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """An image that is decoded.
+    """A decoded image.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class Decoded:
 
 
 def reason(error: OSError) -> str:
-    """Why a file cannot be read, without its path and without the operating system's terms."""
+    """Return the reason why a file cannot be read, without its path and the operating system's terms."""
     return _REASONS.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
@@ -143,7 +143,7 @@ def decoded(
     shown_side: int | None = None,
     budget: PixelBudget | None = None,
 ) -> Iterator[Decoded]:
-    """An image, decoded as by :func:`open_image`, which raises the same; its pixels are in work until the end.
+    """Decode an image like :func:`open_image`, with the same errors; its pixels count as in use until the end.
 
     Parameters
     ----------
@@ -224,25 +224,25 @@ def _errors_of_decoders() -> Iterator[None]:
 
 
 def suffixes() -> frozenset[str]:
-    """The endings, in lower case, of the names of files that are opened."""
+    """Return the suffixes, in lower case, of files that are opened."""
     return SUFFIXES | HEIF_SUFFIXES if opens_heif() else SUFFIXES
 
 
 def hint_for(suffix: str) -> str:
-    """What to do about files that are not opened because of their ending, in brackets."""
+    """Return advice, in brackets, about files that are not opened because of their suffix."""
     if suffix in HEIF_SUFFIXES:
         return f" ({install_line('heif')})"
     return " (raw data of a camera: export them as JPEG)" if suffix in RAW_SUFFIXES else ""
 
 
 def formats() -> tuple[str, ...]:
-    """The formats that are opened: HEIF too where the package pillow-heif is installed."""
+    """Return the formats that are opened: HEIF too if the package pillow-heif is installed."""
     return (*FORMATS, "HEIF") if opens_heif() else FORMATS
 
 
 @functools.cache
 def opens_heif() -> bool:
-    """Whether the extra `heif` is installed; if so, Pillow can open such files from then on."""
+    """Whether the extra `heif` is installed; if so, register it with Pillow."""
     if importlib.util.find_spec("pillow_heif") is None:
         return False
     importlib.import_module("pillow_heif").register_heif_opener()
@@ -252,7 +252,7 @@ def opens_heif() -> bool:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data around a whole picture: show it as it lies
+    except Exception:  # damaged EXIF data, intact picture: do not turn it
         return 1
 
 

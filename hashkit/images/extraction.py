@@ -1,4 +1,4 @@
-"""Features of many files: decoded in parallel with the network, in order, whatever is wrong with some of them."""
+"""Computes features of many files, in order. Decoding runs beside the network, and unreadable files are skipped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Path = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """What came out of some files.
+    """The result for some files.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Extraction:
 
 @dataclass(eq=False)
 class Batch:
-    """A few files' rows, their paths, stamps and (if wanted) looks, and what was skipped."""
+    """Rows of a few files, their paths, stamps and (if wanted) looks, and the skipped files."""
 
     rows: NDArray[Any]
     paths: list[str] = field(default_factory=list)
@@ -65,7 +65,7 @@ def extract(
     n_threads: int | None = None,
     progress: bool = False,
 ) -> Extraction:
-    """Features of image files.
+    """Compute features of image files.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def extract_batches(
     progress: bool = False,
     with_looks: bool = False,
 ) -> Iterator[Batch]:
-    """Rows of files below `folder` in the order of `paths`, a batch at a time, a few batches ahead of the reader."""
+    """Yield rows of files below `folder` in the order of `paths`, in batches computed a few ahead of the reader."""
     batch_size = check_int(batch_size, "batch_size", 1)
     threads = check_n_threads(n_threads)
     budget = PixelBudget(MAX_PIXELS)
@@ -142,7 +142,7 @@ def extract_one(
     budget: PixelBudget | None = None,
     look_at: Callable[[Image.Image], object] | None = None,
 ) -> NDArray[Any]:
-    """The row of one file, or of one file's contents; equal to what it gets among others.
+    """Return the row of one file, or of one file's contents; it equals the row that the file gets in a batch.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _finished(future: Future[Batch], bar: Any) -> Batch:
 
 @contextmanager
 def _workers(n_threads: int, model: Model) -> Iterator[ThreadPoolExecutor]:
-    """A pool; where pictures pass a network alone, torch uses one thread in each of its threads."""
+    """Make a pool; if pictures pass the network one by one, torch uses one thread in each thread of the pool."""
     with ThreadPoolExecutor(n_threads, thread_name_prefix="hashkit-images") as pool:
         if model.alone and not model.gives_codes:
             from hashkit.images.networks import use_one_thread

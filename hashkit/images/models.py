@@ -1,4 +1,4 @@
-"""What turns a picture into features: EfficientNet-Lite0, any network or function of the user's, a perceptual hash."""
+"""Models from pictures to features: EfficientNet-Lite0, a network or function of the user, or a perceptual hash."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make_model(
     device: str = "auto",
     name: str | None = None,
 ) -> Model:
-    """The `Model` that a name, a network or a function stands for.
+    """Return the `Model` for a name, a network or a function.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Networks that see: EfficientNet-Lite0 out of two packages that carry it, so that nothing is downloaded, or any other.
+"""Image networks: EfficientNet-Lite0, whose weights are in a package so that nothing is downloaded, or any other.
 
 The one module of this room that imports torch.
 """
@@ -23,7 +23,7 @@ SIDE = 224
 
 
 def scale_pixels(image: Image.Image) -> torch.Tensor:
-    """A picture as EfficientNet-Lite0 takes it: squeezed to 224 x 224 pixels, each value x as (x - 127.5) / 127.5.
+    """Prepare a picture for EfficientNet-Lite0: 224 x 224 pixels, each value x mapped to (x - 127.5) / 127.5.
 
     Returns
     -------
@@ -62,7 +62,7 @@ class EfficientNetFeatures(nn.Module):
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """Features of a batch of pictures as :func:`scale_pixels` prepares them."""
+        """Return features of a batch of pictures that :func:`scale_pixels` prepared."""
         maps: torch.Tensor = self.network.extract_features(batch.contiguous(memory_format=torch.channels_last))
         return maps.mean((2, 3))
 
@@ -83,7 +83,7 @@ def _fold_batch_norms(network: Any) -> None:
 
 
 def _simplify(network: nn.Module) -> None:
-    """Clip in place, and let convolutions pad themselves where both sides get the same."""
+    """Clip in place, and use the padding of the convolutions where both sides are padded equally."""
     for module in network.modules():
         padding = getattr(module, "static_padding", None)
         if isinstance(module, nn.ReLU6):
@@ -94,12 +94,12 @@ def _simplify(network: nn.Module) -> None:
 
 
 def resolve_device(device: str) -> str:
-    """``"auto"`` as CUDA where there is one, else the CPU."""
+    """Return the device; ``"auto"`` is CUDA if there is one, else the CPU."""
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else str(torch.device(device))
 
 
 def runner(network: nn.Module, device: str, *, alone: bool) -> Callable[[list[torch.Tensor]], NDArray[np.float32]]:
-    """A function from prepared pictures to their rows, one picture after the other or one batch at a time."""
+    """Return a function from prepared pictures to rows, one picture or one batch at a time."""
     network = network.to(device).eval()
     lock = threading.Lock()
 

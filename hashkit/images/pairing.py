@@ -1,4 +1,4 @@
-"""The pairs of a gallery: copies, told by pixels, and similar pictures, told by features; computed once and kept."""
+"""The pairs of a gallery: copies, by pixels, and similar pictures, by features; computed once and stored."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _LOOK_ONLY = Model("look", lambda image: None, lambda none: np.empty((len(none),
 
 
 def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures, progress: Progress = ignore) -> Pairs:
-    """Pairs of pictures whose pixels say that they may be copies."""
+    """Find the pairs of pictures that may be copies by their pixels."""
     known = np.flatnonzero(measures.width > 0)
     grays = store.grays([photos[row].path for row in known.tolist()])
     progress(0.1)
@@ -95,7 +95,7 @@ def similar_pairs(
     features: Callable[[NDArray[np.int64]], NDArray[Any]] | None,
     progress: Progress = ignore,
 ) -> Pairs:
-    """Pairs of pictures that are near each other by codes, and how similar their features are.
+    """Find the pairs of pictures with near codes, and the similarity of their features.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def kept_pairs(path: str, key: str, n: int, make: Callable[[], Pairs]) -> Pairs:
 
 
 def key_of(photos: Sequence[Photo], codes: Codes) -> str:
-    """What the pairs of pictures depend on."""
+    """Return a digest of everything that the pairs depend on."""
     digest = hashlib.sha256(f"{VERSION} {THRESHOLDS} {N_SIMILAR}".encode())
     for photo in photos:
         digest.update(f"{photo.id} {photo.stamp.size} {photo.stamp.mtime_ns} ".encode() + os.fsencode(photo.path))

@@ -1,4 +1,4 @@
-"""Perceptual hashes: 64 bits of an image's look, which survive another size, another compression and a small retouch.
+"""Perceptual hashes: 64 bits of how an image looks. Resizing, compression and small retouches change few of them.
 
 Both are defined to the last bit, in whole numbers, so that they are the same on every machine. Each is eight bytes, bit
 j of byte i (the most significant first) being the one that the definition calls (i, j); as hexadecimal digits they
@@ -36,7 +36,7 @@ _COSINES = np.round(2.0**20 * np.cos(np.pi * np.outer(np.arange(8), 2 * np.arang
 
 
 def dct_hash(image: Picture) -> NDArray[np.uint8]:
-    """The 64-bit DCT hash of an image, defined above.
+    """Return the 64-bit DCT hash of an image, defined above.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def dct_hash(image: Picture) -> NDArray[np.uint8]:
 
 
 def hash_of_grays(grays: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The DCT hashes of gray pictures of 32 x 32 pixels, shape (n, 32, 32): shape (n, 8)."""
+    """Return the DCT hashes, shape (n, 8), of gray pictures of shape (n, 32, 32)."""
     waves = (_COSINES @ grays.astype(np.int64) @ _COSINES.T).reshape(len(grays), 64)
     middle = np.partition(waves, [31, 32], axis=1)
     # Twice the value against the sum of the middle two: the median without its half.
@@ -66,7 +66,7 @@ def hash_of_grays(grays: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def difference_hash(image: Picture) -> NDArray[np.uint8]:
-    """The 64-bit difference hash of an image, defined above; image, code and errors are those of :func:`dct_hash`."""
+    """Return the 64-bit difference hash of an image, defined above; otherwise like :func:`dct_hash`."""
     pixels = _gray(image, 9, 8)
     return np.packbits(pixels[:, 1:] > pixels[:, :-1])
 
