@@ -1,4 +1,4 @@
-"""Metrics of rankings that some search has returned, whatever it ranked by.
+"""Metrics of rankings that any search returned, by any measure.
 
 Shared by all functions:
 

@@ -48,7 +48,7 @@ def judged_blocks(
     query_labels: NDArray[np.generic],
     labels: NDArray[np.generic],
 ) -> Iterator[JudgedBlock]:
-    """Check everything at once, then judge block after block as they are asked for."""
+    """Check everything at once, then yield judged blocks one at a time."""
     check_code_pair(queries, codes)
     check_labels(query_labels, labels)
     check_length(query_labels, "query_labels", queries, "queries")

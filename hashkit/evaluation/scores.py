@@ -50,7 +50,7 @@ class Curve:
     precision, recall : float64 arrays of shape (n_bits + 1,)
         Indexed by radius. Precision is nan where no query has a code within the radius.
     n_queries, n_without_relevant : int
-        Queries asked, and those without any relevant item, which are left out.
+        Number of queries, and of those without any relevant item, which are left out of the mean.
     """
 
     precision: NDArray[np.float64]

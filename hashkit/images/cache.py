@@ -1,4 +1,4 @@
-"""Arrays that took a while to compute, kept beside an index: whatever is wrong with the file, they are made anew."""
+"""Stores arrays that are slow to compute beside an index; if the file is unusable, they are computed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of a folder, by name: paths below it, and what tells that one has changed."""
+"""The images of a folder, by name: paths below it, and how a change of one is detected."""
 
 from __future__ import annotations
 

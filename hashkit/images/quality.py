@@ -1,4 +1,4 @@
-"""How good a gallery's codes are: do their bits tell pictures apart, and do near codes mean pictures of one kind?"""
+"""How good a gallery's codes are: do their bits separate pictures, and do pictures with near codes belong to one class?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Folders:
     ----------
     n_folders : int
     n_near : int
-        How many nearest pictures were looked at: 10, or all others where there are fewer.
+        Number of nearest pictures compared: 10, or all others if there are fewer.
     near, possible, chance : float
         Share of a picture's nearest that are in its folder, the most that could be, as folders may hold fewer
         pictures, and the share among pictures drawn at random.
@@ -57,7 +57,7 @@ class Quality:
     ----------
     n_pictures, n_bits : int
     bit_balance : float array of shape (n_bits,)
-        Share of the pictures in which each bit is 1; .5 tells most.
+        Share of the pictures in which each bit is 1; .5 is most informative.
     distances : float array of shape (n_bits + 1,)
         Share of the pairs of different pictures at each Hamming distance.
     shared : float

@@ -1,4 +1,4 @@
-"""Small pictures, made when they are first asked for and kept beside the index; larger ones, made every time."""
+"""Small pictures, made on first use and stored beside the index; larger ones, made each time."""
 
 from __future__ import annotations
 
