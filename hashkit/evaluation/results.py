@@ -64,7 +64,7 @@ def compare(
     Parameters
     ----------
     split : Split
-        What is learned from, searched and asked: of `split_dataset`, or made of arrays of your own.
+        Training rows, database and queries: from `split_dataset`, or made of arrays of your own.
     methods : sequence of str
         Of hashkit, or of an `OwnHasher`.
     bits : iterable of int

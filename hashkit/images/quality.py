@@ -1,4 +1,4 @@
-"""How good a gallery's codes are: do their bits separate pictures, and do pictures with near codes belong to one class?"""
+"""How good the codes of a gallery are: do their bits separate pictures, and do near codes mean one class?"""
 
 from __future__ import annotations
 
