@@ -5,7 +5,6 @@
 
 #if defined(_WIN32)
 #  include <malloc.h>
-#  define NOMINMAX
 #  include <windows.h>
 #else
 #  include <pthread.h>
