@@ -12,6 +12,19 @@ Int32 = npt.NDArray[np.int32]
 _SIMILARITY_VALUES = 2**22
 
 
+# BLAS splits longer products among threads, and the sum would depend on their number.
+_ADDED_AT_ONCE = 8192
+
+
+def row_squares(rows: Float32) -> Float32:
+    """Sums of squares of float32 rows (n_rows, n_features), each a function of its row alone; shape (n_rows,)."""
+    squares = np.zeros(len(rows), dtype=np.float32)
+    for start in range(0, rows.shape[1], _ADDED_AT_ONCE):
+        part = rows[:, start : start + _ADDED_AT_ONCE]
+        squares += np.vecdot(part, part)
+    return squares
+
+
 def row_norms(block: Float32) -> tuple[Float32, Float32]:
     """
     The block and the Euclidean norms of its rows, 1 for a row of zeros.
@@ -29,7 +42,7 @@ def row_norms(block: Float32) -> tuple[Float32, Float32]:
     norms : float32 array of shape (n_rows,)
     """
     with np.errstate(over="ignore", under="ignore"):
-        squares = np.einsum("ij,ij->i", block, block)
+        squares = row_squares(block)
     return scaled_norms(block, squares)
 
 
@@ -41,7 +54,7 @@ def scaled_norms(block: Float32, squares: Float32) -> tuple[Float32, Float32]:
         exponents = np.frexp(np.abs(block[odd]).max(axis=1))[1]
         block = block.copy()
         block[odd] = np.ldexp(block[odd], -exponents[:, None])
-        squares[odd] = np.einsum("ij,ij->i", block[odd], block[odd])
+        squares[odd] = row_squares(block[odd])
     norms = np.sqrt(squares)
     norms[norms == 0] = 1
     return block, norms

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from hashkit import cosines
-from hashkit.cosines import largest_columns, nearest_neighbors, nearest_rows, row_norms, unit_rows
+from hashkit.cosines import largest_columns, nearest_neighbors, nearest_rows, row_norms, row_squares, unit_rows
 
 
 def test_rows_of_any_size_get_length_one():
@@ -38,3 +39,13 @@ def test_largest_columns():
     assert largest_columns(values, 3).tolist() == [[1, 2, 3], [0, 1, 2], [1, 3, 2]]
     assert largest_columns(values, 9).shape == (3, 4)
     assert largest_columns(values, 0).shape == (3, 0)
+
+
+@pytest.mark.parametrize("n_features", [1, 100, 20_000])
+def test_the_squares_of_a_row_depend_on_that_row_alone(n_features):
+    rows = np.random.default_rng(0).normal(size=(7, n_features)).astype(np.float32)
+    squares = row_squares(rows)
+    np.testing.assert_allclose(squares, np.square(rows.astype(np.float64)).sum(axis=1), rtol=1e-5)
+    assert all(np.array_equal(row_squares(rows[i : i + 1]), squares[i : i + 1]) for i in range(7))
+    with threadpool_limits(1):
+        assert np.array_equal(row_squares(rows), squares)

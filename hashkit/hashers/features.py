@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.checks import from_tensor, refuse_mask
-from hashkit.cosines import scaled_norms, unit_rows
+from hashkit.cosines import row_squares, scaled_norms, unit_rows
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ def rows_and_norms(rows: npt.NDArray[Any], row_numbers: npt.NDArray[np.int64] | 
     """
     block = _as_float32(rows)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", block, block)
+        squares = row_squares(block)
     if not squares.max(initial=0) < np.inf:
         _refuse_non_finite(block, row_numbers)
     return scaled_norms(block, squares)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.blas import sger
 
+from hashkit.cosines import row_squares
 from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.base import Hasher
 from hashkit.hashers.encoding import linear_scores
@@ -44,8 +46,8 @@ class LinearHasher(Hasher):
     def _scores(self, block: Float32, norms: Float32) -> Float32:
         # Multiplied by the norm, the projection needs no scaled copy of the row.
         values: Float32 = block @ self.weights_
-        values -= norms[:, None] * self.offsets_
-        return values
+        # Subtracts norms times offsets in one pass over the values.
+        return np.asarray(sger(-1, self.offsets_, norms, a=values.T, overwrite_a=True)).T
 
     def _exact_scores(self, rows: Float32, norms: Float32, bits: npt.NDArray[np.int64]) -> Float64:
         return linear_scores(self.weights_, self.offsets_, rows, norms, bits)
@@ -54,10 +56,10 @@ class LinearHasher(Hasher):
         # A sum of d products is off by at most d u sum|x_i w_i| <= d u |x||w| (Higham 2002, section 3.1), in any order;
         # four more roundings stand for the offset and its norm. One bound a row, that of the longest w, is compared
         # faster than one a value.
-        squares = np.einsum("ij,ij->j", self.weights_, self.weights_, dtype=np.float64)
-        lengths = np.sqrt(squares) + np.abs(self.offsets_)
-        factor = np.float32((block.shape[1] + 4) * _UNIT_ROUNDOFF * 1.01 * lengths.max())
+        relative = (block.shape[1] + 4) * _UNIT_ROUNDOFF
+        lengths = np.sqrt(np.square(self.weights_).sum(axis=0)) * np.float32(1 + relative) + np.abs(self.offsets_)
+        factor = np.float32(relative * 1.01) * lengths.max()
         if not self.normalize_:
-            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+            norms = np.sqrt(row_squares(block))
         bound: Float32 = norms[:, None] * factor
         return bound

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashkit.checks import check_choice, check_int
+from hashkit.cosines import row_squares
 from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.features import Float32, Float64, gather_rows, moments, sample_rows
 from hashkit.hashers.linear import LinearHasher
@@ -182,7 +183,7 @@ def _recalls(rows: Float32, maps: dict[tuple[str, str], tuple[Float32, Float32]]
     n_true, n_first = min(_TRUE, len(items)), min(_FIRST, max(1, len(items) // 10))
     if n_queries == 0:
         return {}
-    squares = np.einsum("ij,ij->i", items, items)
+    squares = row_squares(items)
     nearest = np.argsort(squares - 2 * (queries @ items.T), axis=1, kind="stable")[:, :n_true]
     recalls = {}
     for name, (weights, offsets) in maps.items():

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from hashkit.cosines import Float32, Int32
+from hashkit.cosines import Float32, Int32, row_squares
 from hashkit.udhpl.configuration import Configuration
 
 # Products with centers held at a time: 64 MiB.
@@ -97,7 +97,7 @@ def cluster_means(labels: Int32, values: Float32) -> Float32:
 
 def nearest_centers(rows: Float32, centers: Float32) -> Int32:
     """The number of each row's nearest center: int32 array of shape (n_rows,)."""
-    half_squares = np.einsum("ij,ij->i", centers, centers) / 2
+    half_squares = row_squares(centers) / 2
     labels = np.empty(len(rows), dtype=np.int32)
     step = max(1, _PRODUCT_VALUES // len(centers))
     for start in range(0, len(rows), step):
@@ -107,7 +107,7 @@ def nearest_centers(rows: Float32, centers: Float32) -> Int32:
 
 def _spread_rows(rows: Float32, n_clusters: int, rng: np.random.Generator) -> Float32:
     """Centers to start from: rows drawn one after another, in proportion to their squared distance from those drawn."""
-    squares = np.einsum("ij,ij->i", rows, rows)
+    squares = row_squares(rows)
     chosen = [int(rng.integers(len(rows)))]
     distances = np.full(len(rows), np.inf, dtype=np.float32)
     while len(chosen) < n_clusters:
