@@ -62,8 +62,8 @@ class Dropout(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         if not self.training or self.n_left_out == 0:
             return values
-        generator = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, ()))))
-        drawn = torch.frombuffer(bytearray(generator.bytes(values.numel())), dtype=torch.uint8)
+        words = np.random.SFC64(int(torch.randint(2**62, ()))).random_raw(-(-values.numel() // 8))
+        drawn = torch.from_numpy(words).view(torch.uint8)[: values.numel()]
         mask = torch.empty(values.shape).copy_(drawn.view(values.shape))
         torch.ge(mask, self.n_left_out, out=mask)
         return values * mask.mul_(256 / (256 - self.n_left_out)).to(values.device)

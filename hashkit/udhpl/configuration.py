@@ -27,7 +27,6 @@ _COUNTS = {
     "max_rounds": 1,
     "n_rotations_in_round": 0,
     "n_rotations": 0,
-    "most_judges": 2,
     "n_eigenvectors": 1,
     "most_steps": 1,
     "few_clusters": 1,
@@ -120,9 +119,6 @@ class Configuration:
         finds more neighbors than ITQ's map, of power 0. Measured: unseen rows of 59,000 sentence embeddings find .024,
         .015 and .009 more of their neighbors with .25 at 32, 64 and 128 bits and .007 fewer at 256; features of
         Caltech-101 find .067 and .047 more with .5 at 32 and 64 bits.
-    most_judges : int
-        Rotation. Largest number of rows whose neighbors decide the power; at most half of all rows. Measured: a gain of
-        .005 is two standard errors of 4,000 rows.
     walk_trust : float
         Targets. The length of vectors of walks is this times the reliability of clusters, and at most 1, the length of
         projections. Measured: texts, of a reliability below .25, lose .02 with a length of 1; without the bound spoken
@@ -181,7 +177,8 @@ class Configuration:
         Selection. Share of the rows that are held out of a trial and decide it, and their largest number. Bound: all
         pairs of them are compared.
     max_trial_rows : int
-        Selection. Largest number of rows that maps learn from in a trial. Bound: the time of a trial grows with it.
+        Selection. Largest number of rows that maps learn from in a trial, and whose neighbors decide the component
+        power. Bound: the time of a trial grows with it. Measured: a gain of .005 is two standard errors of 4,000 rows.
     trial_handicap : float
         Selection. In a trial the network has fewer rows and epochs than in the final training, so the linear map wins
         only if it is better by more than this share of the criterion. Measured: on 3,000 rows of Caltech-101 at 64 bits
@@ -228,7 +225,6 @@ class Configuration:
     n_rotations: int = 50
 
     component_powers: tuple[float, ...] = (0.15, 0.3, 0.5)
-    most_judges: int = 4000
 
     walk_trust: float = 2.0
     emphasis: float = 0.5

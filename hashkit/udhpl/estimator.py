@@ -25,7 +25,7 @@ from hashkit.udhpl.method import learn
 _CANDIDATES = ("linear", "refined", "network", "sign")
 
 # Constants that files of older versions hold and that nothing reads any more.
-_FORMER = ("component_shares", "recalled_share")
+_FORMER = ("component_shares", "recalled_share", "most_judges")
 
 # Constants of the configuration that are parameters of the estimator, too.
 _OVERRIDES = (

@@ -82,16 +82,24 @@ def kmeans(rows: Float32, n_clusters: int, config: Configuration, rng: np.random
         previous, labels = labels, nearest_centers(rows, centers)
         if np.array_equal(labels, previous):
             break
-        labels = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+        labels = without_gaps(labels)
         centers = cluster_means(labels, rows)
     return labels
 
 
+def without_gaps(labels: Int32) -> Int32:
+    """Cluster numbers from 0 on, in the same order, none of them of an empty cluster."""
+    numbers: Int32 = (np.cumsum(np.bincount(labels) > 0) - 1).astype(np.int32)
+    return numbers[labels]
+
+
 def cluster_means(labels: Int32, values: Float32) -> Float32:
     """Mean of the values of each cluster: float32 array of shape (n_clusters, n_values); no cluster may be empty."""
-    members = sp.csr_matrix((np.ones(len(labels), dtype=np.float32), (labels, np.arange(len(labels)))))
-    counts = np.bincount(labels).astype(np.float32)
-    means: Float32 = (members @ values) / counts[:, None]
+    counts = np.bincount(labels)
+    offsets = np.arange(len(labels) + 1, dtype=np.int32)
+    # One column a row of values, which are then read in their order: several times faster than cluster by cluster.
+    members = sp.csc_matrix((np.ones(len(labels), np.float32), labels, offsets), shape=(len(counts), len(labels)))
+    means: Float32 = (members @ values) / counts[:, None].astype(np.float32)
     return means
 
 

@@ -45,7 +45,7 @@ def choose_power(rows: PrincipalRows, n_bits: int, config: Configuration, rng: n
     best is measured by the recall of neighbors of some rows, after rotations that were learned on others.
     """
     order = rng.permutation(len(rows.values))
-    n_judges = min(config.most_judges, len(order) // 2)
+    n_judges = min(config.max_trial_rows, len(order) // 2)
     judges, others = np.sort(order[:n_judges]), order[n_judges:]
     sample = rows.values[others[: config.max_trial_rows]]
     powers = (0.0, *config.component_powers)

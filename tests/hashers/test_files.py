@@ -228,7 +228,7 @@ def test_files_of_before_maps_of_signs_competed_are_read(tmp_path):
     hasher.save(tmp_path / "now")
     arrays, settings = storage.read_tensors(tmp_path / "now", FILE_KIND)
     arrays = {**arrays, "criterion_": np.array([0.5, np.nan, 0.25])}
-    settings["parameters"]["config"] |= {"component_shares": [1.0, 0.75], "recalled_share": 0.01}
+    settings["parameters"]["config"] |= {"component_shares": [1.0, 0.75], "recalled_share": 0.01, "most_judges": 4000}
     storage.write_tensors(tmp_path / "before", FILE_KIND, arrays, settings)
     loaded = hashkit.load(tmp_path / "before")
     assert loaded.criterion_ == {"linear": 0.5, "network": 0.25}

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from hashkit.networks import DivergedError, TrainingConfig, train  # noqa: E402
 from hashkit.networks.losses import similarity_loss  # noqa: E402
-from hashkit.networks.modules import perceptron  # noqa: E402
+from hashkit.networks.modules import Dropout, perceptron  # noqa: E402
 
 CONFIG = TrainingConfig(n_epochs=6, batch_size=32, seed=3)
 
@@ -145,3 +145,12 @@ def test_the_last_epoch_counts_if_asked():
     config = TrainingConfig(n_epochs=8, batch_size=32, seed=3, patience=1, keep_best=False)
     assert len(train(network, X, X, loss, config, callbacks=[keep])) == 8
     assert np.array_equal(weights(network), last[-1])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (64, 1024)])
+def test_dropout_leaves_out_its_share_and_scales_up_the_rest(shape):
+    torch.manual_seed(0)
+    dropped = Dropout(0.5)(torch.ones(shape))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert abs(float((dropped == 0).float().mean()) - 0.5) < 2 / dropped.numel() ** 0.5
+    assert torch.equal(Dropout(0.5).eval()(torch.ones(shape)), torch.ones(shape))

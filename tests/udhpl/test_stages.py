@@ -13,6 +13,7 @@ from hashkit.networks.temperature import temperature_of_perplexity
 from hashkit.udhpl import Configuration, rotation
 from hashkit.udhpl.evidence import excess_modularity, reliability
 from hashkit.udhpl.graph import build_graph, graph_size, shared_neighbor_graph, shared_neighbors
+from hashkit.udhpl.labels import cluster_means, without_gaps
 from hashkit.udhpl.rotation import choose_power, evened_map
 from hashkit.udhpl.selection import float_neighbor_recalls, judge, winner
 from hashkit.udhpl.targets import Lesson, similarity_targets, walk_length
@@ -211,3 +212,12 @@ def test_a_map_for_neighbors_must_win_by_a_standard_error(gain, expected):
     noise = 0.1 * (-1.0) ** np.arange(8)  # a standard error of .035
     judged = {"linear": np.full(8, 0.5), "refined": 0.5 - gain + noise, "network": np.full(8, 0.52)}
     assert winner(judged, "neighbors", CONFIG) == expected
+
+
+def test_means_of_clusters_are_those_of_their_rows():
+    rng = np.random.default_rng(0)
+    labels = without_gaps(rng.choice([0, 3, 4, 9], size=60).astype(np.int32))
+    assert set(labels.tolist()) == {0, 1, 2, 3}
+    values = rng.normal(size=(60, 5)).astype(np.float32)
+    expected = [values[labels == number].mean(axis=0) for number in range(4)]
+    np.testing.assert_allclose(cluster_means(labels, values), expected, rtol=1e-5, atol=1e-6)
