@@ -99,8 +99,9 @@ def cluster_means(labels: Int32, values: Float32) -> Float32:
     offsets = np.arange(len(labels) + 1, dtype=np.int32)
     # One column a row of values, which are then read in their order: several times faster than cluster by cluster.
     members = sp.csc_matrix((np.ones(len(labels), np.float32), labels, offsets), shape=(len(counts), len(labels)))
-    means: Float32 = (members @ values) / counts[:, None].astype(np.float32)
-    return means
+    sums: Float32 = np.asarray(members @ values, dtype=np.float32)
+    sums /= counts[:, None]
+    return sums
 
 
 def nearest_centers(rows: Float32, centers: Float32) -> Int32:
