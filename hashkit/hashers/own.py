@@ -13,7 +13,8 @@ from hashkit.hashers.arrays import Arrays, Expected
 from hashkit.hashers.base import Hasher
 from hashkit.hashers.features import Float32, Float64, gather_rows, sample_rows
 
-# Rows that `apply` gets at once, always as many: a product of one shape adds the values of each row in one order.
+# Rows that `apply` gets at once, always as many: most processors then add the values of each row in one order (see
+# hashkit/hashers/network.py).
 _ROWS_AT_ONCE = 128
 _COMMON = {"n_bits_", "normalize_", "n_features_in_", "feature_names_in_"}
 
@@ -99,8 +100,8 @@ class OwnHasher(Hasher):
         Parameters
         ----------
         rows : float32 array of shape (n_rows, n_features)
-            Finite, of length 1 if `normalize`. The number of rows is always the same, so that a row's values do not
-            depend on the batch.
+            Finite, of length 1 if `normalize`. The number of rows is always the same, so that a row's values depend
+            on the batch by the rounding of a matrix product at most.
 
         Returns
         -------
