@@ -1,8 +1,7 @@
 """A real browser without a screen, and what a test asks of it."""
 
-import os
 import shutil
-from pathlib import Path
+from importlib.resources import files
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 OPTIONS = [
@@ -45,8 +44,8 @@ def path(browser):
     return browser.execute_script("return location.pathname + location.search")
 
 
-def axe_core():
-    """The text of axe-core's script: that of HASHKIT_AXE_CORE, or of node_modules; None if there is none."""
-    places = [os.environ.get("HASHKIT_AXE_CORE", ""), "node_modules/axe-core/axe.min.js"]
-    found = next((Path(place) for place in places if place and Path(place).is_file()), None)
-    return found and found.read_text(encoding="utf-8")
+def violations(browser):
+    """What axe-core finds wrong with the page that is shown: rules, and the first elements that break each."""
+    browser.execute_script((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+    found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
+    return [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]

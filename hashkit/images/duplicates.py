@@ -60,6 +60,15 @@ class Groups:
         """All groups."""
         return (self[number] for number in range(len(self)))
 
+    def pages(self, n_shown: int, most: int) -> list[int]:
+        """Where each page of groups starts and the last one ends, if a page shows `n_shown` rows, `most` of a group.
+
+        A group is not divided: the last one of a page may go beyond `n_shown`.
+        """
+        shown = np.minimum(np.diff(self.bounds), most)
+        first = np.cumsum(shown) - shown  # rows that are shown before each group
+        return [0, *(np.flatnonzero(np.diff(first // n_shown)) + 1).tolist(), len(self)]
+
     def place_of(self, row: int) -> int | None:
         """The number of the group whose first row this is."""
         found = np.flatnonzero(self.rows[self.bounds[:-1]] == row)

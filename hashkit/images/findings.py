@@ -47,6 +47,7 @@ class Findings:
 
     def __init__(self, path: str, settings: Settings, photos: Sequence[Photo], codes: Codes) -> None:
         self.path, self.settings, self.photos, self.codes = path, settings, photos, codes
+        self._measures: Measures | None = None
         self._pairs: dict[Way, Pairs] = {}
         self._partners: dict[Way, Partners] = {}
 
@@ -58,11 +59,17 @@ class Findings:
     def _key(self) -> str:
         return key_of(self.photos, self.codes)
 
-    @functools.cached_property
+    @property
     def measures(self) -> Measures:
         """Width, height and sharpness of every picture; made now for pictures of an older index."""
-        with closing(self._store()) as store:
-            return read_measures(store, self.settings.folder, self.photos)
+        return self.measure()
+
+    def measure(self, progress: Progress = ignore) -> Measures:
+        """The same, telling how far it is."""
+        if self._measures is None:
+            with closing(self._store()) as store:
+                self._measures = read_measures(store, self.settings.folder, self.photos, progress)
+        return self._measures
 
     def pairs(self, way: Way, progress: Progress = ignore) -> Pairs:
         """Pairs of rows that may be copies or similar; computed once and kept beside the index."""

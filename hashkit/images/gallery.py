@@ -33,7 +33,7 @@ from hashkit.images.settings import check_model, codes_path, hasher_path, read_s
 from hashkit.progress import Progress, ignore
 
 CANDIDATES = 10  # features of so many times k pictures are compared
-MOST_CANDIDATES = 1000  # for a page
+RANKED = 600  # at a time on a page: ten pages of it
 
 
 class Gallery:
@@ -170,16 +170,21 @@ class Gallery:
             if radius is None or distance <= radius
         ]
 
-    def rank(self, row: NDArray[Any] | None, code: Codes, k: int, radius: int | None = None) -> list[Match]:
-        """The `k` pictures nearest to a code as :meth:`nearest`; with a row of features, the most similar by these.
+    def rank(
+        self, row: NDArray[Any] | None, code: Codes, k: int, radius: int | None = None, *, start: int = 0
+    ) -> list[Match]:
+        """The `k` pictures from place `start` on, by their distance to a code; with a row of features, by these.
 
-        Features of the nearest ``10 k`` by code are compared, but of more than 1,000 only if `k` is more: a page of
-        a large gallery must not take long.
+        Features are compared among the nearest 600 by code, then among the next 600, and so on: the first places do
+        not depend on how many are asked for, and no page takes long.
         """
+        stop = start + k
         if row is None:
-            return self.nearest(code, k, radius)
-        n = max(k, min(CANDIDATES * k, MOST_CANDIDATES))
-        return self._by_similarity(row, self.nearest(code, n, radius))[:k]
+            return self.nearest(code, stop, radius)[start:]
+        skipped = start // RANKED * RANKED
+        near = self.nearest(code, -(-stop // RANKED) * RANKED, radius)
+        parts = [self._by_similarity(row, near[i : i + RANKED]) for i in range(skipped, len(near), RANKED)]
+        return [match for part in parts for match in part][start - skipped : stop - skipped]
 
     def features_of(self, photo: Photo) -> NDArray[Any] | None:
         """The features of a picture, if they are kept."""
@@ -275,8 +280,9 @@ def _cosines(row: NDArray[Any], others: list[NDArray[Any] | None]) -> list[float
     if not known:
         return [-1.0] * len(others)
     stacked = np.stack(known)
-    norms = np.linalg.norm(stacked, axis=1) * np.linalg.norm(row)
-    cosines = np.divide(stacked @ row, norms, out=np.zeros(len(known), norms.dtype), where=norms > 0)
+    norms = np.sqrt(np.einsum("ij,ij->i", stacked, stacked)) * np.linalg.norm(row)
+    products = np.einsum("ij,j->i", stacked, row)  # a BLAS would wake threads for so little
+    cosines = np.divide(products, norms, out=np.zeros(len(known), norms.dtype), where=norms > 0)
     values = iter(cosines.tolist())
     return [-1.0 if other is None else next(values) for other in others]
 

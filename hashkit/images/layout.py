@@ -18,12 +18,14 @@ from hashkit.checks import Codes
 from hashkit.codes import unpack
 from hashkit.images.photos import Photo
 from hashkit.index import Index
-from hashkit.progress import Progress, ignore
+from hashkit.progress import Progress, ignore, part_of
 
 N_LANDMARKS = 2000  # t-SNE of these takes about 10 s on a core
 N_AROUND = 3
 N_OUTLIERS = 24
 _PICTURES_PER_CLUSTER, _MOST_CLUSTERS = 40, 30
+_TSNE_PARTS = 4  # of 250 iterations, the fewest that scikit-learn takes
+_BLOCK = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +76,40 @@ def lay_out(
         zeros = np.zeros(n, np.int64)
         return Layout(np.column_stack([spread, spread]), zeros, zeros[:1], np.arange(n))
     values = unpack(codes[chosen], n_bits).astype(np.float32) if rows is None else rows
-    progress(0.02)
-    plane = _embed(values, seed)
-    progress(0.5)
-    distances, near = Index(codes[chosen], n_bits=n_bits).query(codes, min(N_AROUND, len(chosen)))
+    plane = _embed(values, seed, part_of(progress, 0, 0.5))
+    to_place = Index(codes[chosen], n_bits=n_bits)
+    distances, near = _query(to_place, codes, min(N_AROUND, len(chosen)), part_of(progress, 0.5, 0.7))
     weights = 1 / (1 + distances.astype(np.float32)) ** 2
     places = (plane[near] * weights[:, :, None]).sum(1) / weights.sum(1, keepdims=True)
     places[chosen] = plane
-    progress(0.7)
     clusters, representatives = _cluster(places, seed)
     progress(0.8)
-    return Layout(_as_uint16(places), clusters, representatives, _outliers(codes, n_bits))
+    outliers = _outliers(codes, n_bits, part_of(progress, 0.8, 1))
+    return Layout(_as_uint16(places), clusters, representatives, outliers)
 
 
-def _embed(values: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Places in the plane by t-SNE."""
+def _query(index: Index, codes: Codes, k: int, progress: Progress) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """What is nearest to each of many codes, some of them at a time."""
+    parts = []
+    for start in range(0, len(codes), _BLOCK):
+        parts.append(index.query(codes[start : start + _BLOCK], k))
+        progress(min(1, (start + _BLOCK) / len(codes)))
+    distances, ids = zip(*parts, strict=True)
+    return np.concatenate(distances), np.concatenate(ids)
+
+
+def _embed(values: NDArray[np.float32], seed: int, progress: Progress) -> NDArray[np.float32]:
+    """Places in the plane by t-SNE, in parts that each go on where the one before ended."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values)
-    tsne = TSNE(perplexity=min(30, (len(values) - 1) / 3), init="pca", random_state=seed, n_jobs=1)
-    plane: NDArray[np.float32] = tsne.fit_transform(reduced.astype(np.float32))
+    reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values).astype(np.float32)
+    perplexity, plane = min(30, (len(values) - 1) / 3), "pca"
+    for part in range(_TSNE_PARTS):
+        progress((part + 0.05) / _TSNE_PARTS)
+        exaggeration = 12.0 if part == 0 else 1.0  # as scikit-learn has it for the first 250 iterations
+        options = {"perplexity": perplexity, "early_exaggeration": exaggeration, "max_iter": 250, "n_jobs": 1}
+        plane = TSNE(init=plane, random_state=seed, **options).fit_transform(reduced)
     return plane
 
 
@@ -136,8 +151,8 @@ def folder_of(photos: Sequence[Photo]) -> str:
     return f"{folder or 'the top folder'} ({100 * count / len(photos):.0f} %)"
 
 
-def _outliers(codes: Codes, n_bits: int) -> NDArray[np.int64]:
-    distances, _ = Index(codes, n_bits=n_bits).query(codes, 2)
+def _outliers(codes: Codes, n_bits: int, progress: Progress) -> NDArray[np.int64]:
+    distances, _ = _query(Index(codes, n_bits=n_bits), codes, 2, progress)
     lonely = distances[:, 1]
     return np.lexsort((np.arange(len(codes)), -lonely))[:N_OUTLIERS]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from hashkit.images import views
@@ -19,8 +20,7 @@ from hashkit.images.selection import RULES
 from hashkit.images.state import State
 from hashkit.images.words import row_of_text
 
-PER_PAGE, GROUPS_PER_PAGE, SHOWN_OF_GROUP = 120, 40, 24
-NEAREST, NEAREST_WITHIN = 60, 240
+PER_PAGE, SHOWN_OF_GROUP = 60, 12  # pictures: what a browser shows at once; more is loaded when it is wanted
 MAX_GROUP_RADIUS = 16
 READ = ["GET", "HEAD"]
 
@@ -28,6 +28,23 @@ Page = functools.partial(Query, 1, ge=1, le=10**9)
 Order = Literal["features", "codes"]
 Sort = Literal["name", "newest", "oldest", "largest", "smallest"]
 Rule = Literal["", "largest", "oldest", "newest", "sharpest"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which results of a search are shown, and in which order."""
+
+    radius: int | None
+    order: Order
+    page: int
+
+
+def shown(radius: int | None = Query(None, ge=0, le=4096), order: Order = "features", page: int = Page()) -> Shown:
+    """The same out of an address."""
+    return Shown(radius, order, page)
+
+
+AsShown = Annotated[Shown, Depends(shown)]
 
 
 def add_pages(app: FastAPI, state: State) -> None:
@@ -116,11 +133,10 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
     ) -> str:
         groups, least = groups_for(way, similarity, radius)
         away = state.mover.moved() if state.mover else set()
-        n_pages, page = views.pages(len(groups), GROUPS_PER_PAGE, page)
-        shown = [
-            views.group_of(state.gallery, groups[number], SHOWN_OF_GROUP, select, away)
-            for number in range(len(groups))[(page - 1) * GROUPS_PER_PAGE : page * GROUPS_PER_PAGE]
-        ]
+        starts = groups.pages(PER_PAGE, SHOWN_OF_GROUP)
+        n_pages, page = views.pages(len(starts) - 1, 1, page)
+        numbers = range(len(groups))[starts[page - 1] : starts[page]]
+        shown = [views.group_of(state.gallery, groups[number], SHOWN_OF_GROUP, select, away) for number in numbers]
         # What is chosen by default is left out of the addresses of other pages.
         asked = {"way": way if way != "copies" else None, "similarity": similarity, "radius": radius}
         return show(
@@ -137,6 +153,7 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
             asked=asked,
             page=page,
             n_pages=n_pages,
+            n_before=numbers.start,
             n_groups=len(groups),
             n_photos=len(groups.rows),
             has_features=state.gallery.has_features,
@@ -164,15 +181,19 @@ def _add_duplicates(app: FastAPI, state: State, show: Callable[..., str]) -> Non
 
 
 def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
-    def results(
-        row: Any, code: Any, asked: views.Tile, radius: int | None, order: Order, more: dict[str, str] | None = None
-    ) -> str:
-        gallery = state.gallery
-        n = NEAREST if radius is None else NEAREST_WITHIN
-        by_features = order == "features" and row is not None and gallery.has_features
-        matches = gallery.rank(row if by_features else None, code, n, radius)
+    def results(row: Any, code: Any, asked: views.Tile, shown: Shown, more: dict[str, str] | None = None) -> str:
+        gallery, radius = state.gallery, shown.radius
+        if radius is not None and radius > gallery.n_bits:
+            raise HTTPException(422, f"this address has no page (radius: at most {gallery.n_bits})")
+        by_features = shown.order == "features" and row is not None and gallery.has_features
+        n_results = len(gallery) if radius is None else gallery.count_within(code, radius)
+        n_pages, page = views.pages(n_results, PER_PAGE, shown.page)
+        start = (page - 1) * PER_PAGE
+        matches = gallery.rank(row if by_features else None, code, PER_PAGE, radius, start=start)
         greatest = max((match.distance for match in matches), default=0)
         shown_radius = greatest if radius is None else radius
+        has_features = gallery.has_features and row is not None
+        own = {**(more or {}), "order": "codes" if has_features and not by_features else None}
         return show(
             "results.html",
             "results",
@@ -182,41 +203,35 @@ def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
             n_within=gallery.count_within(code, shown_radius),
             n_bits=gallery.n_bits,
             order="features" if by_features else "codes",
-            has_features=gallery.has_features and row is not None,
+            has_features=has_features,
             more=more or {},
+            own=own,
+            page=page,
+            n_pages=n_pages,
+            pages_of={**own, "radius": radius},
         )
 
     @app.api_route("/neighbors/{id}", methods=READ, response_class=HTMLResponse)
-    def neighbors(id: int, radius: int | None = Query(None, ge=0, le=4096), order: Order = "features") -> str:
-        _check_radius(radius, state.gallery.n_bits)
+    def neighbors(id: int, shown: AsShown) -> str:
         photo, gallery = state.photo(id), state.gallery
-        row = gallery.features_of(photo) if order == "features" else None
-        return results(row, gallery.code_of(id), views.asked_tile(gallery, photo), radius, order)
+        return results(gallery.features_of(photo), gallery.code_of(id), views.asked_tile(gallery, photo), shown)
 
     @app.api_route("/search/{key}", methods=READ, response_class=HTMLResponse)
-    def searched(key: str, radius: int | None = Query(None, ge=0, le=4096), order: Order = "features") -> str:
-        _check_radius(radius, state.gallery.n_bits)
+    def searched(key: str, shown: AsShown) -> str:
         row = state.search(key).row
         code = state.gallery.encode(row[None])[0]
-        return results(
-            row, code, views.Tile("Your picture", f"/searched/{key}", large=f"/searched/{key}"), radius, order
-        )
+        return results(row, code, views.Tile("Your picture", f"/searched/{key}", large=f"/searched/{key}"), shown)
 
     @app.api_route("/words", methods=READ, response_class=HTMLResponse)
-    def words(
-        q: str = Query(min_length=1, max_length=200),
-        radius: int | None = Query(None, ge=0, le=4096),
-        order: Order = "features",
-    ) -> str:
+    def words(shown: AsShown, q: str = Query(min_length=1, max_length=200)) -> str:
         if state.text_model is None:
             raise HTTPException(404, "this server was not started with --text-model")
-        _check_radius(radius, state.gallery.n_bits)
         try:
             row = row_of_text(state.text_model, q, state.gallery.n_dims)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         code = state.gallery.encode(row[None])[0]
-        return results(row, code, views.Tile(f"“{q}”", ""), radius, order, {"q": q})
+        return results(row, code, views.Tile(f"“{q}”", ""), shown, {"q": q})
 
     @app.api_route("/searches", methods=READ, response_class=HTMLResponse)
     def searches() -> str:
@@ -224,8 +239,3 @@ def _add_results(app: FastAPI, state: State, show: Callable[..., str]) -> None:
             keys = list(reversed(state.searches))
         tiles = [views.Tile(f"Your picture {n}", f"/searched/{key}", f"/search/{key}") for n, key in enumerate(keys, 1)]
         return show("searches.html", "", tiles=tiles)
-
-
-def _check_radius(radius: int | None, n_bits: int) -> None:
-    if radius is not None and radius > n_bits:
-        raise HTTPException(422, f"this address has no page (radius: at most {n_bits})")

@@ -56,13 +56,16 @@ class Measures:
         return Measures(*(getattr(self, name)[rows] for name in Measures.__annotations__))
 
 
-def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], *, progress: bool = False) -> Measures:
+def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], progress: Progress = ignore) -> Measures:
     """What is known of pictures; for those of which an older index kept no look, one is made now."""
     kept = store.measures()
     missing = [photo.path for photo in photos if photo.path not in kept or kept[photo.path][0] != photo.stamp]
     if missing:
-        for batch in extract_batches(missing, _LOOK_ONLY, folder=folder, progress=progress, with_looks=True):
+        n_done = 0
+        for batch in extract_batches(missing, _LOOK_ONLY, folder=folder, with_looks=True):
             store.put_looks(batch)
+            n_done += len(batch.paths) + len(batch.skipped)
+            progress(n_done / len(missing))
         kept = store.measures()
     nothing = (None, 0, 0, 0.0)
     found = [kept.get(photo.path, nothing) for photo in photos]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hashkit.codes import hamming_distances, unpack
 from hashkit.evaluation import mean_average_precision, precision_recall_curve
 from hashkit.images.gallery import Gallery
+from hashkit.progress import Progress, ignore
 
 N_QUERIES, N_CODES = 500, 20_000
 CUT = 1000
@@ -89,7 +90,7 @@ class Quality:
         return float(self.distances[: radius + 1].sum() * (self.n_pictures - 1))
 
 
-def measure_quality(gallery: Gallery) -> Quality:
+def measure_quality(gallery: Gallery, progress: Progress = ignore) -> Quality:
     """Measure the codes of a gallery; the same sample every time."""
     order = np.random.default_rng(0).permutation(len(gallery))
     n_queries = min(N_QUERIES, max(1, len(order) // 5))
@@ -97,7 +98,9 @@ def measure_quality(gallery: Gallery) -> Quality:
     codes = gallery.codes
     pairs = hamming_distances(codes[asked], codes[others])
     counts = np.bincount(pairs.ravel(), minlength=gallery.n_bits + 1)
+    progress(0.2)
     found, first, times = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    progress(0.4)
     return Quality(
         len(gallery),
         gallery.n_bits,

@@ -37,11 +37,21 @@ UVICORN: dict[str, Any] = {
 }
 
 
+class Static(StaticFiles):
+    """Files whose addresses change with their contents (see :func:`hashkit.images.views.static`): kept for good."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """The answer, which a browser need not look for again."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "max-age=31536000, immutable"
+        return response
+
+
 def make_app(state: State) -> FastAPI:
     """The pages of a gallery."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.closing = bool  # whether the server is about to end: `serve` sets it
-    app.mount("/static", StaticFiles(packages=[("hashkit.images", "static")]))
+    app.mount("/static", Static(packages=[("hashkit.images", "static")]))
     add_pages(app, state)
     add_actions(app, state)
 

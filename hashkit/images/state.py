@@ -126,27 +126,28 @@ class State:
         findings = self.gallery.findings
 
         def compare(progress: Progress) -> None:
-            _ = findings.measures
             findings.pairs(way, progress)
             findings.groups(way)  # sorts the partners of each picture
 
+        self._measure()
         self._background.result(way, "The pictures are being compared", compare)
         return self._grouped(way, similarity)
 
     def near(self, radius: int) -> Groups:
         """Groups of pictures that hang together by their codes."""
         findings = self.gallery.findings
-
-        def compare(progress: Progress) -> Groups:
-            _ = findings.measures
-            return findings.near(radius)
-
-        return self._background.result(radius, "The codes are being compared", compare)
+        self._measure()
+        return self._background.result(radius, "The codes are being compared", lambda _: findings.near(radius))
 
     def quality(self) -> Quality:
         """How good the codes are."""
         gallery = self.gallery
-        return self._background.result("quality", "The codes are being measured", lambda _: measure_quality(gallery))
+        return self._background.result(
+            "quality", "The codes are being measured", functools.partial(measure_quality, gallery)
+        )
+
+    def _measure(self) -> None:
+        self._background.result("measures", "The pictures are being measured", self.gallery.findings.measure)
 
     async def decode(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that decodes a picture."""

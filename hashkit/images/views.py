@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,8 +35,9 @@ SAME, NEAR = 0.998, 0.97
 class Tile:
     """One picture on a page; `distance` and `similarity` where it is a result.
 
-    `large` is the address of a larger copy, `full` that of all its pixels. `id`, `facts`, `kept_by` (the rules that
-    keep it), `chosen` and `away` are for pictures of a group.
+    `large` is the address of a larger copy, `full` that of all its pixels; `width` and `height` keep its room, 0 if
+    they are not known. `id`, `facts`, `kept_by` (the rules that keep it), `chosen` and `away` are for pictures of a
+    group.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Tile:
     full: str = ""
     id: int | None = None
     facts: str = ""
+    width: int = 0
+    height: int = 0
     n_bytes: int = 0
     kept_by: str = ""
     chosen: bool = False
@@ -106,8 +111,9 @@ def match_tiles(matches: Iterable[Match]) -> list[Tile]:
 
 def asked_tile(gallery: Gallery, photo: Photo) -> Tile:
     """The picture whose neighbors are shown, with its facts."""
-    tile = photo_tile(photo)
-    return replace(tile, picture=tile.large, link="", facts=facts_in_words(facts_of(gallery, photo)))
+    tile, facts = photo_tile(photo), facts_of(gallery, photo)
+    size = {"width": facts.width, "height": facts.height}
+    return replace(tile, picture=tile.large, link="", facts=facts_in_words(facts), **size)
 
 
 def group_of(gallery: Gallery, group: Group, most: int, select: str, away: set[str]) -> TileGroup:
@@ -212,6 +218,13 @@ def render(template: str, **values: Any) -> str:
 
 
 @functools.cache
+def static(name: str) -> str:
+    """The address of a file of the page's own, which changes with its contents."""
+    data = files("hashkit.images").joinpath("static", name).read_bytes()
+    return f"/static/{name}?v={hashlib.sha256(data).hexdigest()[:12]}"
+
+
+@functools.cache
 def environment() -> jinja2.Environment:
     """The templates of this package."""
     made = jinja2.Environment(
@@ -222,7 +235,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     made.filters.update(tail=tail, end_of=end_of, readable=readable, address=address, duration=duration)
-    made.globals.update(bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
+    made.globals.update(static=static, bars=bars, line=line, chart_width=CHART_WIDTH, chart_height=CHART_HEIGHT)
     return made
 
 

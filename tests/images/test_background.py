@@ -1,6 +1,8 @@
 """What takes a while is computed once, says how far it is, and is tried again after a failure."""
 
+import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -12,6 +14,7 @@ from page_server import ask, serving
 from hashkit.images import Gallery, index_folder
 from hashkit.images.background import Background, NotReadyError
 from hashkit.images.listing import SORTS, Listing
+from hashkit.images.quality import measure_quality
 from hashkit.progress import ignore, part_of, percent_bar
 
 
@@ -81,6 +84,39 @@ def test_the_page_says_how_far_a_comparison_is(folder, monkeypatch):
         while "being compared" in (page := ask(site, "/duplicates").data.decode()):
             pass
         assert "groups of" in page
+
+
+def test_pictures_of_an_older_index_are_measured_in_view(folder):
+    index_folder(folder, folder.parent / "g", model="dct")
+    with closing(sqlite3.connect(folder.parent / "g/rows.sqlite")) as db, db:
+        db.execute("DELETE FROM looks")
+    shares = []
+    measures = Gallery(folder.parent / "g").findings.measure(shares.append)
+    assert (measures.width > 0).all()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_the_quality_page_says_how_far_it_is(folder, monkeypatch):
+    index_folder(folder, folder.parent / "g", model="dct")
+    go = threading.Event()
+
+    def slow(gallery, progress):
+        go.wait(30)
+        return measure_quality(gallery, progress)
+
+    monkeypatch.setattr("hashkit.images.state.measure_quality", slow)
+    with serving(Gallery(folder.parent / "g")) as site:
+        page = ask(site, "/quality").data.decode()
+        assert "The codes are being measured, once for this index. This page" in page  # nothing to tell yet
+        assert '<progress max="1" aria-label' in page
+        go.set()
+        while "being measured" in (page := ask(site, "/quality").data.decode()):
+            pass
+        assert "How well the codes" in page
+    shares = []
+    measure_quality(Gallery(folder.parent / "g"), shares.append)
+    assert 0 < shares[0] < shares[-1] < 1
 
 
 def test_the_listing_is_that_of_plain_filters(folder):

@@ -79,7 +79,7 @@ def shown_ids(browser):
 def test_open_click_and_read_the_order(browser, site, gallery):
     browser.get(site)
     assert browser.title == "Pictures · hashkit"
-    assert len(tiles(browser)) == 120
+    assert len(tiles(browser)) == 60
     tiles(browser)[5].click()
     id = list(gallery.photos)[5]
     wait(browser, lambda: path(browser) == f"/neighbors/{id}")
@@ -97,7 +97,7 @@ def test_the_slider_moves_the_radius(browser, site, gallery):
     move = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
     for radius in (0, 8, 22):
         browser.execute_script(move, slider, radius)
-        expected = [match.photo.id for match in gallery.nearest(gallery.code_of(3), 240, radius)]
+        expected = [match.photo.id for match in gallery.nearest(gallery.code_of(3), 60, radius)]
         wait(browser, lambda expected=expected: shown_ids(browser) == expected)
     assert path(browser) == "/neighbors/3?radius=22"
     slider.send_keys(Keys.ARROW_RIGHT)
@@ -142,7 +142,7 @@ def test_keyboard_alone(browser, site, gallery):
     assert places == [0, 1, 2, 1, 1 + columns, 1]
     assert columns > 3
     press(Keys.END)
-    assert focused() == 119
+    assert focused() == 59
     press(Keys.HOME, Keys.ENTER)
     wait(browser, lambda: path(browser) == f"/neighbors/{next(iter(gallery.photos))}")
     press(Keys.ESCAPE)
@@ -156,7 +156,7 @@ def test_pages_and_duplicates(browser, site):
     browser.get(site)
     browser.find_element(By.CSS_SELECTOR, "a[rel=next]").click()
     wait(browser, lambda: path(browser) == "/?page=2")
-    assert len(tiles(browser)) == 41
+    assert len(tiles(browser)) == 60
     browser.get(f"{site}/duplicates?radius=2")
     names = [name.get_attribute("textContent") for name in browser.find_elements(By.CSS_SELECTOR, ".group .name")]
     assert "copy.jpg" in names

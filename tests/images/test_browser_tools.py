@@ -2,6 +2,7 @@
 
 import base64
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ pytest.importorskip("PIL", reason="needs the extra images")
 pytest.importorskip("fastapi", reason="needs the extra explore")
 pytest.importorskip("selenium", reason="needs the extra pages")
 
-from browsing import CHROMIUM, DRIVER, PHONE, axe_core, path, start, wait
+from browsing import CHROMIUM, DRIVER, PHONE, path, start, violations, wait
 from page_server import serving
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -19,7 +20,19 @@ from hashkit.images import Gallery, index_folder
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
-VIEWS = ["/", "/?q=nothing", "/neighbors/3", "/duplicates", "/duplicates?way=similar", "/map", "/quality", "/searches"]
+VIEWS = [
+    "/",
+    "/?q=nothing",
+    "/neighbors/3",
+    "/neighbors/3?radius=0",
+    "/duplicates",
+    "/duplicates?way=similar&select=largest",
+    "/duplicates?radius=4",
+    "/duplicates?similarity=1",
+    "/map",
+    "/quality",
+    "/searches",
+]
 
 PASTE = """
 const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
@@ -70,6 +83,11 @@ def press(browser, *keys):
 
 def find(browser, selector):
     return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def paste(browser, file, names):
+    """Paste a file under each of some names."""
+    browser.execute_script(PASTE, base64.b64encode(Path(file).read_bytes()).decode(), names)
 
 
 def is_open(browser):
@@ -137,14 +155,67 @@ def test_whole_pictures_and_their_size(browser, site):
     browser.execute_script("localStorage.clear()")
 
 
-def test_load_more(browser, site):
+def load_more(browser):
+    """Press the button until it is gone; gives the numbers of tiles after each time."""
+    count = "return document.querySelectorAll('#pages a.tile').length"
+    counts = [browser.execute_script(count)]
+    while more := browser.find_elements(By.CSS_SELECTOR, "a[data-more]"):
+        browser.execute_script("arguments[0].click()", more[0])
+        wait(browser, lambda: browser.execute_script(count) > counts[-1])
+        counts.append(browser.execute_script(count))
+    return counts
+
+
+def shown_ids(browser):
+    links = browser.execute_script(
+        "return [...document.querySelectorAll('#pages a.tile')].map((tile) => tile.pathname)"
+    )
+    return [int(link.rsplit("/", 1)[1]) for link in links]
+
+
+def test_load_more_pictures(browser, site, gallery):
     browser.get(site)
-    assert len(browser.find_elements(By.CSS_SELECTOR, "a.tile")) == 120
-    find(browser, "a[data-more]").click()
-    wait(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "a.tile")) == 133)
-    ids = browser.execute_script("return [...document.querySelectorAll('a.tile')].map((tile) => tile.pathname)")
-    assert len(set(ids)) == 133
-    assert not browser.find_elements(By.CSS_SELECTOR, "a[data-more]")
+    assert load_more(browser) == [60, 120, 133]
+    assert shown_ids(browser) == list(gallery.photos)
+    assert browser.execute_script("return document.activeElement === document.querySelectorAll('a.tile')[120]")
+
+
+def test_load_more_neighbors(browser, site, gallery):
+    browser.get(f"{site}/neighbors/3")
+    assert load_more(browser) == [60, 120, 133]
+    assert shown_ids(browser) == [match.photo.id for match in gallery.nearest(gallery.code_of(3), 133)]
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#pages .closer")) == 133
+    move = "arguments[0].value = 40; arguments[0].dispatchEvent(new Event('input'))"
+    browser.execute_script(move, find(browser, "#range"))
+    wait(browser, lambda: path(browser) == "/neighbors/3?radius=40")
+    within = [match.photo.id for match in gallery.nearest(gallery.code_of(3), 133, 40)]
+    assert len(within) > 60
+    assert load_more(browser)[-1] == len(within)  # of the results that the slider brought
+    assert shown_ids(browser) == within
+
+
+def test_load_more_groups(browser, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(35):
+        picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((64, 64))
+        for copy in "ab":
+            picture.save(tmp_path / f"{number:02}{copy}.png")
+    index_folder(tmp_path, tmp_path / "g", model="dct")
+    with serving(Gallery(tmp_path / "g")) as running:
+        browser.get(f"{running.address}duplicates")
+        assert load_more(browser) == [60, 70]
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".group .rules")) == 35  # each once
+        labels = "return [...document.querySelectorAll('.group')].map((group) => group.getAttribute('aria-label'))"
+        assert browser.execute_script(labels) == [f"Group {number}" for number in range(1, 36)]
+        browser.execute_script("document.querySelector('.group:last-child [data-rule=largest]').click()")
+        assert find(browser, "#chosen").text.startswith("1 chosen, ")
+        browser.execute_script("document.querySelector('.selecting [data-rule=largest]').click()")
+        assert find(browser, "#chosen").text.startswith("35 chosen, ")
+        browser.execute_script("sessionStorage.clear()")
+        browser.get("about:blank")  # asks for no more pictures before the server ends
 
 
 def test_choose_by_rule_by_keyboard_and_across_groups(browser, site):
@@ -198,11 +269,10 @@ def test_move_and_undo(browser, site, gallery):
 
 def test_paste_one_and_several(browser, site, gallery):
     browser.get(site)
-    with open(gallery.file_of(gallery.photos[7]), "rb") as file:
-        data = base64.b64encode(file.read()).decode()
-    browser.execute_script(PASTE, data, ["one.jpg"])
+    file = gallery.file_of(gallery.photos[7])
+    paste(browser, file, ["one.jpg"])
     wait(browser, lambda: path(browser).startswith("/search/"))
-    browser.execute_script(PASTE, data, ["one.jpg", "two.jpg"])
+    paste(browser, file, ["one.jpg", "two.jpg"])
     wait(browser, lambda: path(browser) == "/searches")
     assert len(browser.find_elements(By.CSS_SELECTOR, "a.tile")) == 1  # the same picture twice
 
@@ -239,47 +309,55 @@ def test_a_large_map_is_drawn_smoothly(browser, site, tmp_path):
     assert milliseconds < 300
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
-def test_every_view_in_every_dress(browser, site, phone, dark):
-    """No console error (see no_complaints), nothing from elsewhere, nothing beyond the edge, nothing axe finds."""
-    axe = axe_core()
-    if phone:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    scheme = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+@pytest.fixture(params=["light", "dark"])
+def dark(request, browser):
+    """Whether the page is shown dark."""
+    scheme = {"features": [{"name": "prefers-color-scheme", "value": request.param}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
-    try:
-        for view in VIEWS:
-            browser.get(site + view)
-            assert browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") == dark
-            loaded = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
-            assert loaded
-            assert all(name.startswith(f"{site}/") for name in loaded), view
-            if phone:
-                assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, view
-            assert nameless(browser) == [], view
-            if axe is not None:
-                assert violations(browser, axe) == [], view
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    yield request.param == "dark"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def violations(browser, axe):
-    browser.execute_script(axe)
-    found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
-    return [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
+@pytest.fixture(params=["desktop", "phone"])
+def phone(request, browser):
+    """Whether the page is shown on a phone."""
+    if request.param == "phone":
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    yield request.param == "phone"
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def nameless(browser):
-    """Controls without a name, pictures without a text, and doubled ids: what needs no axe-core."""
-    return browser.execute_script("""
-    const wrong = [];
-    for (const control of document.querySelectorAll("button, a[href], input:not([type=hidden]), select")) {
-      const name = control.getAttribute("aria-label") || control.textContent.trim() || control.title
-        || control.labels?.[0]?.textContent.trim() || control.querySelector?.("img")?.alt;
-      if (!name) wrong.push(control.outerHTML.slice(0, 120));
-    }
-    for (const image of document.querySelectorAll("img:not([alt])")) wrong.push(image.outerHTML.slice(0, 120));
-    const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
-    return wrong.concat(ids.filter((id, i) => ids.indexOf(id) !== i));""")
+def test_every_view_in_every_dress(browser, site, gallery, phone, dark):
+    """No console error (see no_complaints), nothing from elsewhere, nothing beyond the edge, nothing axe-core finds."""
+    pytest.importorskip("axe_playwright_python", reason="needs the extra pages")
+    whole_group = f"/duplicates/{gallery.groups('similar')[0][0].photo.id}?way=similar"
+    browser.get(site)
+    paste(browser, gallery.file_of(gallery.photos[7]), ["one.jpg"])
+    wait(browser, lambda: path(browser).startswith("/search/"))
+    for view in [path(browser), whole_group, *VIEWS]:
+        browser.get(site + view)
+        assert browser.execute_script("return matchMedia('(prefers-color-scheme: dark)').matches") == dark
+        loaded = browser.execute_script("return performance.getEntriesByType('resource').map((e) => e.name)")
+        assert loaded
+        assert all(name.startswith(f"{site}/") for name in loaded), view
+        if phone:
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, view
+        assert violations(browser) == [], view
+
+
+def test_axe_finds_nothing_wrong_with_what_opens(browser, site, phone, dark):
+    pytest.importorskip("axe_playwright_python", reason="needs the extra pages")
+    browser.get(f"{site}/neighbors/3")
+    find(browser, "#asked").click()
+    wait(browser, lambda: is_open(browser))
+    assert violations(browser) == []
+    browser.get(f"{site}/quality")
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert violations(browser) == []
+
+
+def test_axe_finds_what_is_wrong(browser, site):
+    pytest.importorskip("axe_playwright_python", reason="needs the extra pages")
+    browser.get(site)
+    browser.execute_script("document.querySelector('.tile img').removeAttribute('alt')")
+    assert "image-alt" in {rule for rule, _ in violations(browser)}

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from hashkit.images import Gallery, index_folder
 from hashkit.images.alignment import align, correlate
 from hashkit.images.copies import Pairs, find_copies, symmetries
-from hashkit.images.duplicates import group_partners, partners_of
+from hashkit.images.duplicates import Groups, group_partners, partners_of
 from hashkit.images.looks import look_at
 from hashkit.images.selection import RULES, as_text, facts_of, kept_of
 
@@ -165,6 +165,18 @@ def test_groups_stand_around_a_center():
     assert groups[1].similarities.tolist() == [1, np.float32(0.99), np.float32(0.98)]
     empty = np.empty(0, np.int64)
     assert len(group_partners(partners_of(Pairs(empty, empty, np.empty(0, np.float32))), 0)) == 0
+
+
+def test_pages_of_groups_show_about_as_many_pictures():
+    def pages(*sizes):
+        bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return Groups(np.arange(bounds[-1]), None, bounds).pages(60, 12)
+
+    assert pages() == [0, 0]
+    assert pages(2) == [0, 1]
+    assert pages(*[2] * 31) == [0, 30, 31]
+    assert pages(*[500] * 11) == [0, 5, 10, 11]
+    assert pages(*[3] * 19, 9, 2) == [0, 20, 21]  # the ninth picture of a group is beyond 60
 
 
 @pytest.mark.parametrize("n_pairs", [0, 1, 5, 40, 400])

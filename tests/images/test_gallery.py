@@ -76,6 +76,26 @@ def test_learned_codes_and_reranking(tmp_path, many):
     assert [match.similarity for match in found] == sorted((match.similarity for match in found), reverse=True)
 
 
+def test_pages_of_a_ranking(tmp_path, many, monkeypatch):
+    monkeypatch.setattr("hashkit.images.gallery.RANKED", 40)
+    index_folder(many, tmp_path / "g", model=tiny, method="itq", n_bits=16)
+    gallery = Gallery(tmp_path / "g", model=tiny)
+    row, code = gallery.features_of(gallery.photos[17]), gallery.code_of(17)
+    for radius in (None, 6):
+        near = gallery.nearest(code, 300, radius)
+        expected = []
+        for start in range(0, len(near), 40):  # by features among the nearest 40, and among the next 40
+            alike = {match.photo.id: match for match in gallery.rank(row, code, 40, radius, start=start)}
+            assert set(alike) == {match.photo.id for match in near[start : start + 40]}
+            expected += sorted(alike.values(), key=lambda match: -match.similarity)
+        for size in (7, 40, 55):
+            pages = [gallery.rank(row, code, size, radius, start=start) for start in range(0, len(near), size)]
+            assert [match for page in pages for match in page] == expected
+        pages = [gallery.rank(None, code, 7, radius, start=start) for start in range(0, len(near), 7)]
+        assert [match for page in pages for match in page] == near
+    assert gallery.rank(row, code, 60, start=300) == []
+
+
 def test_features_order_what_codes_cannot_tell_apart(tmp_path, many):
     index_folder(many, tmp_path / "g", model=tiny, method="itq", n_bits=8)
     gallery = Gallery(tmp_path / "g", model=tiny)

@@ -38,6 +38,16 @@ def test_what_is_alike_stands_together(clustered, monkeypatch):
     assert (again.places == layout.places).all()
 
 
+def test_every_step_shows_progress(clustered, monkeypatch):
+    monkeypatch.setattr("hashkit.images.layout._BLOCK", 100)
+    shares = []
+    lay_out(clustered[0], 64, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    for start, stop, n_steps in ((0, 0.5, 4), (0.5, 0.7, 7), (0.7, 0.81, 1), (0.81, 1, 6)):  # t-SNE, places, clusters
+        assert sum(start < share <= stop for share in shares) >= n_steps
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5])
 def test_few_pictures(clustered, n):
     layout = lay_out(clustered[0][:n], 64)

@@ -70,6 +70,16 @@ def test_pages_show_the_pictures(site, gallery):
     assert text(ask(site, "/?page=999")).count('class="tile"') == 42
 
 
+def test_the_page_s_own_files_are_kept_under_addresses_that_change_with_them(site):
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', text(ask(site, "/map")) + text(ask(site, "/")))
+    assert {address.partition("?")[0] for address in addresses} >= {"/static/gallery.css", "/static/gallery.js"}
+    for address in addresses:
+        assert re.search(r"\?v=[0-9a-f]{12}$", address)
+        answer = ask(site, address)
+        assert answer.status == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+
+
 def test_neighbors_are_those_of_the_gallery(site, gallery):
     for radius in (None, 0, 20, 64):
         address = "/neighbors/7" + ("" if radius is None else f"?radius={radius}")

@@ -4,7 +4,7 @@
 const STORE = "chosen";  // id -> bytes, for this tab
 
 const chosen = () => new Map(JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
-const boxes = (inside) => [...inside.querySelectorAll("#selection input[name=id]:not(:disabled), input[name=id]:not(:disabled)")];
+const boxes = (inside) => [...inside.querySelectorAll("input[name=id]:not([type=hidden], :disabled)")];
 
 function inWords(bytes) {
   return bytes < 999_500 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
@@ -34,9 +34,10 @@ function choose(inside, rule) {
   remember(changed);
 }
 
+// A row of rules in each group that has none yet.
 function addRules(form) {
   const rules = [...form.querySelectorAll(".selecting [data-rule]")];
-  for (const group of form.querySelectorAll(".group")) {
+  for (const group of form.querySelectorAll(".group:not(:has(.rules))")) {
     const row = document.createElement("p");
     row.className = "rules";
     row.append("all but the ");
@@ -61,29 +62,36 @@ function begin() {
     if (all.has(box.value)) box.checked = true;
   }
   remember(boxes(form));
-  form.addEventListener("change", (event) => remember([event.target]));
-  form.addEventListener("click", (event) => {
-    const rule = event.target.closest("[data-rule]");
-    if (!rule) return;
-    event.preventDefault();
-    choose(rule.closest(".group") ?? form, rule.dataset.rule);
-  });
-  form.addEventListener("submit", (event) => {
-    for (const extra of form.querySelectorAll("input[type=hidden][name=id]")) extra.remove();
-    const here = new Set(boxes(form).map((box) => box.value));
-    for (const id of chosen().keys()) {
-      if (here.has(id)) continue;
-      const extra = document.createElement("input");
-      extra.type = "hidden";
-      extra.name = "id";
-      extra.value = id;
-      form.append(extra);
-    }
-    if (event.submitter?.formAction.endsWith("/move")) sessionStorage.removeItem(STORE);
-  });
 }
 begin();
 document.addEventListener("results", begin);
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("#selection input[name=id]")) remember([event.target]);
+});
+document.addEventListener("click", (event) => {
+  const rule = event.target.closest("#selection [data-rule]");
+  if (!rule) return;
+  event.preventDefault();
+  choose(rule.closest(".group") ?? document.getElementById("selection"), rule.dataset.rule);
+});
+
+// What was chosen on other pages goes with what is chosen on this one.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.id !== "selection") return;
+  for (const extra of form.querySelectorAll("input[type=hidden][name=id]")) extra.remove();
+  const here = new Set(boxes(form).map((box) => box.value));
+  for (const id of chosen().keys()) {
+    if (here.has(id)) continue;
+    const extra = document.createElement("input");
+    extra.type = "hidden";
+    extra.name = "id";
+    extra.value = id;
+    form.append(extra);
+  }
+  if (event.submitter?.formAction.endsWith("/move")) sessionStorage.removeItem(STORE);
+});
 
 // x chooses the picture that has the focus.
 document.addEventListener("keydown", (event) => {

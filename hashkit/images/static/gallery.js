@@ -112,25 +112,31 @@ document.querySelector(".filter")?.addEventListener("submit", (event) => {
 // Sorting takes effect at once.
 document.getElementById("sort")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 
-// Load more: the next page's pictures come after these, and its pager instead of this one.
-document.getElementById("pages")?.addEventListener("click", async (event) => {
+// Load more: the next page's pictures or groups come after these, and its pager instead of this one.
+document.addEventListener("click", async (event) => {
   const next = event.target.closest("a[data-more]");
   if (!next) return;
   event.preventDefault();
+  if (next.getAttribute("aria-busy")) return;
   next.setAttribute("aria-busy", "true");
-  const page = new DOMParser().parseFromString(await (await fetch(next.href)).text(), "text/html");
-  const grid = document.querySelector("#pages .grid");
-  const fresh = [...page.querySelectorAll("#pages .grid > li")];
-  grid.append(...fresh);
-  const pager = page.querySelector("#pages .pager");
-  document.querySelector("#pages .pager").replaceWith(pager);
-  offerMore();
-  fresh[0]?.querySelector("a")?.focus();
+  try {
+    const page = new DOMParser().parseFromString(await (await fetch(next.href)).text(), "text/html");
+    if (!next.isConnected) return;  // the slider was moved meanwhile
+    const listOf = (whole) => whole.querySelector("#pages .groups, #pages .grid");
+    const fresh = [...listOf(page).children];
+    listOf(document).append(...fresh);
+    document.querySelector("#pages .pager").replaceWith(page.querySelector("#pages .pager"));
+    document.dispatchEvent(new Event("results"));
+    fresh[0]?.querySelector("a")?.focus();
+  } catch {
+    next.removeAttribute("aria-busy");
+    message.textContent = "The server does not answer. Is the command still running?";
+  }
 });
 
 function offerMore() {
   const next = document.querySelector("#pages a[rel=next]");
-  if (!next) return;
+  if (!next || document.querySelector("a[data-more]")) return;
   const more = document.createElement("a");
   more.className = "button";
   more.href = next.href;
@@ -139,6 +145,7 @@ function offerMore() {
   next.after(more);
 }
 offerMore();
+document.addEventListener("results", offerMore);
 
 // Tile size, remembered by the browser.
 const size = document.getElementById("tile-size");

@@ -130,5 +130,3 @@ function addButtons() {
 }
 addButtons();
 document.addEventListener("results", addButtons);
-const list = document.getElementById("pages");
-if (list) new MutationObserver(addButtons).observe(list, { childList: true, subtree: true });
