@@ -113,7 +113,7 @@ def _query(gallery: Path, picture: Path, k: int, rerank: bool, html: Path | None
     from hashkit.images.decoding import ImageError, reason
     from hashkit.images.gallery import Gallery
 
-    opened = Gallery(gallery)
+    opened = Gallery(gallery, model=_quick_model(gallery))
     try:
         matches = opened.query(picture, k, rerank=rerank)
     except (ImageError, OSError) as error:
@@ -129,6 +129,19 @@ def _query(gallery: Path, picture: Path, k: int, rerank: bool, html: Path | None
         {"path": opened.file_of(match.photo), "distance": match.distance, "similarity": match.similarity}
         for match in matches
     ]
+
+
+def _quick_model(gallery: Path) -> Any:
+    """The gallery's model if it needs no torch, whose import takes two seconds; else None."""
+    from hashkit.images.models import DEFAULT_MODEL, model_of_one_picture
+    from hashkit.images.settings import read_settings
+
+    if read_settings(str(gallery)).model != DEFAULT_MODEL:
+        return None
+    try:
+        return model_of_one_picture()
+    except (ImportError, ValueError):  # what is wrong is told when torch loads it
+        return None
 
 
 @app.command()

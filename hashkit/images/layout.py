@@ -104,13 +104,15 @@ def _embed(values: NDArray[np.float32], seed: int, progress: Progress) -> NDArra
     from sklearn.manifold import TSNE
 
     reduced = PCA(min(50, *values.shape), random_state=seed).fit_transform(values).astype(np.float32)
-    perplexity, plane = min(30, (len(values) - 1) / 3), "pca"
+    perplexity = min(30, (len(values) - 1) / 3)
+    plane: Any = "pca"
     for part in range(_TSNE_PARTS):
         progress((part + 0.05) / _TSNE_PARTS)
         exaggeration = 12.0 if part == 0 else 1.0  # as scikit-learn has it for the first 250 iterations
         options = {"perplexity": perplexity, "early_exaggeration": exaggeration, "max_iter": 250, "n_jobs": 1}
         plane = TSNE(init=plane, random_state=seed, **options).fit_transform(reduced)
-    return plane
+    done: NDArray[np.float32] = plane
+    return done
 
 
 def _cluster(places: NDArray[Any], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from hashkit.images.phash import PERCEPTUAL_HASHES
 __all__ = ["DEFAULT_MODEL", "Model", "make_model"]
 
 DEFAULT_MODEL = "efficientnet-lite0"
+LEAST_SIDE = 448  # twice that of the pictures that a network sees
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,29 @@ def _named(name: str, device: str) -> Model:
     return _network(EfficientNetFeatures(), None, device, name)
 
 
+def model_of_one_picture() -> Model:
+    """The default model without torch, which takes two seconds to import, for a few pictures.
+
+    Its features differ from those of the default model by rounding.
+
+    Raises
+    ------
+    ImportError
+        If the packages of EfficientNet-Lite0 are not installed.
+    ValueError
+        If they are others than those that hashkit is made for.
+    """
+    from hashkit.images import lite0
+
+    network = lite0.load()
+    return Model(
+        DEFAULT_MODEL,
+        lite0.scaled,
+        lambda pictures: np.stack([network(one) for one in pictures]),
+        least_side=LEAST_SIDE,
+    )
+
+
 def _network(network: Any, transform: Callable[[Image.Image], Any] | None, device: str, name: str) -> Model:
     require("torch", f"the model {name}", "images")
     from hashkit.images import networks
@@ -115,7 +139,7 @@ def _network(network: Any, transform: Callable[[Image.Image], Any] | None, devic
     where = networks.resolve_device(device)
     alone = name == DEFAULT_MODEL and where == "cpu"
     run = networks.runner(network, where, alone=alone)
-    return Model(name, transform or networks.scale_pixels, run, least_side=2 * networks.SIDE, alone=alone)
+    return Model(name, transform or networks.scale_pixels, run, least_side=LEAST_SIDE, alone=alone)
 
 
 def _rows_of(function: Callable[[list[Image.Image]], Any]) -> Callable[[list[Any]], NDArray[Any]]:

