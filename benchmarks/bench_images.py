@@ -7,6 +7,9 @@ what was indexed for the next run: 60,000 pictures take EfficientNet a quarter o
 
 import functools
 import os
+import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +125,23 @@ def test_query_once_open(clothes_gallery, hold):
     assert all(gallery.query(file, k=20)[0].distance == 0 for file in files)
     seconds = median_wall_seconds(lambda: [gallery.query(file, k=20) for file in files], 3) / len(files)
     hold(f"query of {len(gallery):,} by {gallery.settings.model}, from the file to the paths", 1e3 * seconds, 50, "ms")
+
+
+def test_query_on_the_command_line(photographs, efficientnet, tmp_path, hold):
+    """From the start of the process to its end, without a server."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, path in enumerate(photographs[:40]):
+        shutil.copy(path, folder / f"{number:02}{path.suffix}")
+    index_folder(folder, tmp_path / "g", model=efficientnet)
+    asked = str(folder / f"07{photographs[7].suffix}")
+
+    def query():
+        command = [sys.executable, "-m", "hashkit", "images", "query", str(tmp_path / "g"), asked, "-k", "1"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert query() == f"0\t{asked}\n"
+    hold("query on the command line, all in", median_wall_seconds(query, 5), 2, "s")
 
 
 def test_duplicates(clothes_gallery, hold):

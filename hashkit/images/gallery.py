@@ -33,7 +33,7 @@ from hashkit.images.settings import check_model, codes_path, hasher_path, read_s
 from hashkit.progress import Progress, ignore
 
 CANDIDATES = 10  # features of so many times k pictures are compared
-RANKED = 600  # at a time on a page: ten pages of it
+RANKED = 300  # at a time on a page: five pages of it
 
 
 class Gallery:
@@ -175,7 +175,7 @@ class Gallery:
     ) -> list[Match]:
         """The `k` pictures from place `start` on, by their distance to a code; with a row of features, by these.
 
-        Features are compared among the nearest 600 by code, then among the next 600, and so on: the first places do
+        Features are compared among the nearest 300 by code, then among the next 300, and so on: the first places do
         not depend on how many are asked for, and no page takes long.
         """
         stop = start + k
@@ -268,7 +268,7 @@ class Gallery:
         finally:
             store.close()
         told = [
-            replace(match, similarity=similarity)
+            Match(match.photo, match.distance, similarity)
             for match, similarity in zip(matches, _cosines(row, rows), strict=True)
         ]
         return sorted(told, key=lambda match: -(match.similarity or 0))
