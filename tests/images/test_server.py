@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 
+import numpy as np
 import pytest
 
 pytest.importorskip("PIL", reason="needs the extra images")
@@ -68,6 +69,26 @@ def test_pages_show_the_pictures(site, gallery):
     assert ids == list(gallery.photos)
     assert text(ask(site, "/?q=FLOWER/")).count('class="tile"') == 20
     assert text(ask(site, "/?page=999")).count('class="tile"') == 42
+
+
+def mean_colors(pictures):
+    return np.stack([np.asarray(picture.resize((4, 4)), np.float32).ravel() for picture in pictures])
+
+
+def test_neighbors_by_features_or_by_codes_and_back(tmp_path, folder):
+    index_folder(folder, tmp_path / "g", model=mean_colors, n_bits=16)
+    gallery = Gallery(tmp_path / "g", model=mean_colors)
+    row, code = gallery.features_of(gallery.photos[3]), gallery.code_of(3)
+    by_features, by_codes = gallery.rank(row, code, 60), gallery.nearest(code, 60)
+    assert by_features != by_codes
+    with serving(gallery) as site:
+        for address, expected in (("", by_features), ("?order=features", by_features), ("?order=codes", by_codes)):
+            page = text(ask(site, f"/neighbors/3{address}"))
+            ids = [int(id) for id in re.findall(r'href="/neighbors/(\d+)"', page)]
+            assert ids == [match.photo.id for match in expected]
+            assert 'href="?order=features"' in page
+            assert 'href="?order=codes"' in page
+            assert ('name="order" value="codes"' in page) == (address == "?order=codes")  # goes with the slider
 
 
 def test_the_page_s_own_files_are_kept_under_addresses_that_change_with_them(site):
