@@ -33,24 +33,26 @@ class Listing:
 
     def __init__(self, gallery: Gallery) -> None:
         self._photos = list(gallery.photos.values())  # in the order of their paths
-        self._orders: dict[str, list[tuple[Photo, str]]] = {}
+        self._orders: dict[str, tuple[list[Photo], list[tuple[Photo, str]]]] = {}
         counts = Counter(photo.path.rpartition("/")[0] for photo in self._photos)
         counts.pop("", None)
         self.folders = sorted(counts.most_common(SUGGESTED_FOLDERS))
 
     def find(self, words: str = "", folder: str = "", sort: str = "name") -> list[Photo]:
         """The pictures below `folder` whose paths hold all of some words, upper and lower case alike."""
-        found = self._ordered(sort)
+        photos, found = self._ordered(sort)
+        if not folder and not words:
+            return photos
         if folder := folder.strip("/"):
             found = [pair for pair in found if pair[0].path.startswith(f"{folder}/")]
         for word in words.lower().split():
             found = [pair for pair in found if word in pair[1]]
         return [photo for photo, _ in found]
 
-    def _ordered(self, sort: str) -> list[tuple[Photo, str]]:
+    def _ordered(self, sort: str) -> tuple[list[Photo], list[tuple[Photo, str]]]:
         if sort not in self._orders:
             photos = self._photos if sort == "name" else sorted(self._photos, key=SORTS[sort][1])
-            self._orders[sort] = [(photo, photo.path.lower()) for photo in photos]
+            self._orders[sort] = photos, [(photo, photo.path.lower()) for photo in photos]
         return self._orders[sort]
 
 
