@@ -19,6 +19,7 @@ NOTES = pytest.StashKey[list]()
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="sizes for the record: minutes and gigabytes")
     parser.addoption("--codes", metavar="FILE", action="append", help="codes or vectors for the benchmark of far codes")
+    parser.addoption("--peers", metavar="WORD", action="append", help="only peers of far codes whose names have a WORD")
     parser.addoption("--pictures", metavar="FOLDER", help="photographs for the benchmark of images")
     parser.addoption("--vectors", metavar="FILE.npz", action="append", help="embeddings for the benchmark of vectors")
     parser.addoption("--kept", metavar="FOLDER", help="where the benchmark of images keeps its galleries")
