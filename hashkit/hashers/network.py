@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from hashkit.networks.modules import HashNetwork
 
 # Rows per matrix product, always the same number: on most processors a product then adds the values of each row in one
-# order, wherever the row is. OpenBLAS's products for AVX2 have two orders, by the place of the row; there the signs depend
-# on the row alone because of the margin below. With 128 the products take 1.02 times as long as with all rows at once, with
-# 64 1.16 times; a single row costs as much as 128.
+# order, wherever the row is. OpenBLAS's products for AVX2 have two orders, by the place of the row; there the signs
+# depend on the row alone because of the margin below. With 128 the products take 1.02 times as long as with all rows at
+# once, with 64 1.16 times; a single row costs as much as 128.
 _ROWS_AT_ONCE = 128
 
 # Rows on which the error of float32 is measured, and how many times the largest one seen is taken to be possible.
