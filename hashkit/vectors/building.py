@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,8 @@ def build(source: Any, path: Path, wish: fitting.Wish, n_bits: int | None, colum
     target = os.path.realpath(os.fspath(path))
     opened = open_source(source, column, scales)
     folder = Folder(target + ".building")
-    folder.begin({"source": _fingerprint(source), "wish": repr(wish), "n_bits": n_bits, "column": column})
+    same_result = replace(wish, n_threads=1, progress=False)  # other values of these make the same index
+    folder.begin({"source": _fingerprint(source), "wish": repr(same_result), "n_bits": n_bits, "column": column})
     vectors = opened if isinstance(opened, Vectors) else spool(folder, opened, wish.progress)
     fitting.check_rows(vectors, 2)
     rng = np.random.default_rng(wish.random_state)

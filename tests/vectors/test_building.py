@@ -114,10 +114,10 @@ def test_a_build_goes_on_from_its_checkpoint(source, vectors, tmp_path, monkeypa
     monkeypatch.setattr("hashkit.vectors.rows.BLOCK_BYTES", 4 * 48 * 500)
     monkeypatch.setattr(hashkit.vectors.encoding.Encoder, "encode", cut_off)
     with pytest.raises(CutOffError):
-        VectorIndex.build(source, tmp_path / "built", recall=0.9)
+        VectorIndex.build(source, tmp_path / "built", recall=0.9, n_threads=1)
     assert encoded == [500] * 3
     monkeypatch.setattr(hashkit.vectors.encoding.Encoder, "encode", counted)
-    built = VectorIndex.build(source, tmp_path / "built", recall=0.9)
+    built = VectorIndex.build(source, tmp_path / "built", recall=0.9, n_threads=2, progress=True)
     assert encoded == [500] * 8
     same_answers(built, VectorIndex.fit(vectors, recall=0.9, n_bits=48), vectors)
 
