@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kSampled = 2048;                           // codes of a sample
 constexpr size_t kSampleRun = 16;                           // of them side by side, for few queries
-constexpr size_t kFewQueries = 8;                           // more are scanned in tiles
+constexpr size_t kFewSelected = 8;                          // more are scanned in tiles
 constexpr size_t kTiledQueries = 512;                       // whose hits stay in a cache together
 constexpr size_t kSelectedBytesPerPiece = size_t{4} << 20;  // of codes that a thread takes at a time
 constexpr size_t kSelectedBlock = 4096;                     // codes between which hits are moved
@@ -43,11 +43,11 @@ int distance_of_rank(const DistanceCounts& counts, size_t rank) noexcept {
 }
 
 // A sample of codes, from which the distance of the k nearest is guessed.
-class Sample {
+class SampledCodes {
  public:
   // Runs of codes side by side for few queries, since fetching a code costs as much as comparing it. Else codes far
   // apart, copied once for all queries: codes side by side may be alike, so that more of them are needed.
-  Sample(CodesView codes, bool few) : n_codes_(codes.n_codes), n_bytes_(codes.n_bytes) {
+  SampledCodes(CodesView codes, bool few) : n_codes_(codes.n_codes), n_bytes_(codes.n_bytes) {
     if (codes.n_codes < 2 * kSampled) return;
     const size_t run = few ? kSampleRun : 1, n_runs = kSampled / run;
     for (size_t i = 0; i < n_runs; ++i) {
@@ -178,7 +178,7 @@ void select_by_scan(const KernelTable& kernels, CodesView codes, const uint8_t* 
 void select_one_by_one(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
                        int64_t* rows) {
   const size_t piece = std::max(kSelectedBytesPerPiece / codes.n_bytes, kSelectedBlock);
-  const Sample sample(codes, true);
+  const SampledCodes sample(codes, true);
   for (size_t q = 0; q < queries.n_codes; ++q) {
     const uint8_t* query = queries.row(q);
     const int limit = sample.guess(kernels, query, sample.rank(k));
@@ -193,7 +193,7 @@ void select_one_by_one(const KernelTable& kernels, CodesView codes, CodesView qu
 
 void select_in_tiles(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
                      int64_t* rows) {
-  const Sample sample(codes, false);
+  const SampledCodes sample(codes, false);
   const size_t rank = sample.rank(k), step = std::min(queries_per_task(queries.n_codes, n_threads), kTiledQueries);
   std::atomic<size_t> next{0};
   parallel_for(n_threads, n_threads, [&](size_t) {
@@ -219,7 +219,7 @@ void select_in_tiles(const KernelTable& kernels, CodesView codes, CodesView quer
 void select_nearest(const KernelTable& kernels, CodesView codes, CodesView queries, size_t k, size_t n_threads,
                     int64_t* rows) {
   if (k == 0) return;
-  const auto select = queries.n_codes <= kFewQueries ? select_one_by_one : select_in_tiles;
+  const auto select = queries.n_codes <= kFewSelected ? select_one_by_one : select_in_tiles;
   select(kernels, codes, queries, k, n_threads, rows);
 }
 
