@@ -14,12 +14,12 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kSampled = 2048;                           // codes of a sample
-constexpr size_t kSampleRun = 16;                           // of them side by side, for few queries
-constexpr size_t kFewSelected = 8;                          // more are scanned in tiles
-constexpr size_t kTiledQueries = 512;                       // whose hits stay in a cache together
-constexpr size_t kSelectedBytesPerPiece = size_t{4} << 20;  // of codes that a thread takes at a time
-constexpr size_t kSelectedBlock = 4096;                     // codes between which hits are moved
+constexpr size_t kLeastSampled = 2048, kSampledShare = 256;  // codes of a sample: so many, or one of so many
+constexpr size_t kSampleRun = 16;                            // of them side by side, for few queries
+constexpr size_t kFewSelected = 8;                           // more are scanned in tiles
+constexpr size_t kTiledQueries = 512;                        // whose hits stay in a cache together
+constexpr size_t kSelectedBytesPerPiece = size_t{4} << 20;   // of codes that a thread takes at a time
+constexpr size_t kSelectedBlock = 4096;                      // codes between which hits are moved
 
 using KeptHits = std::vector<Hit>;
 
@@ -48,8 +48,9 @@ class SampledCodes {
   // Runs of codes side by side for few queries, since fetching a code costs as much as comparing it. Else codes far
   // apart, copied once for all queries: codes side by side may be alike, so that more of them are needed.
   SampledCodes(CodesView codes, bool few) : n_codes_(codes.n_codes), n_bytes_(codes.n_bytes) {
-    if (codes.n_codes < 2 * kSampled) return;
-    const size_t run = few ? kSampleRun : 1, n_runs = kSampled / run;
+    if (codes.n_codes < 2 * kLeastSampled) return;
+    const size_t run = few ? kSampleRun : 1, n_runs = std::max(kLeastSampled, n_codes_ / kSampledShare) / run;
+    n_sampled_ = n_runs * run;
     for (size_t i = 0; i < n_runs; ++i) {
       const uint8_t* first = codes.row((codes.n_codes - run) * i / (n_runs - 1));
       if (few) {
@@ -58,21 +59,21 @@ class SampledCodes {
         copied_.insert(copied_.end(), first, first + n_bytes_);
       }
     }
-    if (!few) runs_.push_back({copied_.data(), kSampled, n_bytes_});
+    if (!few) runs_.push_back({copied_.data(), n_sampled_, n_bytes_});
     deviations_ = few ? 8 : 3;
   }
 
   // A number of codes of the sample that very likely holds those of them that are among the k nearest: how many these
   // are is Poisson distributed.
   size_t rank(size_t k) const noexcept {
-    const double expected = static_cast<double>(k) * kSampled / static_cast<double>(n_codes_);
+    const double expected = static_cast<double>(k) * static_cast<double>(n_sampled_) / static_cast<double>(n_codes_);
     return static_cast<size_t>(expected + deviations_ * std::sqrt(expected) + 4);
   }
 
   // The distance of as many codes of the sample, or of all.
   int guess(const KernelTable& kernels, const uint8_t* query, size_t rank) const {
     DistanceCounts counts(8 * n_bytes_ + 1);
-    std::vector<uint16_t> distances(kSampled);
+    std::vector<uint16_t> distances(n_sampled_);
     for (const CodesView& run : runs_) {
       kernels.distances(query, run.data, run.n_codes, n_bytes_, distances.data());
       for (size_t i = 0; i < run.n_codes; ++i) ++counts[distances[i]];
@@ -82,11 +83,11 @@ class SampledCodes {
 
   // Room for the codes within a guess, with as many again to spare.
   size_t room(size_t rank) const noexcept {
-    return runs_.empty() ? n_codes_ : std::min(n_codes_, 2 * rank * (n_codes_ / kSampled + 1));
+    return runs_.empty() ? n_codes_ : std::min(n_codes_, 2 * rank * (n_codes_ / n_sampled_ + 1));
   }
 
  private:
-  size_t n_codes_, n_bytes_;
+  size_t n_codes_, n_bytes_, n_sampled_ = 0;
   std::vector<uint8_t> copied_;
   std::vector<CodesView> runs_;  // none of a small set: all distances are within the guess
   double deviations_ = 0;
