@@ -199,3 +199,23 @@ def test_thresholds_are_checked(run):
         code, _, errors = run("-", "--quiet", *options, text="ff\n")
         assert (code, errors) == (1, f"error: {message}\n")
     assert run("no.txt", "--radius", 3)[0] == 1
+
+
+def test_decimal_numbers_are_not_read_as_hexadecimal(run, tmp_path, rng):
+    numbers = rng.integers(
+        10**19, 2**64 - 1, 50, np.uint64, endpoint=True
+    )  # 20 digits: ten bytes, were they hexadecimal
+    numbers[7] = numbers[3]
+    (tmp_path / "hashes.txt").write_text("".join(f"{number}\n" for number in numbers))
+    code, _, err = run("hashes.txt", "--radius", 0)
+    assert code == 1
+    assert "hashes.txt holds decimal digits alone" in err
+    assert run("hashes.txt", "--radius", 0, "--format", "uint64")[:2] == (0, "left\tright\tdistance\n3\t7\t0\n")
+    assert run("hashes.txt", "--radius", 0, "--format", "hex")[:2] == (0, "left\tright\tdistance\n3\t7\t0\n")
+
+
+def test_hexadecimal_codes_with_few_bits_set_may_have_decimal_digits_alone(run, tmp_path):
+    (tmp_path / "hashes.txt").write_text("".join(f"{1 << bit % 64:016x}\n" for bit in range(100)))
+    code, out, _ = run("hashes.txt", "--radius", 0)
+    assert code == 0
+    assert len(out.splitlines()) == 1 + 36

@@ -176,7 +176,7 @@ def _from_text(file: Any, path: str, holds: Holds, column: str | None, ids: str 
     except ValueError:
         file.close()
         raise
-    convert = _converter(path, holds, format or ("hex" if holds == "codes" else None))
+    convert = _converter(path, holds, format)
 
     def read(n_rows: int) -> Iterator[Block]:
         with file:
