@@ -124,7 +124,7 @@ def _add_lists(app: FastAPI, state: State) -> None:
 
 
 def _add_moves(app: FastAPI, state: State) -> None:
-    def told(verb: str, done: Moved) -> Response:
+    def describe(verb: str, done: Moved) -> Response:
         body = views.render(
             "moved.html",
             view="duplicates",
@@ -139,13 +139,13 @@ def _add_moves(app: FastAPI, state: State) -> None:
     async def move(request: Request) -> Response:
         mover = _mover(request, state)
         photos = _chosen(state, await _form(request))
-        return told("moved", await run_in_threadpool(mover.move, photos))
+        return describe("moved", await run_in_threadpool(mover.move, photos))
 
     @app.post("/undo")
     async def undo(request: Request) -> Response:
         mover = _mover(request, state)
         await _form(request)
-        return told("moved back", await run_in_threadpool(mover.undo))
+        return describe("moved back", await run_in_threadpool(mover.undo))
 
 
 def _mover(request: Request, state: State) -> Mover:

@@ -98,7 +98,7 @@ def query(
     """Print the most similar pictures: distance and path, tab-separated."""
     from hashkit.images.names import one_line
 
-    # The page's server, if one runs, has loaded the model already; whatever it cannot answer is told below.
+    # The page's server, if one runs, has loaded the model already; what it cannot answer is reported below.
     answered = query_running(str(gallery), str(picture), k, rerank) if html is None else None
     if answered is None:
         answered = _query(gallery, picture, k, rerank, html)
@@ -140,7 +140,7 @@ def _quick_model(gallery: Path) -> Any:
         return None
     try:
         return model_of_one_picture()
-    except (ImportError, ValueError):  # what is wrong is told when torch loads it
+    except (ImportError, ValueError):  # torch reports what is wrong when it loads it
         return None
 
 

@@ -267,11 +267,11 @@ class Gallery:
             rows = store.find([match.photo.path for match in matches])
         finally:
             store.close()
-        told = [
+        matches = [
             Match(match.photo, match.distance, similarity)
             for match, similarity in zip(matches, _cosines(row, rows), strict=True)
         ]
-        return sorted(told, key=lambda match: -(match.similarity or 0))
+        return sorted(matches, key=lambda match: -(match.similarity or 0))
 
 
 def _cosines(row: NDArray[Any], others: list[NDArray[Any] | None]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Who may ask the page's server for what: hosts, token, cross-site requests, and headers that bind the browser."""
+"""Which requests the page's server answers: hosts, token, cross-site requests, and headers that limit the browser."""
 
 from __future__ import annotations
 

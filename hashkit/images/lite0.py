@@ -81,10 +81,10 @@ def read_weights(path: str) -> dict[str, Floats]:
         texts: list[list[str]] = []
         for _ in range(5):  # a magic number, a version, the machine, the names with their storages, the storages' order
             texts.append([str(text) for code, text, _ in pickletools.genops(file) if code.name == "BINUNICODE"])
-        told, order = texts[3:]
-        storages = [i for i, text in enumerate(told) if text.isdigit()]
+        words, order = texts[3:]
+        storages = [i for i, text in enumerate(words) if text.isdigit()]
         # Before a storage come its array's name and, only the first time, the word "storage".
-        names = {told[i]: told[i - 1] if told[i - 1] != "storage" else told[i - 2] for i in storages}
+        names = {words[i]: words[i - 1] if words[i - 1] != "storage" else words[i - 2] for i in storages}
         if sorted(names) != sorted(order):
             raise ValueError(f"{path!r} is not laid out as expected")
         arrays = {}
@@ -95,7 +95,7 @@ def read_weights(path: str) -> dict[str, Floats]:
             if len(values) != n_bytes:
                 raise ValueError(f"{path!r} is cut off")
             arrays[names[storage]] = np.frombuffer(b"" if is_count else values, "<f4")
-    return {names[told[i]]: arrays[names[told[i]]] for i in storages}
+    return {names[words[i]]: arrays[names[words[i]]] for i in storages}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def _folded(arrays: list[Floats]) -> Convolution:
 
 
 def _shifted(maps: Floats, side: int, stride: int) -> list[Floats]:
-    """What each place of a window of `side` x `side` sees as it moves over maps, which are padded with zeros."""
+    """The values under each place of a window of `side` x `side` that moves over maps, which are padded with zeros."""
     n_out = -(-maps.shape[0] // stride)
     missing = max((n_out - 1) * stride + side - maps.shape[0], 0)
     around = (missing // 2, missing - missing // 2)

@@ -1,4 +1,4 @@
-"""What a gallery remembers about itself, in one small file that is replaced in one step."""
+"""Settings of a gallery, kept in one small file that is replaced in one step."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def settle(
     model: object,
     transform: Callable[[Image.Image], Any] | None,
     device: str,
-    asked: dict[str, Any],
+    given: dict[str, Any],
 ) -> tuple[Settings, Model]:
-    """The settings of the gallery at `path`, or new ones, with its model; what was `asked` must fit them.
+    """The settings of the gallery at `path`, or new ones, with its model; what is `given` must fit them.
 
     Raises
     ------
     ValueError
-        If the gallery was made with something else than what was asked, or what was asked does not go together.
+        If the gallery was made with other settings than those given, or those given do not go together.
     FileExistsError
         If `path` holds something else.
     """
@@ -122,18 +122,18 @@ def settle(
         settings = read_settings(path)
         wanted = settings.model if model is None else model
         made = check_model(make_model(wanted, transform=transform, device=device), settings)
-        for name, value in asked.items():
+        for name, value in given.items():
             if value not in (None, getattr(settings, name)):
                 raise ValueError(f"the index {path!r} was made with {name} {getattr(settings, name)!r}, got {value!r}")
         return _at_folder(settings, path, folder), made
     if os.path.isdir(path) and not all(name == LOCK or NAME.fullmatch(name) for name in os.listdir(path)):
         raise FileExistsError(f"{path!r} is a folder of something else: an index needs one of its own")
     made = make_model(DEFAULT_MODEL if model is None else model, transform=transform, device=device)
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if made.gives_codes and (asked.get("n_bits", 64) != 64 or "method" in asked):
+    given = {name: value for name, value in given.items() if value is not None}
+    if made.gives_codes and (given.get("n_bits", 64) != 64 or "method" in given):
         raise ValueError(f"the model {made.name!r} gives codes of 64 bits: n_bits and method are for features")
     defaults = {"n_bits": 64, "method": "" if made.gives_codes else "udhpl", "keep_features": not made.gives_codes}
-    settings = Settings(folder, made.name, **{**defaults, **asked})
+    settings = Settings(folder, made.name, **{**defaults, **given})
     check_n_bits(settings.n_bits)
     if settings.method:
         hasher_class(settings.method)

@@ -27,7 +27,7 @@ def open_rows(
 ) -> Rows:
     """Rows of a file: ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.arrow``, ``.csv``, ``.tsv`` or ``.txt``.
 
-    ``-`` is standard input, where ``.npy``, Parquet, Arrow and text are told apart by their first bytes.
+    ``-`` is standard input, where ``.npy``, Parquet, Arrow and text are distinguished by their first bytes.
 
     Parameters
     ----------

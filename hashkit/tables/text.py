@@ -21,7 +21,7 @@ CODE_COLUMNS = ("code", "codes", "hash", "hashes")
 
 @dataclass(frozen=True)
 class TextFile:
-    """An open text file of rows, and what its first line tells.
+    """An open text file of rows, and what its first line says.
 
     Attributes
     ----------
