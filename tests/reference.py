@@ -191,7 +191,8 @@ class CellsTwin:
         """Rows by (distance, row), cells read, and codes compared: `pending` at a time, k at most until k are known, or
         (0) those of one cell.
 
-        With `sketches`, those of the codes and of the query, only codes within the limit of theirs are compared.
+        With `sketches`, those of the codes, the query and the centroids, only codes within the limit of theirs are
+        compared, in the first four cells in their order.
         """
         to_centroids = hamming_distances(query[None], self.centroids)[0].astype(int)
         distances = hamming_distances(query[None], self.codes)[0].astype(int)
@@ -200,19 +201,43 @@ class CellsTwin:
         def limit():
             return sorted(found)[k - 1][0] if len(found) >= k else 8 * self.codes.shape[1]
 
-        for cell in sorted(range(len(to_centroids)), key=lambda c: (to_centroids[c], c)):
-            if len(found) >= k and 2 * to_centroids[cell] > to_centroids.min() + limit() + twice_slack:
+        def compare_if(enough):
+            nonlocal found, waiting, n_compared
+            if len(waiting) >= enough:
+                n_compared += len(waiting)
+                found, waiting = found + waiting, []
+
+        order = self._order(to_centroids, None if sketches is None else hamming_distances(sketches[1:2], sketches[2])[0])
+        for number, cell in enumerate(order):
+            if len(found) >= k and 2 * to_centroids[cell] > to_centroids[order[0]] + limit() + twice_slack:
                 break
             n_cells += 1
             rows = np.flatnonzero(self.cell_of == cell)
             if sketches is not None:
-                rows = rows[hamming_distances(sketches[1][None], sketches[0][rows])[0] <= sketch_limits[limit()]]
+                of_sketches = hamming_distances(sketches[1:2], sketches[0][rows])[0].astype(int)
+                rows = rows[of_sketches <= sketch_limits[limit()]]
+                if number < 4:
+                    for of_sketch, row in sorted(zip(hamming_distances(sketches[1:2], sketches[0][rows])[0], rows)):
+                        if of_sketch > sketch_limits[limit()]:
+                            break
+                        waiting.append((int(distances[row]), int(row)))
+                        compare_if(pending if len(found) >= k else min(k, pending))
+                    continue
             waiting += zip(distances[rows].tolist(), rows.tolist(), strict=True)
-            if len(waiting) >= (pending if len(found) >= k else min(k, pending)):
-                n_compared += len(waiting)
-                found, waiting = found + waiting, []
-        n_compared += len(waiting)
-        return [row for _, row in sorted(found + waiting)[:k]], n_cells, n_compared
+            compare_if(pending if len(found) >= k else min(k, pending))
+        compare_if(0)
+        return [row for _, row in sorted(found)[:k]], n_cells, n_compared
+
+    def _order(self, to_centroids, to_sketches):
+        """Cells by (distance, cell): first those with the nearest sketches of centroids, by a sample about an eighth."""
+        n, enough = len(to_centroids), len(to_centroids) // 8 + 32
+        near = np.ones(n, bool)
+        if to_sketches is not None and 2 * enough <= n:
+            limit = 0
+            while 8 * np.count_nonzero(to_sketches[::8] <= limit) < min(enough, 8 * len(to_sketches[::8])):
+                limit += 1
+            near = to_sketches <= limit
+        return sorted(range(n), key=lambda c: (not near[c], to_centroids[c], c))
 
 
 class BoundsTwin:

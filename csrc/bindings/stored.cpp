@@ -153,7 +153,7 @@ std::shared_ptr<Tables> tables_from(const py::tuple& columns, const MaybeChecks&
   tables->expected.assign(means.begin(), mean);
   for (size_t j = 0; j < substrings.size(); ++j) {
     const auto column = columns[j].cast<py::tuple>();
-    require(column.size() == 4, "columns must be of four arrays");
+    require(column.size() == 4, "columns must be of three arrays");
     const size_t n_keys = substrings[j].n_keys();
     const auto end = mean + static_cast<std::ptrdiff_t>(substrings[j].width) + 1;
     tables->tables.push_back({borrow<uint32_t>(column[0], n_keys + 1), borrow<uint64_t>(column[1], (n_keys + 63) / 64),
@@ -176,12 +176,13 @@ py::dict cell_arrays(const std::shared_ptr<Cells>& owned) {
   result["rows"] = view_of(cells.rows.data(), {cells.rows.size()}, owner);
   result["places"] = to_array(std::vector<uint32_t>(cells.sketch_places));
   result["sketches"] = view_of(cells.sketches.data(), {cells.n_codes, cells.sketch_bytes}, owner);
+  result["steps"] = to_array(std::vector<uint16_t>(cells.steps));
   return result;
 }
 
 std::shared_ptr<Cells> cells_from(const py::tuple& columns, const MaybeChecks& checks, const Array<uint8_t>& codes,
                                   size_t n_bits, size_t sketch_bytes, const Array<uint32_t>& starts,
-                                  const Array<uint32_t>& places) {
+                                  const Array<uint32_t>& places, const Array<uint16_t>& steps) {
   const CodesView of = view_codes(codes);
   require(n_bits >= 1 && n_bits <= 8 * of.n_bytes, "n_bits must fit the codes");
   require(of.n_codes <= kMaxCellCodes && starts.size() >= 2, "starts must have one for each cell");
@@ -190,19 +191,22 @@ std::shared_ptr<Cells> cells_from(const py::tuple& columns, const MaybeChecks& c
   const bool has_sketches = sketch_bytes > 0 && sketch_bytes != of.n_bytes;
   require(n_places == (has_sketches ? 8 * sketch_bytes : 0) && (!has_sketches || sketch_bytes % 8 == 0),
           "places must have one for each bit of a sketch");
+  require(static_cast<size_t>(steps.size()) == (sketch_bytes == of.n_bytes ? n_cells * kSteps : 0),
+          "steps must be those of each cell");
   auto cells = std::make_shared<Cells>();
-  *cells = {of.n_codes,
-            n_bits,
-            of.n_bytes,
-            borrow<uint8_t>(columns[0], n_cells * of.n_bytes),
-            copy_of(starts),
-            borrow<uint32_t>(columns[1], of.n_codes),
-            copy_of(places),
-            sketch_bytes,
-            0,
-            borrow<uint8_t>(columns[2], of.n_codes * sketch_bytes),
-            borrowed(checks)};
+  cells->n_codes = of.n_codes;
+  cells->n_bits = n_bits;
+  cells->n_bytes = of.n_bytes;
+  cells->centroids = borrow<uint8_t>(columns[0], n_cells * of.n_bytes);
+  cells->starts = copy_of(starts);
+  cells->rows = borrow<uint32_t>(columns[1], of.n_codes);
+  cells->sketch_places = copy_of(places);
+  cells->sketch_bytes = sketch_bytes;
+  cells->sketches = borrow<uint8_t>(columns[2], of.n_codes * sketch_bytes);
+  cells->steps = copy_of(steps);
+  cells->checks = borrowed(checks);
   require(are_plausible(*cells), "starts and places must fit the codes");
+  complete_cells(*cells);
   return keeping(cells, columns, checks);
 }
 
@@ -273,7 +277,7 @@ static void bind_stored(py::module_& module) {
              py::arg("compact"), "Tables over arrays of a file, which are kept and not copied.");
   module.def("cell_arrays", &cell_arrays, py::arg("cells"), "What `cells_from` makes the same cells of.");
   module.def("cells_from", &cells_from, named("columns"), py::arg("checks"), named("codes"), py::arg("n_bits"),
-             py::arg("sketch_bytes"), named("starts"), named("places"),
+             py::arg("sketch_bytes"), named("starts"), named("places"), named("steps"),
              "Cells over arrays of a file, which are kept and not copied.");
   module.def("bounds_arrays", &bounds_arrays, py::arg("bounds"), "What `bounds_from` makes the same bounds of.");
   module.def("bounds_from", &bounds_from, named("columns"), py::arg("cells"), py::arg("sketch_bytes"),

@@ -14,12 +14,6 @@ namespace {
 
 constexpr size_t kBoundsPerPoll = 256;
 
-uint16_t distance(const KernelTable& kernels, const uint8_t* a, const uint8_t* b, size_t n_bytes) noexcept {
-  uint16_t result;
-  kernels.distances(a, b, 1, n_bytes, &result);
-  return result;
-}
-
 // What the bounds of one cell are made of; serves one cell after the other.
 class CellBounds {
  public:
@@ -41,7 +35,7 @@ class CellBounds {
       sketch(codes_.row(row), places, to);
       bounds_.rows[begin + i] = row;
       bounds_.distances[begin + i] = distance_of;
-      const uint16_t sketched = distance(kernels_, to, centroid_sketch, bounds_.sketch_bytes);
+      const uint16_t sketched = distance_between(kernels_, to, centroid_sketch, bounds_.sketch_bytes);
       bounds_.rests[begin + i] = static_cast<uint16_t>(distance_of - sketched);
     }
     bounds_.reaches[cell] = n == 0 ? uint16_t{0} : order_.back().first;
@@ -57,7 +51,7 @@ class CellBounds {
     for (size_t i = 0; i < n; ++i) {
       if (i % kBoundsPerPoll == kBoundsPerPoll - 1) poll_stop();
       const uint8_t* code = codes_.row(rows[i]);
-      order_.emplace_back(distance(kernels_, code, centroid, cells_.n_bytes), rows[i]);
+      order_.emplace_back(distance_between(kernels_, code, centroid, cells_.n_bytes), rows[i]);
       spread_bytes(code, cells_.n_bytes, bits_.data());
       for (size_t place = 0; place < cells_.n_bits; ++place) differing_[place] += bits_[place] ^ centroid_bits_[place];
     }
@@ -151,9 +145,9 @@ void check_bounds(const Bounds& bounds, const Cells& cells, CodesView codes) {
       require(row < codes.n_codes && !is_seen[row]);
       is_seen[row] = 1;
       const uint8_t* own = bounds.sketches.data() + i * n_bytes;
-      const int from_centroid = distance(kernels, codes.row(row), centroid, codes.n_bytes);
+      const int from_centroid = distance_between(kernels, codes.row(row), centroid, codes.n_bytes);
       require(std::equal(own, own + n_bytes, sketch_at(codes.row(row), cell)) && bounds.distances[i] == from_centroid &&
-              bounds.rests[i] == from_centroid - distance(kernels, own, centroid_sketch, n_bytes) &&
+              bounds.rests[i] == from_centroid - distance_between(kernels, own, centroid_sketch, n_bytes) &&
               (i == begin || bounds.distances[i - 1] <= bounds.distances[i]) && from_centroid <= bounds.reaches[cell]);
     }
   }

@@ -137,6 +137,24 @@ std::vector<uint32_t> choose_places(CodesView training, size_t n_bits, size_t n_
   return places;
 }
 
+// Orders the codes of each cell by (distance from the centroid, row), and makes the steps.
+void order_by_distance(const KernelTable& kernels, CodesView codes, Cells& cells, size_t n_threads) {
+  cells.steps.resize(cells.n_cells() * kSteps);
+  parallel_for(cells.n_cells(), n_threads, [&](size_t c) {
+    poll_stop();
+    const CodeRun run{cells.starts[c], cells.starts[c + 1]};
+    std::vector<Hit> hits(run.end - run.begin);
+    kernels.scan_listed_runs(cells.centroid_codes().row(c), codes.data, cells.rows.data(), &run, 1, codes.n_bytes,
+                             static_cast<int>(8 * codes.n_bytes), hits.data());
+    std::stable_sort(hits.begin(), hits.end(), [](Hit a, Hit b) { return a.distance < b.distance; });
+    for (size_t i = 0; i < hits.size(); ++i) cells.rows[run.begin + i] = hits[i].row;
+    for (size_t step = 0; step < kSteps; ++step) {
+      const size_t end = step_begin(hits.size(), step + 1);
+      cells.steps[c * kSteps + step] = end == 0 ? uint16_t{0} : hits[end - 1].distance;
+    }
+  });
+}
+
 }  // namespace
 
 void sketch_code(const std::vector<uint32_t>& places, const uint8_t* code, uint8_t* sketch) noexcept {
@@ -147,20 +165,38 @@ void sketch_code(const std::vector<uint32_t>& places, const uint8_t* code, uint8
   }
 }
 
+void complete_cells(Cells& cells) {
+  for (size_t c = 0; c < cells.n_cells(); ++c) {
+    cells.largest_cell = std::max<size_t>(cells.largest_cell, cells.starts[c + 1] - cells.starts[c]);
+  }
+  for (size_t end = kSteps; end <= cells.steps.size(); end += kSteps) cells.reaches.push_back(cells.steps[end - 1]);
+  if (cells.sketch_places.empty()) return;
+  cells.centroid_sketches.resize(cells.n_cells() * cells.sketch_bytes);
+  for (size_t c = 0; c < cells.n_cells(); ++c) {
+    sketch_code(cells.sketch_places, cells.centroid_codes().row(c),
+                cells.centroid_sketches.data() + c * cells.sketch_bytes);
+  }
+}
+
 Cells build_cells(const KernelTable& kernels, CodesView codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
                   size_t n_threads) {
   const size_t n_training = std::min(codes.n_codes, kTrainingCodesPerCell * n_cells);
   const HugeArray<uint8_t> training_bytes = copy_rows(codes, draw_rows(codes.n_codes, n_training));
   const CodesView training{training_bytes.data(), n_training, codes.n_bytes};
-  Cells cells{codes.n_codes, n_bits, codes.n_bytes, {}, {}, {}, {}, sketch_bytes, 0, {}};
+  Cells cells{};
+  cells.n_codes = codes.n_codes;
+  cells.n_bits = n_bits;
+  cells.n_bytes = codes.n_bytes;
+  cells.sketch_bytes = sketch_bytes;
   cells.centroids = learn_centroids(kernels, training, n_cells, n_threads);
   const CodesView centroids{cells.centroids.data(), n_cells, codes.n_bytes};
   std::tie(cells.starts, cells.rows) = group_rows(assign(kernels, centroids, codes, n_threads), n_cells);
-  for (size_t c = 0; c < n_cells; ++c) {
-    cells.largest_cell = std::max<size_t>(cells.largest_cell, cells.starts[c + 1] - cells.starts[c]);
+  if (sketch_bytes != 0 && !cells.has_copies()) {
+    cells.sketch_places = choose_places(training, n_bits, 8 * sketch_bytes);
   }
+  if (cells.has_copies()) order_by_distance(kernels, codes, cells, n_threads);
+  complete_cells(cells);
   if (sketch_bytes == 0) return cells;
-  if (!cells.has_copies()) cells.sketch_places = choose_places(training, n_bits, 8 * sketch_bytes);
   cells.sketches = HugeArray<uint8_t>(codes.n_codes * sketch_bytes);
   parallel_for((codes.n_codes + kCodesPerBlock - 1) / kCodesPerBlock, n_threads, [&](size_t block) {
     const size_t last = std::min((block + 1) * kCodesPerBlock, codes.n_codes);

@@ -9,9 +9,8 @@
 
 namespace hashkit {
 
-// Whether cells follow each other and hold all codes, and sketches consist of bits of codes. Sets the size of the
-// largest cell.
-bool are_plausible(Cells& cells) noexcept;
+// Whether cells follow each other and hold all codes, and sketches consist of bits of codes.
+bool are_plausible(const Cells& cells) noexcept;
 
 // Compares the contents of cells with the codes; throws a DamagedError. It is not checked which cell a code is in: that
 // affects the cost and recall of a search, but not the distances it returns.

@@ -23,14 +23,16 @@ from hashkit.index.results import others_than
 from hashkit.index.snapshot import Part
 from hashkit.storage.blocks import BlockSums
 
-LEAST_BITS = 128
-"""For shorter codes, tables find the exact neighbors as fast."""
+LEAST_BITS = 64
+"""For shorter codes a scan is hardly slower."""
 LEAST_CODES = 2**15
 """A scan of this many codes takes a few microseconds."""
 CELLS_PER_ROOT = 4
 """The number of cells over the square root of the number of codes: reading centroids and reading codes then take
 about the same time. With half as many cells a query of 500,000 codes of 1,024 bits took 1.3 times as long at a recall
 of .95."""
+COPIED_CELLS_PER_ROOT = 2
+"""The same where codes are copied: they are read in their order, which costs less than going from cell to cell."""
 LEAST_CODES_PER_CELL = 40
 """A centroid is the majority of at least this many codes, on average."""
 LEAST_SKETCHED_BYTES = 64
@@ -51,7 +53,7 @@ MOST_OVERSHOOT = 4
 """A rule made to miss this many times the allowed number of neighbors counts as too loose."""
 CALIBRATION_ROUNDS = 6
 """Rules tried on the sample for one `k` and recall."""
-CELL_SHARE = 0.8
+CELL_SHARE = 0.5
 """The share of the allowed misses that the choice of cells may cause; sketches may cause the rest."""
 MOST_WORK = 0.5
 """Cells are searched if that reads at most this share of the bytes that a scan reads."""
@@ -134,6 +136,11 @@ class CodeCells:
                 if found is None:
                     found = self.rules[k, recall] = self._calibrate(k, recall, n_threads)
         return found
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether codes are copied in the order of the cells."""
+        return bool(_native.describe_cells(self.native)["sketch_bits"] == self.n_bits)
 
     def describe(self) -> dict[str, Any]:
         """Return the number, sketches and memory of the cells, and the calibrated rules."""
@@ -226,8 +233,10 @@ def cells_of(part: Part, n_bits: int, compact: bool, n_threads: int) -> CodeCell
     found: CodeCells | None = part.derived.get("cells")
     if found is None:
         n_codes, n_bytes = part.codes.shape
-        n_cells = max(1, min(int(CELLS_PER_ROOT * math.sqrt(n_codes)), n_codes // LEAST_CODES_PER_CELL))
-        native = _native.build_cells(part.codes, n_bits, n_cells, _sketch_bytes(n_bytes, compact), n_threads)
+        sketch_bytes = _sketch_bytes(n_bytes, compact)
+        per_root = COPIED_CELLS_PER_ROOT if sketch_bytes == n_bytes else CELLS_PER_ROOT
+        n_cells = max(1, min(int(per_root * math.sqrt(n_codes)), n_codes // LEAST_CODES_PER_CELL))
+        native = _native.build_cells(part.codes, n_bits, n_cells, sketch_bytes, n_threads)
         found = part.derived.setdefault("cells", CodeCells(native, part.codes, n_bits))
     return found
 

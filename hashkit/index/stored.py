@@ -29,7 +29,7 @@ VERSION = 1
 BUCKETS = ("offsets", "occupied", "rows", "words")
 SMALL_TABLES = ("places", "expected", "costs", "neighbors")
 CELLS = ("centroids", "rows", "sketches")
-SMALL_CELLS = ("starts", "places", "limits")
+SMALL_CELLS = ("starts", "places", "steps", "limits")
 BOUNDS = ("places", "centroid_sketches", "reaches", "rows", "distances", "rests", "sketches")
 SMALL_BOUNDS = ("places", "centroid_sketches", "reaches")
 SMALL = {"tables": SMALL_TABLES, "cells": SMALL_CELLS, "bounds": SMALL_BOUNDS}
@@ -193,6 +193,7 @@ def _cells(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeCells:
         _int(settings["sketch_bytes"], part.codes.shape[1]),
         arrays["cells/starts"],
         arrays["cells/places"],
+        arrays["cells/steps"],
     )
     _require_each_code_once(arrays["cells/rows"], part)
     rules = _rules(settings["rules"], arrays["cells/limits"], snapshot.n_bits, bool(arrays["cells/places"].size))
@@ -211,12 +212,14 @@ def _require_each_code_once(rows: NDArray[Any], part: Part) -> None:
 def _bounds(file: TensorFile, snapshot: Snapshot, part: Part) -> CodeBounds:
     settings = file.settings["bounds"]
     cells: CodeCells = part.derived["cells"]
-    sketch_bits, native = _int(settings["sketch_bits"], snapshot.n_bits, 64), None
+    sketch_bits, native = _int(settings["sketch_bits"], snapshot.n_bits), None
+    if cells.has_copies != (sketch_bits == 0):
+        raise ValueError("sketch_bits must be 0 where codes are copied")
     if settings["is_kept"]:
         columns = tuple(file.tensors[f"bounds/{name}"] for name in BOUNDS)
         _require_each_code_once(file.tensors["bounds/rows"], part)
         native = _native.bounds_from(columns, cells.native, sketch_bits // 8)
-    return CodeBounds(native, cells.native, sketch_bits, _share(settings["work"]))
+    return CodeBounds(native, cells, sketch_bits, _share(settings["work"]))
 
 
 def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) -> dict[tuple[int, float], Rule]:

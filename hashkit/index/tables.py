@@ -106,7 +106,7 @@ def describe_parts(snapshot: Snapshot) -> list[dict[str, Any]]:
 def _method(part: Part) -> str:
     if part.tables is not None:
         return "mih"
-    return "cells" if "bounds" in part.derived and part.derived["bounds"].native is not None else "scan"
+    return "cells" if "bounds" in part.derived and part.derived["bounds"].pay else "scan"
 
 
 def _source(part: Part, kind: str) -> dict[str, str]:

@@ -177,11 +177,77 @@ def test_where_bounds_do_not_pay_there_are_none(rng):
     assert index.query_stats(queries, 10)[2].scanned.all()
 
 
-@pytest.mark.parametrize(("n_bits", "options"), [(256, {}), (768, {"compact": True}), (1024, {"method": "auto"})])
+@pytest.mark.parametrize(
+    ("n_bits", "options"), [(56, {}), (256, {"compact": True}), (768, {"compact": True}), (1024, {"method": "auto"})]
+)
 def test_bounds_are_made_for_long_codes_that_get_cells(n_bits, options):
     index = hashkit.Index(near_topics(N_CODES, 1, n_bits), **{"method": "cells", **options})
-    assert "bounds" not in index.describe()["parts"][0]
-    assert index.describe()["parts"][0]["method"] == "scan"
+    (part,) = index.describe()["parts"]
+    assert "bounds" not in part
+    assert part["method"] == ("mih" if "method" in options and n_bits <= 512 else "scan")
+
+
+@pytest.fixture(scope="module", params=[64, 250, 504])
+def short(request):
+    """Short codes, queries, an index that reads copies of codes in the order of its cells, and one that scans."""
+    unused = np.uint8(0xFF << -request.param % 8 & 0xFF)
+    codes, queries = near_topics(N_CODES, 1, 512), near_topics(30, 2, 512)
+    codes, queries = (each[:, : -(-request.param // 8)].copy() for each in (codes, queries))
+    for each in (codes, queries):
+        each[:, -1] &= unused
+    scan, index = (hashkit.Index(codes, n_bits=request.param, method=method) for method in ("scan", "cells"))
+    (part,) = index.describe()["parts"]
+    assert part["method"] == "cells"
+    assert (part["bounds"]["sketch_bits"], part["bounds"]["memory"]) == (0, 0)
+    return codes, queries, index, scan
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_short_codes_are_read_by_their_distance_from_centroids(short, k):
+    _, queries, index, scan = short
+    distances, ids, stats = index.query_stats(queries, k)
+    assert_same((distances, ids), scan.query(queries, k))
+    assert stats.exact.all()
+    assert not stats.scanned.any()
+    assert 0 < stats.candidates.mean() < N_CODES / 2
+    assert 0 < stats.probes.mean() < index.describe()["parts"][0]["cells"]["n_cells"]
+    assert_same(index.query(queries, k, n_threads=3), (distances, ids))
+    far_from_all = ~queries if index.n_bits % 8 == 0 else np.ascontiguousarray(queries[::-1])
+    assert_same(index.query(far_from_all, k), scan.query(far_from_all, k))
+
+
+def test_short_codes_with_filters_and_changes(short):
+    codes, queries, *_ = short
+    ids = np.arange(N_CODES) * 3 + 7
+    index, scan = (hashkit.Index(codes, ids=ids, n_bits=short[2].n_bits, method=method) for method in ("cells", "scan"))
+    for change in ("none", "remove", "add", "compact"):
+        for each in (index, scan):
+            if change == "remove":
+                each.remove(np.unique(each.query(queries, 2)[1]))
+            elif change == "add":
+                each.add(queries[:9])
+            elif change == "compact":
+                each.compact()
+        for chosen in (None, ids[::2], ids[:300], np.random.default_rng(0).random(len(index)) < 0.3):
+            assert_same(index.query(queries, 10, filter=chosen), scan.query(queries, 10, filter=chosen))
+    assert index.describe()["parts"][0]["method"] == "cells"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@given(case=cases())
+def test_copies_have_the_answer_of_the_slow_twin(isa, case):
+    codes, queries, k, n_cells, _ = case
+    n_bits = 8 * codes.shape[1]
+    made = _native.build_cells(codes, n_bits, n_cells, codes.shape[1], 1)
+    found = _native.cells_k_nearest(made, codes, queries, k, 1, 2 * n_bits, None, n_bits, isa=isa)
+    assert_same(found, _native.scan_k_nearest(codes, queries, k, 1))
+
+
+def test_short_uniform_codes_are_scanned(rng):
+    index = hashkit.Index(rng.integers(256, size=(N_CODES, 16), dtype=np.uint8), method="cells")
+    (part,) = index.describe()["parts"]
+    assert (part["method"], part["bounds"]["memory"]) == ("scan", 0)
+    assert part["bounds"]["work"] > 0.9
 
 
 def test_memory(far):

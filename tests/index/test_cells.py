@@ -55,24 +55,51 @@ def test_distances_are_those_of_the_codes(far):
         np.testing.assert_array_equal(reference.hamming_distances(query[None], codes[row])[0], found)
 
 
-@pytest.mark.parametrize("sketch_bytes", [0, 8, 64])
-def test_it_is_the_slow_twin(sketch_bytes):
-    codes, queries = far_codes(1500, 512, 1), far_codes(10, 512, 2)
-    made = _native.build_cells(codes, 512, 30, sketch_bytes, 1)
+@pytest.mark.parametrize(("sketch_bytes", "n_cells"), [(0, 30), (8, 30), (8, 120), (64, 30)])
+def test_it_is_the_slow_twin(sketch_bytes, n_cells):
+    codes, queries = far_codes(1500, 512, 1), far_codes(20, 512, 2)
+    made = _native.build_cells(codes, 512, n_cells, sketch_bytes, 1)
+    twin = reference.CellsTwin(codes, _native.cell_centroids(made))
     limits, sketches = None, [None] * len(queries)
     if sketch_bytes == 8:
         limits = np.minimum(np.arange(513) // 8 + 3, 64).astype(np.int32)
         limits[-1] = 64
-        of_codes = _native.cell_sketches(made, codes)
-        sketches = [(of_codes, sketch) for sketch in _native.cell_sketches(made, queries)]
-    counts = np.empty((len(queries), 3), np.int64)
-    _, found = _native.cells_k_nearest(made, codes, queries, 10, 1, 20, limits, 512, counts=counts)
-    pending = 0 if sketch_bytes == 64 else 32
-    twin = reference.CellsTwin(codes, _native.cell_centroids(made))
-    for number, query in enumerate(queries):
-        rows, n_cells, n_compared = twin.k_nearest(query, 10, 20, limits, sketches[number], pending)
-        assert (found[number].tolist(), counts[number, 0], counts[number, 2]) == (rows, n_cells, n_compared)
-    assert 1 < counts[:, 0].mean() < 25, "the rule must have ended the searches"
+        of_codes, of_queries, of_centroids = (
+            _native.cell_sketches(made, some) for some in (codes, queries, twin.centroids)
+        )
+        sketches = [(of_codes, sketch, of_centroids) for sketch in of_queries]
+    for slack in (20, 1024):
+        counts = np.empty((len(queries), 3), np.int64)
+        _, found = _native.cells_k_nearest(made, codes, queries, 10, 1, slack, limits, 512, counts=counts)
+        for number, query in enumerate(queries):
+            pending = 0 if sketch_bytes == 64 else 32
+            rows, cells_read, compared = twin.k_nearest(query, 10, slack, limits, sketches[number], pending)
+            assert found[number].tolist() == rows
+            if sketch_bytes == 64:  # distances from centroids rule out cells, and codes in them
+                assert counts[number, 0] <= cells_read
+                assert counts[number, 2] <= compared
+            else:
+                assert (counts[number, 0], counts[number, 2]) == (cells_read, compared)
+        if slack == 20:
+            assert 1 < counts[:, 0].mean() < 0.8 * n_cells, "the rule must have ended the searches"
+
+
+def test_copies_of_a_cell_are_in_order_of_their_distance(far):
+    codes, _, index = far
+    made = cells.cells_of(index._state.parts[0], index.n_bits, False, 1)
+    arrays, centroids = _native.cell_arrays(made.native), _native.cell_centroids(made.native)
+    assert made.has_copies == bool(arrays["steps"].size)
+    for cell, (begin, end) in enumerate(zip(arrays["starts"], arrays["starts"][1:], strict=False)):
+        rows = arrays["rows"][begin:end]
+        if made.has_copies:
+            distances = reference.hamming_distances(centroids[cell : cell + 1], codes[rows])[0]
+            np.testing.assert_array_equal(np.lexsort((rows, distances)), range(len(rows)))
+            ends = len(rows) * np.arange(1, 17) // 16
+            np.testing.assert_array_equal(
+                arrays["steps"].reshape(-1, 16)[cell], np.append(0, np.maximum.accumulate(distances))[ends]
+            )
+        else:
+            assert (np.diff(rows) > 0).all()
 
 
 def test_threads_and_instruction_sets_change_nothing(far, monkeypatch):
@@ -182,7 +209,7 @@ def test_tables_that_suffice_are_used_instead():
     assert "cells" not in index.describe()["parts"][0]
 
 
-@pytest.mark.parametrize(("n_codes", "n_bytes"), [(0, 32), (3, 32), (cells.LEAST_CODES - 1, 16), (33_000, 8)])
+@pytest.mark.parametrize(("n_codes", "n_bytes"), [(0, 32), (3, 32), (cells.LEAST_CODES - 1, 16), (33_000, 7)])
 def test_few_or_short_codes_are_searched_exactly(rng, n_codes, n_bytes):
     codes = rng.integers(256, size=(n_codes, n_bytes), dtype=np.uint8)
     index = hashkit.Index(codes, method="cells")

@@ -26,13 +26,19 @@ Answer search(const CellSearch& in, CodesView queries, size_t n_threads, std::ve
   return answer;
 }
 
-void check_cells(const Cells& cells, CodesView codes) {
+void check_order(const Cells& cells, CodesView codes) {
   std::vector<bool> seen(codes.n_codes);
   const CodesView centroids = cells.centroid_codes();
   for (size_t c = 0; c < cells.n_cells(); ++c) {
     for (uint32_t i = cells.starts[c]; i < cells.starts[c + 1]; ++i) {
       const uint32_t row = cells.rows[i];
-      CHECK(!seen[row] && (i == cells.starts[c] || cells.rows[i - 1] < row));
+      CHECK(!seen[row]);
+      if (i > cells.starts[c]) {
+        const uint32_t last = cells.rows[i - 1];
+        const int distance = reference::distance(centroids.row(c), codes.row(row), codes.n_bytes);
+        const int before = reference::distance(centroids.row(c), codes.row(last), codes.n_bytes);
+        CHECK(cells.has_copies() && distance != before ? before < distance : last < row);
+      }
       seen[row] = true;
       CHECK(reference::k_nearest(codes.row(row), centroids, 1)[0].row == static_cast<int64_t>(c));
       for (size_t b = 0; b < cells.sketch_places.size(); ++b) {
@@ -57,7 +63,7 @@ TEST(far_finds_what_a_scan_finds_when_nothing_ends_it) {
         for (Isa isa : reference::tested_isas()) {
           const KernelTable& kernels = kernel_table(isa);
           const Cells cells = build_cells(kernels, sets.stored, n_bits, 30, sketch_bytes, 2);
-          if (isa == Isa::kPortable) check_cells(cells, sets.stored);
+          if (isa == Isa::kPortable) check_order(cells, sets.stored);
           const reference::MaskedRows some(900, 2);
           for (RowSet allowed : {RowSet{}, some.set()}) {
             const CellRule endless{static_cast<int>(2 * n_bits), all_pass.data(), static_cast<int>(n_bits)};
@@ -68,7 +74,10 @@ TEST(far_finds_what_a_scan_finds_when_nothing_ends_it) {
             std::vector<CellStats> stats(20);
             CHECK(search(in, sets.asked, 3, stats) == expected, isa_name(isa), ", ", n_bytes, " bytes, sketches of ",
                   sketch_bytes);
-            for (const CellStats& of : stats) CHECK(of.cells == 30 && of.codes == 900);
+            for (const CellStats& of : stats) {
+              CHECK(of.cells == 30 || (cells.has_copies() && of.cells < 30));
+              CHECK(of.codes == 900 || (cells.has_copies() && of.codes < 900));
+            }
           }
         }
       }

@@ -156,9 +156,21 @@ TEST(stored_cells_of_any_content_are_searched_within_their_arrays) {
     const Cells built = build_cells(kernels, sets.stored, n_bits, 12, sketch_bytes, 1);
     const auto centroids = spoiled(built.centroids, 256, random), sketches = spoiled(built.sketches, 256, random);
     const auto rows = spoiled(built.rows, n_codes, random);
-    Cells cells{n_codes,      n_bits, n_bytes,       view(centroids), built.starts, view(rows), built.sketch_places,
-                sketch_bytes, 0,      view(sketches)};
+    Cells cells{};
+    cells.n_codes = n_codes;
+    cells.n_bits = n_bits;
+    cells.n_bytes = n_bytes;
+    cells.centroids = view(centroids);
+    cells.starts = built.starts;
+    cells.rows = view(rows);
+    cells.sketch_places = built.sketch_places;
+    cells.sketch_bytes = sketch_bytes;
+    cells.sketches = view(sketches);
+    cells.steps = built.steps;
+    for (uint16_t& step : cells.steps)
+      step = static_cast<uint16_t>(random.below(4) == 0 ? random.below(1 << 16) : step);
     CHECK(are_plausible(cells));
+    complete_cells(cells);
     const std::vector<int32_t> limits(n_bits + 1, static_cast<int32_t>(random.below(70)));
     const bool has_limits = !cells.sketch_places.empty();
     const CellRule rule{static_cast<int>(random.below(50)), has_limits ? limits.data() : nullptr,
@@ -192,16 +204,13 @@ TEST(stored_bounds_of_any_content_are_searched_within_their_arrays) {
     const auto rows = spoiled(whole.rows, n_codes, random);
     const auto distances = spoiled(whole.distances, 200, random), rests = spoiled(whole.rests, 200, random);
     const auto sketches = spoiled(whole.sketches, 256, random);
-    const Cells cells{n_codes,
-                      8 * n_bytes,
-                      n_bytes,
-                      view(centroids),
-                      built.starts,
-                      HugeArray<uint32_t>(),
-                      {},
-                      0,
-                      built.largest_cell,
-                      HugeArray<uint8_t>()};
+    Cells cells{};
+    cells.n_codes = n_codes;
+    cells.n_bits = 8 * n_bytes;
+    cells.n_bytes = n_bytes;
+    cells.centroids = view(centroids);
+    cells.starts = built.starts;
+    complete_cells(cells);
     const Bounds bounds{whole.sketch_bytes, view(places), view(centroid_sketches), view(reaches), view(rows),
                         view(distances),    view(rests),  view(sketches)};
     if (!are_plausible(bounds, cells)) continue;
