@@ -229,12 +229,13 @@ class CellsTwin:
         return [row for _, row in sorted(found)[:k]], n_cells, n_compared
 
     def _order(self, to_centroids, to_sketches):
-        """Cells by (distance, cell): first those with the nearest sketches of centroids, by a sample about an eighth."""
-        n, enough = len(to_centroids), len(to_centroids) // 8 + 32
+        """Cells by (distance, cell): first those with the nearest sketches of centroids, how many a sample decides."""
+        n, enough = len(to_centroids), len(to_centroids) // 16 + 64
         near = np.ones(n, bool)
         if to_sketches is not None and 2 * enough <= n:
             limit = 0
-            while 8 * np.count_nonzero(to_sketches[::8] <= limit) < min(enough, 8 * len(to_sketches[::8])):
+            sample = to_sketches[::32]
+            while 32 * np.count_nonzero(sample <= limit) < min(enough, 32 * len(sample)):
                 limit += 1
             near = to_sketches <= limit
         return sorted(range(n), key=lambda c: (not near[c], to_centroids[c], c))

@@ -13,7 +13,7 @@ namespace {
 
 // K-majority, the k-means of Hamming distance: each bit of a centroid is the majority of its codes' bits. After 6
 // rounds over 40 codes a cell, further rounds hardly lower the share of codes that a search reads.
-constexpr size_t kTrainingCodesPerCell = 40;
+constexpr size_t kTrainingCodesPerCell = 20;
 constexpr size_t kTrainingRounds = 6;
 constexpr size_t kCodesPerBlock = size_t{1} << 14;
 constexpr size_t kCodesPerPoll = 256;

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "core/block_checks.hpp"
 #include "core/codes_view.hpp"
 #include "core/row_set.hpp"
+#include "core/scan_loops.hpp"
 #include "core/top_k.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -24,8 +25,8 @@ class PendingRows {
         codes_(codes),
         checks_(checks),
         allowed_(allowed),
-        rows_(most + kEnough),
-        hits_(most + kEnough) {}
+        rows_(new uint32_t[most + kEnough]),
+        hits_(room_for_hits(most + kEnough)) {}
 
   // Whether the rows should be compared; while fewer than k codes are known, sooner.
   bool are_enough(size_t k, const TopK& nearest) const noexcept {
@@ -58,7 +59,7 @@ class PendingRows {
     }
     const CodeRun all{0, static_cast<uint32_t>(n_rows_)};
     const size_t n_hits =
-        kernels_.scan_listed_runs(query, codes_.data, rows_.data(), &all, 1, codes_.n_bytes, limit, hits_.data());
+        kernels_.scan_listed_runs(query, codes_.data, rows_.get(), &all, 1, codes_.n_bytes, limit, hits_.get());
     for (size_t i = 0; i < n_hits; ++i) push(hits_[i].row, hits_[i].distance, nearest);
     const size_t n_compared = n_rows_;
     clear();
@@ -72,8 +73,8 @@ class PendingRows {
   CodesView codes_;
   const BlockChecks* checks_;
   RowSet allowed_;
-  std::vector<uint32_t> rows_;  // n_rows_ of them
-  std::vector<Hit> hits_;
+  std::unique_ptr<uint32_t[]> rows_;  // n_rows_ of them
+  HitRoom hits_;
   size_t n_rows_ = 0;
 };
 

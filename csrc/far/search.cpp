@@ -57,9 +57,9 @@ class Searcher {
         k_(k),
         order_(in.kernels, in.cells),
         query_sketch_(in.cells.sketch_bytes),
-        hits_(in.cells.has_copies() ? kMostAtOnce : in.cells.largest_cell),
+        hits_(room_for_hits(in.cells.has_copies() ? kMostAtOnce : in.cells.largest_cell)),
         ends_(8 * in.cells.sketch_bytes + 2),
-        ordered_(in.cells.sketch_places.empty() ? 0 : in.cells.largest_cell),
+        ordered_(room_for_hits(in.cells.sketch_places.empty() ? 0 : in.cells.largest_cell)),
         pending_(in.kernels, in.codes, in.cells.checks, in.allowed, in.cells.largest_cell) {}
 
   std::vector<Neighbor> search(const uint8_t* query, int limit, CellStats& stats) {
@@ -168,8 +168,8 @@ class Searcher {
       const int limit = bound_of(nearest);
       const CodeRun all{0, static_cast<uint32_t>(n)};
       const size_t n_hits = n < kLeastToScan
-                                ? in_.kernels.scan_runs(query, copies, &all, 1, cells.sketch_bytes, limit, hits_.data())
-                                : in_.kernels.scan(query, copies, n, cells.sketch_bytes, limit, hits_.data());
+                                ? in_.kernels.scan_runs(query, copies, &all, 1, cells.sketch_bytes, limit, hits_.get())
+                                : in_.kernels.scan(query, copies, n, cells.sketch_bytes, limit, hits_.get());
       for (size_t i = 0; i < n_hits; ++i) {
         pending_.push(pending_.known(rows[hits_[i].row]), hits_[i].distance, nearest);
       }
@@ -190,7 +190,7 @@ class Searcher {
       // Up to half of the sketches pass. scan_runs does not branch on each: 1.2 times as fast a query as by scan.
       const CodeRun all{0, static_cast<uint32_t>(n)};
       const size_t n_hits = in_.kernels.scan_runs(query_sketch_.data(), sketches, &all, 1, cells.sketch_bytes,
-                                                  sketch_limit(nearest), hits_.data());
+                                                  sketch_limit(nearest), hits_.get());
       if (in_order) return compare_in_order(rows, n_hits, query, nearest, stats);
       for (size_t i = 0; i < n_hits; ++i) pending_.append(rows[hits_[i].row]);
     }
@@ -220,9 +220,9 @@ class Searcher {
   size_t k_;
   CellOrder order_;
   std::vector<uint8_t> query_sketch_;
-  std::vector<Hit> hits_;
+  HitRoom hits_;
   std::vector<uint32_t> ends_;  // by distance of sketches: where the next hit at it goes
-  std::vector<Hit> ordered_;
+  HitRoom ordered_;
   PendingRows pending_;
   int limit_ = 0;
 };
