@@ -9,7 +9,8 @@ default a small set shows that all of it runs. For the record:
 
 A file has ``codes`` and ``query_codes``, uint8, most significant bit first; or ``vectors``, whose signs are the codes,
 the first 1,000 being queries. Without files a seeded set stands in for embeddings. ``--peers IVF`` leaves out the
-graphs, which take many minutes to build over 1,000,000 codes of 1,024 bits by one core.
+graphs, which take 6 to 12 minutes to build over 1,000,000 codes of 1,024 bits by one core. ``--kept FOLDER`` keeps what
+was built there, for the next run.
 """
 
 import time
@@ -76,7 +77,7 @@ def one_by_one(search, queries):
     return lambda: [search(query) for query in queries]
 
 
-def test_recall_and_speed_against_peers(source, full, note, hold, pytestconfig):
+def test_recall_and_speed_against_peers(source, full, note, hold, kept, pytestconfig):
     codes, queries = read(source, full)
     name = f"{Path(source).stem if source else 'stand-in'}, {len(codes):,} x {8 * codes.shape[1]}"
     exact = hashkit.Index(codes, method="scan")
@@ -97,7 +98,7 @@ def test_recall_and_speed_against_peers(source, full, note, hold, pytestconfig):
         _, found = index.query(queries, K, recall=recall)
         hold(f"{name}: asked for {recall}, short by", recall - recall_of(found, expected), MOST_BELOW, "of recall")
         contestants["hashkit", recall] = lambda q, recall=recall: index.query(q, K, recall=recall, n_threads=1)
-        for peer, search in fastest_peers(codes, queries, expected, recall, chosen).items():
+        for peer, search in fastest_peers(codes, queries, expected, recall, chosen, kept).items():
             contestants[peer, recall] = search
     times = medians_in_turn([one_by_one(search, timed) for search in contestants.values()], 5)
     micros = {key: 1e6 * seconds / len(timed) for key, seconds in zip(contestants, times, strict=True)}
@@ -112,11 +113,11 @@ def test_recall_and_speed_against_peers(source, full, note, hold, pytestconfig):
             hold(f"{name}: recall {recall}, best peer", ratio, FASTER_THAN_PEERS, "x as long", at_least=True)
 
 
-def fastest_peers(codes, queries, expected, recall, peers):
+def fastest_peers(codes, queries, expected, recall, peers, kept):
     """For each of the peers the search of least effort that has the recall, as a function of one query."""
     found = {}
     for name, make in peers.items():
-        for setting in make(codes):
+        for setting in make(codes, kept / f"{name}, {len(codes)} x {8 * codes.shape[1]}"):
             rows = np.concatenate([setting(query) for query in queries[:300]])
             if recall_of(rows, expected[:300]) >= recall:
                 found[name] = setting
@@ -134,15 +135,20 @@ def faiss():
 _built = {}
 
 
-def built(name, codes, make):
-    """An index that is made once for all recalls."""
-    key = name, codes.ctypes.data
-    if key not in _built:
-        _built[key] = make()
-    return _built[key]
+def built(path, make, write, load):
+    """An index that is made once for all recalls, and once for all runs that keep it at this path."""
+    if path not in _built:
+        if not path.exists():
+            write(make(), str(path))
+        _built[path] = load(str(path))
+    return _built[path]
 
 
-def binary_ivf(codes):
+def built_by_faiss(path, make):
+    return built(path, make, faiss().write_index_binary, faiss().read_index_binary)
+
+
+def binary_ivf(codes, path):
     n_bits, n_lists = 8 * codes.shape[1], int(4 * np.sqrt(len(codes)))
 
     def make():
@@ -152,9 +158,10 @@ def binary_ivf(codes):
         index.cp.niter = 10
         index.train(codes[:: max(1, len(codes) // (40 * n_lists))])
         index.add(codes)
-        return quantizer, index
+        index.quantizer_ = quantizer  # lives as long as the index
+        return index
 
-    _, index = built("ivf", codes, make)
+    index = built_by_faiss(path, make)
     for n_probe in (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512):
 
         def search(query, n_probe=n_probe):
@@ -164,7 +171,7 @@ def binary_ivf(codes):
         yield search
 
 
-def binary_hnsw(codes):
+def binary_hnsw(codes, path):
     def make():
         index = faiss().IndexBinaryHNSW(8 * codes.shape[1], 16)
         index.hnsw.efConstruction = 100
@@ -173,7 +180,7 @@ def binary_hnsw(codes):
         faiss().omp_set_num_threads(1)
         return index
 
-    index = built("hnsw", codes, make)
+    index = built_by_faiss(path, make)
     for effort in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768):
 
         def search(query, effort=effort):
@@ -183,7 +190,7 @@ def binary_hnsw(codes):
         yield search
 
 
-def usearch_b1(codes):
+def usearch_b1(codes, path):
     module = pytest.importorskip("usearch.index") if _has("usearch") else None
     if module is None:
         return
@@ -193,7 +200,7 @@ def usearch_b1(codes):
         index.add(np.arange(len(codes)), codes, threads=2)
         return index
 
-    index = built("usearch", codes, make)
+    index = built(path, make, lambda index, to: index.save(to), module.Index.restore)
     for effort in (16, 32, 64, 128, 256, 512):
 
         def search(query, effort=effort):
@@ -204,7 +211,7 @@ def usearch_b1(codes):
         yield search
 
 
-def pynndescent(codes):
+def pynndescent(codes, path):
     module = pytest.importorskip("pynndescent") if _has("pynndescent") else None
     if module is None or len(codes) > MOST_FOR_PYNNDESCENT:
         return
@@ -215,7 +222,7 @@ def pynndescent(codes):
         index.query(codes[:1], K)  # compiled on the first call
         return index
 
-    index = built("pynndescent", codes, make)
+    index = _built.get(path) or _built.setdefault(path, make())
     for epsilon in (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4):
 
         def search(query, epsilon=epsilon):

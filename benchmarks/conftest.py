@@ -22,7 +22,7 @@ def pytest_addoption(parser):
     parser.addoption("--peers", metavar="WORD", action="append", help="only peers of far codes whose names have a WORD")
     parser.addoption("--pictures", metavar="FOLDER", help="photographs for the benchmark of images")
     parser.addoption("--vectors", metavar="FILE.npz", action="append", help="embeddings for the benchmark of vectors")
-    parser.addoption("--kept", metavar="FOLDER", help="where the benchmark of images keeps its galleries")
+    parser.addoption("--kept", metavar="FOLDER", help="where benchmarks keep galleries and the graphs of peers")
 
 
 def pytest_configure(config):
@@ -72,7 +72,7 @@ def full(pytestconfig):
 
 @pytest.fixture(scope="session")
 def kept(pytestconfig, tmp_path_factory):
-    """The folder of `--kept`, or one that is dropped, for the galleries of benchmarks."""
+    """The folder of `--kept`, or one that is dropped, for what benchmarks build."""
     folder = Path(pytestconfig.getoption("--kept") or tmp_path_factory.mktemp("kept"))
     folder.mkdir(exist_ok=True)
     return folder

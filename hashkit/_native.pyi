@@ -125,6 +125,7 @@ def cells_k_nearest(
     twice_slack: int,
     sketch_limits: NDArray[np.int32] | None,
     start_distance: int,
+    by_sketches: bool = True,
     allowed: NDArray[np.uint8] | None = None,
     limits: NDArray[np.int32] | None = None,
     mask: NDArray[np.bool] | None = None,

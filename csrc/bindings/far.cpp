@@ -24,8 +24,9 @@ constexpr py::ssize_t kCellCounts = 3;
 
 py::tuple k_nearest_in_cells(const Cells& cells, const Array<uint8_t>& codes, const Array<uint8_t>& queries, size_t k,
                              ThreadCount n_threads, int twice_slack, const std::optional<Array<int32_t>>& sketch_limits,
-                             int start_distance, const MaybeRows& allowed, const std::optional<Array<int32_t>>& limits,
-                             const MaybeMask& mask, std::optional<Array<int64_t>> counts, const std::string& isa) {
+                             int start_distance, bool by_sketches, const MaybeRows& allowed,
+                             const std::optional<Array<int32_t>>& limits, const MaybeMask& mask,
+                             std::optional<Array<int64_t>> counts, const std::string& isa) {
   const CodesView stored = view_codes(codes), searched = view_codes(queries);
   require(stored.n_codes == cells.n_codes && stored.n_bytes == cells.n_bytes, "codes must be those of the cells");
   require(searched.n_bytes == cells.n_bytes, "queries must have the width of the codes");
@@ -40,7 +41,7 @@ py::tuple k_nearest_in_cells(const Cells& cells, const Array<uint8_t>& codes, co
   const MaskedRows rows_allowed(allowed, mask, stored.n_codes);
   require(start_distance >= 0 && static_cast<size_t>(start_distance) <= cells.n_bits,
           "start_distance must be 0 to n_bits");
-  const CellRule rule{twice_slack, sketch_limits ? sketch_limits->data() : nullptr, start_distance};
+  const CellRule rule{twice_slack, sketch_limits ? sketch_limits->data() : nullptr, start_distance, by_sketches};
   const CellSearch in{kernels_named(isa), cells, stored, rows_allowed.set(), rule};
   const int32_t* limit_of = limits ? limits->data() : nullptr;
   const auto columns = [](const CellStats& of) -> std::array<int64_t, kCellCounts> {
@@ -133,8 +134,8 @@ static void bind_far(py::module_& module) {
   module.def("cell_sketches", &sketch, py::arg("cells"), named("codes"), "Sketches of codes, uint8.");
   module.def("cells_k_nearest", &k_nearest_in_cells, py::arg("cells"), named("codes"), named("queries"), py::arg("k"),
              py::arg("n_threads"), py::arg("twice_slack"), named("sketch_limits"), py::arg("start_distance"),
-             named("allowed") = py::none(), named("limits") = py::none(), named("mask") = py::none(),
-             named("counts") = py::none(), py::arg("isa") = "",
+             py::arg("by_sketches") = true, named("allowed") = py::none(), named("limits") = py::none(),
+             named("mask") = py::none(), named("counts") = py::none(), py::arg("isa") = "",
              "About what scan_k_nearest finds over the codes that the cells were built of; `counts` (n_queries, 3) is "
              "filled: cells, sketches and codes read.");
   py::class_<Bounds, std::shared_ptr<Bounds>>(module, "Bounds", "Bounds of distances, for exact searches of cells.");

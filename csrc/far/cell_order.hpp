@@ -40,7 +40,7 @@ class CellOrder {
   void start_by_sketches(const uint8_t* query, const uint8_t* query_sketch) {
     begin(query);
     const size_t n = cells_.n_cells(), enough = n / kSketchedShare + kSketchedCells;
-    if (cells_.centroid_sketches.empty() || 2 * enough > n) {
+    if (2 * enough > n) {
       measure_all();
       return sort_nearest();
     }

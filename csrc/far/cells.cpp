@@ -13,7 +13,8 @@ namespace {
 
 // K-majority, the k-means of Hamming distance: each bit of a centroid is the majority of its codes' bits. After 6
 // rounds over 40 codes a cell, further rounds hardly lower the share of codes that a search reads.
-constexpr size_t kTrainingCodesPerCell = 20;
+// Of many cells that would take the most time of all, and half as many codes serve nearly as well.
+constexpr size_t kTrainingCodesPerCell = 40, kFewTrainingCodesPerCell = 20, kManyTrainingCodes = 160'000;
 constexpr size_t kTrainingRounds = 6;
 constexpr size_t kCodesPerBlock = size_t{1} << 14;
 constexpr size_t kCodesPerPoll = 256;
@@ -180,7 +181,9 @@ void complete_cells(Cells& cells) {
 
 Cells build_cells(const KernelTable& kernels, CodesView codes, size_t n_bits, size_t n_cells, size_t sketch_bytes,
                   size_t n_threads) {
-  const size_t n_training = std::min(codes.n_codes, kTrainingCodesPerCell * n_cells);
+  const size_t most_training =
+      std::max(std::min(kTrainingCodesPerCell * n_cells, kManyTrainingCodes), kFewTrainingCodesPerCell * n_cells);
+  const size_t n_training = std::min(codes.n_codes, most_training);
   const HugeArray<uint8_t> training_bytes = copy_rows(codes, draw_rows(codes.n_codes, n_training));
   const CodesView training{training_bytes.data(), n_training, codes.n_bytes};
   Cells cells{};

@@ -63,11 +63,11 @@ class Searcher {
         pending_(in.kernels, in.codes, in.cells.checks, in.allowed, in.cells.largest_cell) {}
 
   std::vector<Neighbor> search(const uint8_t* query, int limit, CellStats& stats) {
-    if (in_.cells.sketch_places.empty()) {
-      order_.start(query);
-    } else {
-      sketch_code(in_.cells.sketch_places, query, query_sketch_.data());
+    if (!in_.cells.sketch_places.empty()) sketch_code(in_.cells.sketch_places, query, query_sketch_.data());
+    if (in_.rule.by_sketches && !in_.cells.sketch_places.empty()) {
       order_.start_by_sketches(query, query_sketch_.data());
+    } else {
+      order_.start(query);
     }
     const bool all_allowed = in_.allowed.bits == nullptr && in_.allowed.mask == nullptr;
     TopK nearest(k_, static_cast<int>(in_.cells.n_bits));

@@ -21,6 +21,9 @@ struct CellRule {
   const int32_t* sketch_limits;
   // Used as the distance of the k-th code until k are known: hardly any query has its k-th code beyond it.
   int start_distance;
+  // Whether cells are found by sketches of centroids first, where there are any. That takes less time, but a near cell
+  // that the sketches do not show is read late or never.
+  bool by_sketches;
 };
 
 struct CellSearch {

@@ -166,9 +166,9 @@ def _work_of_copies(cells: CodeCells, n_threads: int) -> float:
     return float((_native.describe_cells(cells.native)["n_cells"] + counts[:, 2].mean()) / len(cells.codes))
 
 
-def _endless(n_bits: int) -> tuple[int, None, int]:
-    """Return slack, limits of sketches and start distance with which a search of cells is exact."""
-    return 2 * n_bits, None, n_bits
+def _endless(n_bits: int) -> tuple[int, None, int, bool]:
+    """Return the values of a rule with which a search of cells is exact."""
+    return 2 * n_bits, None, n_bits, False
 
 
 def _sample(codes: Codes) -> Codes:

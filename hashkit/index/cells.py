@@ -72,6 +72,8 @@ class Rule:
         By distance of the k-th code known: the largest distance of sketches at which a code is compared.
     start_distance : int
         Until k codes are known this stands for the distance of the k-th: the largest that the sample has.
+    by_sketches : bool
+        Whether cells are found by sketches of their centroids first.
     recall : float
         Share of the sample's `k` nearest codes that the search found.
     work : float
@@ -81,6 +83,7 @@ class Rule:
     twice_slack: int
     sketch_limits: NDArray[np.int32] | None
     start_distance: int
+    by_sketches: bool
     recall: float
     work: float
 
@@ -165,6 +168,7 @@ class CodeCells:
                 "recall": recall,
                 "twice_slack": rule.twice_slack,
                 "start": rule.start_distance,
+                "by_sketches": rule.by_sketches,
                 "sample_recall": rule.recall,
                 "work": rule.work,
             }
@@ -179,43 +183,50 @@ class CodeCells:
             if self.blocks is not None:
                 self.blocks.require(self.codes)
             sample = self._sample = _draw_sample(self.native, self.codes, self.n_bits, max(k, CALIBRATED_K), n_threads)
+        ways = (True, False) if sample.sketch_excess is not None else (False,)
+        rules = [self._bisect(sample, k, recall, by_sketches, n_threads) for by_sketches in ways]
+        enough = [rule for rule in rules if rule is not None]
+        return min(enough, key=lambda rule: rule.work) if enough else self._try(sample, k, 1, False, n_threads)[0]
+
+    def _bisect(self, sample: _Sample, k: int, recall: float, by_sketches: bool, n_threads: int) -> Rule | None:
+        """Return the rule of least work that is enough; None if none of those tried is."""
         # The rule stops by the distance of the k-th code known so far, which is at least that of the k-th of all, so
         # that it finds more than the share it is made for: bisect for the smallest that is enough.
         too_small, share, best = max(0, 1 - MOST_OVERSHOOT * (1 - recall)), recall, None
         for _ in range(CALIBRATION_ROUNDS):
-            rule, error = self._try(sample, k, share, n_threads)
+            rule, error = self._try(sample, k, share, by_sketches, n_threads)
             if rule.recall - STANDARD_ERRORS * error >= recall:
                 best, enough = rule, share
             else:
                 too_small = share
             share = (too_small + (1 if best is None else enough)) / 2
-        return best or self._try(sample, k, 1, n_threads)[0]
+        return best
 
-    def _try(self, sample: _Sample, k: int, share: float, n_threads: int) -> tuple[Rule, float]:
+    def _try(self, sample: _Sample, k: int, share: float, by_sketches: bool, n_threads: int) -> tuple[Rule, float]:
         """Return the rule that finds this share of the sample's neighbors, and the standard error of its recall."""
         by_cells = 1 - (1 - share) * (CELL_SHARE if sample.sketch_excess is not None else 1)
         excess = sample.reach[:, :k] - sample.distances[:, k - 1 : k]
         slack = int(np.quantile(excess, by_cells, method="higher"))
         limits = None
         if sample.sketch_excess is not None:
-            by_sketches = 1 - (1 - share) * (1 - CELL_SHARE)
-            deviations = float(np.quantile(sample.sketch_excess[:, :k], by_sketches, method="higher"))
+            by_limits = 1 - (1 - share) * (1 - CELL_SHARE)
+            deviations = float(np.quantile(sample.sketch_excess[:, :k], by_limits, method="higher"))
             limits = _sketch_limits(self.n_bits, _native.describe_cells(self.native)["sketch_bits"], deviations)
         start = int(sample.distances[:, k - 1].max())
         counts = np.empty((len(sample.codes), 3), np.int64)
         n_found = min(k + 1, len(self.codes))  # a code of the sample finds itself
         _, rows = _native.cells_k_nearest(
-            self.native, self.codes, sample.codes, n_found, n_threads, slack, limits, start, counts=counts
+            self.native, self.codes, sample.codes, n_found, n_threads, slack, limits, start, by_sketches, counts=counts
         )
         hits = (rows[:, :, None] == sample.neighbors[:, None, :k]).any(axis=1).mean(axis=1)
-        rule = Rule(slack, limits, start, float(hits.mean()), self._work(counts))
+        rule = Rule(slack, limits, start, by_sketches, float(hits.mean()), self._work(counts, by_sketches))
         return rule, float(hits.std() / math.sqrt(len(hits)))
 
-    def _work(self, counts: NDArray[np.int64]) -> float:
+    def _work(self, counts: NDArray[np.int64], by_sketches: bool) -> float:
         described = _native.describe_cells(self.native)
         n_bytes, sketch_bytes = self.codes.shape[1], described["sketch_bits"] / 8
         _, sketches, codes = counts.mean(axis=0)
-        centroids = described["n_cells"] * n_bytes
+        centroids = described["n_cells"] * (sketch_bytes if by_sketches else n_bytes)
         if sketch_bytes >= n_bytes - 1:  # copies
             return float((centroids + codes * n_bytes) / (len(self.codes) * n_bytes))
         read = centroids + sketches * sketch_bytes + RANDOM_READ_COST * codes * n_bytes

@@ -161,6 +161,7 @@ def _nearest_in_cells(
         rule.twice_slack,
         rule.sketch_limits,
         rule.start_distance,
+        rule.by_sketches,
         selection.bitmap,
         limits,
         selection.mask,

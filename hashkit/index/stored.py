@@ -237,7 +237,7 @@ def _rules(stored: Any, limits: NDArray[Any], n_bits: int, have_limits: bool) ->
         )
         recall, sample_recall, work = (_share(each[name]) for name in ("recall", "sample_recall", "work"))
         own = np.ascontiguousarray(limits[i]) if have_limits else None
-        rules[max(1, k), recall] = Rule(slack, own, start, sample_recall, work)
+        rules[max(1, k), recall] = Rule(slack, own, start, bool(each["by_sketches"]), sample_recall, work)
     return rules
 
 

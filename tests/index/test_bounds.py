@@ -256,7 +256,7 @@ def test_memory(far):
     (part,) = described["parts"]
     assert described["memory"] == part["cells"]["memory"] + part["bounds"]["memory"]
     assert part["bounds"]["sketch_bits"] == 128
-    assert part["bounds"]["memory"] < 0.32 * N_CODES * N_BITS / 8
+    assert part["bounds"]["memory"] < 0.33 * N_CODES * N_BITS / 8
 
 
 def test_bad_arguments_are_refused(far):

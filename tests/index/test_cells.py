@@ -102,6 +102,22 @@ def test_copies_of_a_cell_are_in_order_of_their_distance(far):
             assert (np.diff(rows) > 0).all()
 
 
+def test_all_centroids_are_compared_where_their_sketches_do_not_show_the_near_ones():
+    """Sketches of 64 bits, in which noise is as large as what the bits have in common."""
+    rng = np.random.default_rng(5)
+    inner = rng.standard_normal((500, 64))[rng.integers(500, size=N_CODES + 300)]
+    values = (inner + rng.standard_normal(inner.shape)) @ (rng.standard_normal((64, 512)) / np.arange(1, 65)[:, None] ** 0.5)
+    codes = np.packbits(values + 0.5 * values.std() * rng.standard_normal(values.shape) > 0, axis=1)
+    queries, index = codes[:300], hashkit.Index(codes[300:], method="cells")
+    _, found = index.query(queries, 10, recall=0.9)
+    assert recall_of(found, index.query(queries, 10)[1]) >= 0.89
+    made = cells.cells_of(index._state.parts[0], index.n_bits, False, 1)
+    rule = made.rules[10, 0.9]
+    assert (rule.by_sketches, rule.is_worth_it) == (False, True)
+    by_sketches = made._bisect(made._sample, 10, 0.9, True, 1)
+    assert by_sketches is None or by_sketches.work > rule.work
+
+
 def test_threads_and_instruction_sets_change_nothing(far, monkeypatch):
     codes, queries, index = far
     expected = index.query(queries, 10, recall=0.9, n_threads=1)
@@ -112,7 +128,16 @@ def test_threads_and_instruction_sets_change_nothing(far, monkeypatch):
     rule = made.rule(10, 0.9, 1)
     for isa in _native.supported_isas():
         found = _native.cells_k_nearest(
-            made.native, codes, queries, 10, 1, rule.twice_slack, rule.sketch_limits, rule.start_distance, isa=isa
+            made.native,
+            codes,
+            queries,
+            10,
+            1,
+            rule.twice_slack,
+            rule.sketch_limits,
+            rule.start_distance,
+            rule.by_sketches,
+            isa=isa,
         )
         np.testing.assert_array_equal(found[1], expected[1])
 

@@ -66,7 +66,8 @@ TEST(far_finds_what_a_scan_finds_when_nothing_ends_it) {
           if (isa == Isa::kPortable) check_order(cells, sets.stored);
           const reference::MaskedRows some(900, 2);
           for (RowSet allowed : {RowSet{}, some.set()}) {
-            const CellRule endless{static_cast<int>(2 * n_bits), all_pass.data(), static_cast<int>(n_bits)};
+            const CellRule endless{static_cast<int>(2 * n_bits), all_pass.data(), static_cast<int>(n_bits),
+                                   isa == Isa::kPortable};
             const CellSearch in{kernels, cells, sets.stored, allowed, endless};
             Answer expected(20);
             scan_k_nearest(kernels, sets.stored, allowed, sets.asked, kK, 1, expected.distances.data(),
@@ -95,7 +96,7 @@ TEST(far_answers_do_not_depend_on_threads_or_instruction_set) {
     for (size_t n_threads : {1, 2, 5}) {
       const KernelTable& kernels = kernel_table(isa);
       const Cells cells = build_cells(kernels, sets.stored, 512, 50, 8, n_threads);
-      const CellSearch in{kernels, cells, sets.stored, RowSet{}, CellRule{-100, limits.data(), 512}};
+      const CellSearch in{kernels, cells, sets.stored, RowSet{}, CellRule{-100, limits.data(), 512, true}};
       const Answer found = search(in, sets.asked, n_threads, first ? stats : first_stats);
       if (!first) first = found;
       CHECK(found == *first, isa_name(isa), ", ", n_threads, " threads");

@@ -174,7 +174,7 @@ TEST(stored_cells_of_any_content_are_searched_within_their_arrays) {
     const std::vector<int32_t> limits(n_bits + 1, static_cast<int32_t>(random.below(70)));
     const bool has_limits = !cells.sketch_places.empty();
     const CellRule rule{static_cast<int>(random.below(50)), has_limits ? limits.data() : nullptr,
-                        static_cast<int>(random.below(n_bits))};
+                        static_cast<int>(random.below(n_bits)), random.below(2) == 0};
     const std::vector<uint8_t> bits((n_codes + 7) / 8, 0x55);
     const CellSearch in{kernels, cells, sets.stored, random.below(2) == 0 ? RowSet{} : RowSet{bits.data()}, rule};
     const size_t k = 1 + random.below(20);
