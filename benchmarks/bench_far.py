@@ -103,14 +103,16 @@ def test_recall_and_speed_against_peers(source, full, note, hold, kept, pytestco
     times = medians_in_turn([one_by_one(search, timed) for search in contestants.values()], 5)
     micros = {key: 1e6 * seconds / len(timed) for key, seconds in zip(contestants, times, strict=True)}
     note(f"{name}: exact scan {micros[('hashkit, exact',)]:.0f} µs a query")
+    ratios = {}
     for recall in RECALLS:
         own = micros["hashkit", recall]
         peers = {key[0]: value for key, value in micros.items() if key[-1] == recall and key[0] != "hashkit"}
         others = "; ".join(f"{peer} {value:.0f} µs ({value / own:.1f} x)" for peer, value in peers.items())
         note(f"{name}, recall {recall}: hashkit {own:.0f} µs; {others}")
         if peers:
-            ratio = min(peers.values()) / own
-            hold(f"{name}: recall {recall}, best peer", ratio, FASTER_THAN_PEERS, "x as long", at_least=True)
+            ratios[recall] = min(peers.values()) / own
+    for recall, ratio in ratios.items():
+        hold(f"{name}: recall {recall}, best peer", ratio, FASTER_THAN_PEERS, "x as long", at_least=True)
 
 
 def fastest_peers(codes, queries, expected, recall, peers, kept):

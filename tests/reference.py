@@ -207,7 +207,8 @@ class CellsTwin:
                 n_compared += len(waiting)
                 found, waiting = found + waiting, []
 
-        order = self._order(to_centroids, None if sketches is None else hamming_distances(sketches[1:2], sketches[2])[0])
+        to_sketches = None if sketches is None else hamming_distances(sketches[1:2], sketches[2])[0]
+        order = self._order(to_centroids, to_sketches)
         for number, cell in enumerate(order):
             if len(found) >= k and 2 * to_centroids[cell] > to_centroids[order[0]] + limit() + twice_slack:
                 break
@@ -215,9 +216,10 @@ class CellsTwin:
             rows = np.flatnonzero(self.cell_of == cell)
             if sketches is not None:
                 of_sketches = hamming_distances(sketches[1:2], sketches[0][rows])[0].astype(int)
-                rows = rows[of_sketches <= sketch_limits[limit()]]
+                near = of_sketches <= sketch_limits[limit()]
+                of_sketches, rows = of_sketches[near], rows[near]
                 if number < 4:
-                    for of_sketch, row in sorted(zip(hamming_distances(sketches[1:2], sketches[0][rows])[0], rows)):
+                    for of_sketch, row in sorted(zip(of_sketches, rows, strict=True)):
                         if of_sketch > sketch_limits[limit()]:
                             break
                         waiting.append((int(distances[row]), int(row)))

@@ -56,10 +56,10 @@ class Index:
         How nearest codes by Hamming distance are searched: by comparing with every code; by multi-index hashing, which
         looks parts of the query up in tables, and turns to a scan where that is faster; or "auto", by tables from
         32,768 codes of up to 512 bits on. The answers are the same. "cells" makes at once what queries at a `recall`
-        below 1 need, which otherwise the first such query makes: see :meth:`query`. For codes of 512 bits on it also
-        makes bounds of distances, by which exact queries of up to 32 at a time read a part of the codes; where a sample
-        shows that bounds would not pay, and in larger batches, all codes are scanned. See :meth:`describe` for what
-        tables, cells and bounds take.
+        below 1 need, which otherwise the first such query makes: see :meth:`query`. With it, exact queries of up to 32
+        at a time read a part of the codes, by distances from the centroids of the cells, and for codes of 512 bits on
+        by bounds that are made beside them; where a sample shows that this would not pay, and in larger batches, all
+        codes are scanned. See :meth:`describe` for what tables, cells and bounds take.
     compact : bool, default=False
         Keep less in the tables, 4 bytes for each code and table, no copies of codes in cells, and no bounds, at some
         cost in speed.
@@ -271,7 +271,7 @@ class Index:
             integers that has the length of the index and only 0 and 1 looks like a mask and is refused.
         recall : float, default=1
             The share of the `k` nearest codes that is found, on average over queries like the codes; above 0. Below 1
-            the search is approximate: for codes of 128 bits and more it reads only the codes in the nearest cells of a
+            the search is approximate: for codes of 64 bits and more it reads only the codes in the nearest cells of a
             clustering. The first such query builds the cells, unless ``method="cells"`` has built them, and calibrates
             for this `k` and recall, on the index's own codes. If cells would not be faster, the answer is exact;
             :meth:`describe` shows which. Hamming distance only.
@@ -370,8 +370,9 @@ class Index:
             ``"mapped"``. Once a query at a recall below 1 has made cells, ``cells`` has their number, ``sketch_bits``,
             ``memory``, ``source`` and ``calibrated``: for each ``k`` and ``recall`` of a query so far, the recall on
             the sample of its calibration, the work as a share of a scan's, and whether cells or an exact search answer.
-            ``bounds``, where they were tried, has ``sketch_bits``, ``memory`` (0 where they would not pay), ``source``,
-            and ``work``: what exact queries for a sample of the codes read, as a share of a scan's bytes.
+            ``bounds``, where they were tried, has ``sketch_bits`` (0 where codes are copied), ``memory`` (0 there, and
+            where they would not pay), ``source``, and ``work``: what exact queries for a sample of the codes read, as
+            a share of a scan's bytes.
         """
         state = self._current()
         parts = describe_parts(state)

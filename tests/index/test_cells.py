@@ -106,7 +106,8 @@ def test_all_centroids_are_compared_where_their_sketches_do_not_show_the_near_on
     """Sketches of 64 bits, in which noise is as large as what the bits have in common."""
     rng = np.random.default_rng(5)
     inner = rng.standard_normal((500, 64))[rng.integers(500, size=N_CODES + 300)]
-    values = (inner + rng.standard_normal(inner.shape)) @ (rng.standard_normal((64, 512)) / np.arange(1, 65)[:, None] ** 0.5)
+    basis = rng.standard_normal((64, 512)) / np.sqrt(np.arange(1, 65))[:, None]
+    values = (inner + rng.standard_normal(inner.shape)) @ basis
     codes = np.packbits(values + 0.5 * values.std() * rng.standard_normal(values.shape) > 0, axis=1)
     queries, index = codes[:300], hashkit.Index(codes[300:], method="cells")
     _, found = index.query(queries, 10, recall=0.9)
