@@ -11,6 +11,8 @@ _MEASURED_ROWS = 1024
 # Cosines over temperatures beyond these are one-hot, or all alike. Halving the logarithm of their ratio so many times
 # leaves 0.1 percent.
 _LOWEST, _HIGHEST, _N_HALVINGS = 0.005, 1.0, 12
+# A cosine that has no chance: finite, so that times zero it is zero.
+_NEVER = np.float32(-1e4)
 
 
 def temperature_of_perplexity(targets: Float32, share: float) -> float:
@@ -29,14 +31,14 @@ def temperature_of_perplexity(targets: Float32, share: float) -> float:
     rows = np.random.default_rng(0).permutation(len(targets))[:_MEASURED_ROWS]
     unit = unit_rows(targets[rows])
     cosines = unit @ unit.T
-    np.fill_diagonal(cosines, -np.inf)
+    np.fill_diagonal(cosines, _NEVER)
     cosines -= cosines.max(axis=1, keepdims=True)
     low, high = _LOWEST, _HIGHEST
     for _ in range(_N_HALVINGS):
         temperature = float(np.sqrt(low * high))
-        shares = np.exp(cosines / np.float32(temperature))
-        shares /= shares.sum(axis=1, keepdims=True)
-        entropies = -np.sum(shares * np.log(shares + np.float32(1e-30)), axis=1)
+        weights = np.exp(cosines / np.float32(temperature))
+        sums = weights.sum(axis=1)
+        entropies = np.log(sums) - np.einsum("ij,ij->i", weights, cosines) / sums / np.float32(temperature)
         too_wide = np.exp(entropies).mean() > share * len(rows)
         low, high = (low, temperature) if too_wide else (temperature, high)
     return temperature

@@ -209,7 +209,7 @@ class Configuration:
     n_smoothing: int = 8
     fewer_neighbors: float = 0.5
 
-    granularities: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256, 512)
+    granularities: tuple[int, ...] = (16, 32, 64, 128)
     rows_per_cluster: int = 8
     doublings_beyond_best: int = 2
     n_lloyd_iterations: int = 25
@@ -227,7 +227,7 @@ class Configuration:
     component_powers: tuple[float, ...] = (0.15, 0.3, 0.5)
 
     walk_trust: float = 2.0
-    emphasis: float = 0.5
+    emphasis: float = 2.0
     n_eigenvectors: int = 64
     eigenvector_tolerance: float = 1e-2
     most_steps: int = 32
@@ -239,7 +239,7 @@ class Configuration:
     dropout: float = 0.3
     n_epochs: int | None = None
     many_epochs: int = 24
-    least_batches: int = 500
+    least_batches: int = 400
     held_out: float = 0.1
     least_patience: int = 8
     patience: float = 0.25

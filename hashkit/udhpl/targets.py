@@ -53,7 +53,8 @@ def similarity_targets(
     Parameters
     ----------
     projections : float32 array of shape (n_rows, n_directions)
-        Of the rows on all directions of the linear map. Those of small spread, mostly noise, are made smaller still.
+        Of the rows on all directions of the linear map. Those of small spread are mostly noise and are made smaller
+        still, the more the less reliable clusters are.
     graphs : sequence of Graph
         Their errors differ, so averaging reduces them.
     n_clusters : int
@@ -67,9 +68,10 @@ def similarity_targets(
     """
     n_steps = walk_length(n_clusters, config)
     walks = [unit_rows(walk_coordinates(graph, n_steps, config)) for graph in graphs]
-    share = np.float32(min(1.0, config.walk_trust * reliability) / np.sqrt(len(walks)))
+    length = min(1.0, config.walk_trust * reliability)
     centered = projections - projections.mean(axis=0)
-    views = [unit_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis))]
+    views = [unit_rows(centered * centered.std(axis=0) ** np.float32(config.emphasis * (1 - length)))]
+    share = np.float32(length / np.sqrt(len(walks)))
     views += [share * unit_rows(walk - walk.mean(axis=0)) for walk in walks]
     return np.concatenate(views, axis=1)
 

@@ -19,6 +19,13 @@ def test_half_signs_are_balanced_and_pass_the_gradient():
     assert torch.equal(outputs.grad, torch.ones(16, 6))
 
 
+@pytest.mark.parametrize("n_rows", [2, 7, 16])
+def test_half_signs_are_those_beyond_the_middle_value(n_rows):
+    outputs = batch()[:n_rows]
+    middle = outputs.kthvalue(max(1, n_rows // 2), dim=0).values
+    assert torch.equal(losses.half_signs(outputs) > 0, outputs > middle)
+
+
 def test_straight_through_sign():
     outputs = batch().requires_grad_()
     codes = losses.straight_through_sign(outputs)

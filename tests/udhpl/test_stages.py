@@ -57,14 +57,16 @@ def test_walks_count_as_far_as_clusters_are_reliable(reliability, weight):
     assert np.allclose(np.square(targets[:, 12:]).sum(axis=1), weight, atol=1e-5)
 
 
-def test_directions_of_small_spread_count_less():
+@pytest.mark.parametrize(("reliability", "power"), [(0.0, 0.5), (0.2, 0.3), (0.5, 0.0), (0.9, 0.0)])
+def test_directions_of_small_spread_count_less_the_less_reliable_clusters_are(reliability, power):
     X, _ = classes()
     spread = (X - X.mean(axis=0)) * np.linspace(1, 0.1, 12, dtype=np.float32)
     graphs = [shared_neighbor_graph(nearest_neighbors(X, 10), CONFIG)]
     found, plain = (
-        similarity_targets(spread, graphs, 4, 0.0, replace(CONFIG, emphasis=power))[:, :12] for power in (0.5, 0.0)
+        similarity_targets(spread, graphs, 4, reliability, replace(CONFIG, emphasis=emphasis))[:, :12]
+        for emphasis in (0.5, 0.0)
     )
-    weights = spread.std(axis=0) ** 0.5
+    weights = spread.std(axis=0) ** power
     expected = plain * weights / np.linalg.norm(plain * weights, axis=1, keepdims=True)
     assert np.allclose(found, expected, atol=1e-5)
 
