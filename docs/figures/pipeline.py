@@ -15,7 +15,7 @@ BOXES = {
     "features": ("features", 0, 0),
     "reduce": ("1  reduce\nprincipal components of distinct rows", 0, 1),
     "graph": ("2  graph\nneighbors that share neighbors", 0, 2),
-    "labels": ("3  labels\nclusters at eight granularities\nlikelihood", 0, 3),
+    "labels": ("3  labels\nclusters at four granularities\nlikelihood", 0, 3),
     "projection": ("4  projection\ncanonical correlations with the labels\nmutual information", 0, 4),
     "rotation": ("5  rotation\ntowards the signs: the linear map\nquantization error", -1, 5),
     "targets": ("6  targets\nvectors whose cosines say\nhow similar two rows are", 1, 5),
