@@ -104,7 +104,7 @@ def test_copies_of_a_few_rows_change_nothing():
 
 def test_few_rows_are_passed_over_more_often():
     # 600 rows are 3 batches of 256, 5 of 128.
-    for n_rows, own, other in ((600, 167, 200), (20_000, 24, 30)):
+    for n_rows, own, other in ((600, 134, 200), (20_000, 24, 30)):
         assert training_config(n_rows, 0, Configuration(), "cpu").n_epochs == own
         assert BiHalf(16)._count_epochs(n_rows) == other
     assert training_config(600, 0, Configuration(n_epochs=3), "cpu").n_epochs == 3
