@@ -5,6 +5,7 @@
 #if defined(HASHKIT_X86)
 #  include <immintrin.h>
 
+#  include <algorithm>
 #  include <cstring>
 
 #  include "kernels/kernel_table.hpp"
@@ -94,6 +95,51 @@ size_t scan_words(const uint8_t* query, const uint8_t* codes, size_t n_codes, in
                                 8 * kWords, limit, hits);
 }
 
+// Returns a mask of the codes within the limit, of four codes of 33 to 48 bytes. A vector has the first 32 bytes of a
+// code, another the last 16 of two codes, of which those that the first has too are masked out. 384 bits, as many as
+// small sentence models have dimensions: NEWTIME
+struct MiddleWithin {
+  size_t n_bytes;
+  __m256i query[3], is_rest;
+  __m256i bound;  // limit + 1 in every lane
+
+  MiddleWithin(const uint8_t* bytes, size_t code_bytes, int limit) noexcept
+      : n_bytes(code_bytes), bound(_mm256_set1_epi64x(std::max(limit, -1) + 1)) {
+    for (size_t third = 0; third < 3; ++third) query[third] = load_two(bytes, bytes, third);
+    uint8_t mask[16];
+    for (size_t i = 0; i < 16; ++i) mask[i] = i + n_bytes >= 48 ? 255 : 0;
+    is_rest = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(mask)));
+  }
+
+  HASHKIT_ALWAYS_INLINE __m256i load_two(const uint8_t* a, const uint8_t* b, size_t third) const noexcept {
+    const size_t at = third < 2 ? 16 * third : n_bytes - 16;
+    return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(b + at), reinterpret_cast<const __m128i*>(a + at));
+  }
+
+  // Sums for two codes, two in each half.
+  HASHKIT_ALWAYS_INLINE __m256i sums_of(const uint8_t* a, const uint8_t* b) const noexcept {
+    const __m256i x = _mm256_xor_si256(load_two(a, b, 0), query[0]);
+    const __m256i y = _mm256_xor_si256(load_two(a, b, 1), query[1]);
+    const __m256i z = _mm256_and_si256(_mm256_xor_si256(load_two(a, b, 2), query[2]), is_rest);
+#ifdef CSA
+    const __m256i one = _mm256_xor_si256(x, y);
+    const __m256i twos = count_bytes(_mm256_or_si256(_mm256_and_si256(x, y), _mm256_and_si256(one, z)));
+    const __m256i counts = _mm256_add_epi8(_mm256_add_epi8(twos, twos), count_bytes(_mm256_xor_si256(one, z)));
+#else
+    const __m256i counts = _mm256_add_epi8(_mm256_add_epi8(count_bytes(x), count_bytes(y)), count_bytes(z));
+#endif
+    return _mm256_sad_epu8(counts, _mm256_setzero_si256());
+  }
+
+  HASHKIT_ALWAYS_INLINE uint32_t operator()(const uint8_t* codes) const noexcept {
+    const __m256i of_0_2 = sums_of(codes, codes + 2 * n_bytes);
+    const __m256i of_1_3 = sums_of(codes + n_bytes, codes + 3 * n_bytes);
+    const __m256i distances =
+        _mm256_add_epi64(_mm256_unpacklo_epi64(of_0_2, of_1_3), _mm256_unpackhi_epi64(of_0_2, of_1_3));
+    return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(bound, distances))));
+  }
+};
+
 // Returns a mask of the codes of 64 bytes that are within the limit, for codes of 2 or 4 bytes, one in a lane.
 template <size_t kBytes>
 struct ShortWithin {
@@ -170,6 +216,10 @@ size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, siz
     case 32:
       return scan_words<4, 1>(query, codes, n_codes, limit, hits);
     default:
+      if (n_bytes > 32 && n_bytes <= 48) {
+        return scan_steps<4>(MiddleWithin(query, n_bytes, limit), BytesDistance(query, n_bytes), codes, n_codes,
+                             n_bytes, limit, hits);
+      }
       if (n_bytes < 64) return scan(query, codes, n_codes, n_bytes, limit, hits);
       const LongDistance distance{query, n_bytes};
       const auto passes = [&](const uint8_t* code) noexcept { return static_cast<uint32_t>(distance(code) <= limit); };

@@ -218,7 +218,9 @@ class CodeCells:
         _, rows = _native.cells_k_nearest(
             self.native, self.codes, sample.codes, n_found, n_threads, slack, limits, start, by_sketches, counts=counts
         )
-        hits = (rows[:, :, None] == sample.neighbors[:, None, :k]).any(axis=1).mean(axis=1)
+        # With as much added as there are codes, and more for each query, a row equals no row of another query.
+        apart = (len(self.codes) + 1) * np.arange(len(rows))[:, None]
+        hits = np.isin(sample.neighbors[:, :k] + apart, rows + apart).mean(axis=1)
         rule = Rule(slack, limits, start, by_sketches, float(hits.mean()), self._work(counts, by_sketches))
         return rule, float(hits.std() / math.sqrt(len(hits)))
 
@@ -292,8 +294,10 @@ def _draw_sample(cells: _native.Cells, codes: Codes, n_bits: int, k: int, n_thre
     distances, neighbors = _without(rows, *_native.scan_k_nearest(codes, queries, k + 1, n_threads))
     centroids, flat = _native.cell_centroids(cells), codes.take(neighbors.ravel(), axis=0)
     nearest = _native.scan_k_nearest(centroids, queries, 1, n_threads)[0]
-    _, own = _native.scan_k_nearest(centroids, flat, 1, n_threads)
-    reach = 2 * _distances(queries, centroids[own[:, 0]].reshape(*neighbors.shape, -1)) - nearest
+    arrays = _native.cell_arrays(cells)
+    cell_of = np.empty(len(codes), np.int64)
+    cell_of[arrays["rows"]] = np.repeat(np.arange(len(centroids)), np.diff(arrays["starts"].astype(np.int64)))
+    reach = 2 * _distances(queries, centroids[cell_of[neighbors]]) - nearest
     excess = None
     n_sketch_bits = _native.describe_cells(cells)["sketch_bits"]
     if 0 < n_sketch_bits < n_bits:

@@ -91,7 +91,7 @@ def build(source: Any, path: Path, wish: fitting.Wish, n_bits: int | None, colum
     encoder, state, plan, recall = _reach(folder, vectors, sample, own, wish, n_bits)
     kept = state.store.segments[0].vectors
     keep = "none" if kept is None else kept.type
-    tensors, settings = files.to_tensors(encoder, state.store, len(vectors), plan, recall, keep)
+    tensors, settings = files.to_tensors(encoder, state.store, state.index, len(vectors), plan, recall, keep)
     write_tensors(path, files.KIND, tensors, settings, block_sums=True)
     shutil.rmtree(folder.path)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.index import Index
+from hashkit.vectors.cells import most_candidates, work_of
 from hashkit.vectors.encoding import PreparedQueries
 from hashkit.vectors.funnel import READ_FIRST, Plan, State, best_estimates, read_best
 from hashkit.vectors.rows import Float32
@@ -32,10 +33,12 @@ cheapest of many plans is more often one whose sample was lucky."""
 SLACK_ROUNDS = 10
 """Halvings of the range of estimates: a slack within a thousandth of it."""
 CANDIDATES = (50, 75, 100, 150, 200, 300, 400, 550, 800, 1100, 1600, 2200, 3200, 4500, 6400)
-CANDIDATE_COST, ROW_COST, ESTIMATE_COST = 0.07, 0.4, 1.2e-5
-"""Microseconds for a candidate by Hamming distance with its estimate; for a vector of 2 KiB that is read; and for each
-bit of each code by which a scan of all estimates costs more than one by Hamming distance. Only their ratios matter;
-``pytest benchmarks/bench_vectors.py -k stages`` measures them."""
+CODE_RECALLS = (0.7, 0.8, 0.9, 0.95, 0.98)
+CANDIDATE_COST, ROW_COST = 0.07, 0.4
+"""Microseconds for a candidate by Hamming distance with its estimate, and for a vector of 2 KiB that is read. Only the
+ratios of these and the following matter; ``pytest benchmarks/bench_vectors.py -k stages`` measures them."""
+CODE_COST, CELL_COST, ESTIMATE_COST = 2.5e-6, 1.8e-5, 1.45e-5
+"""Microseconds for each bit that a scan of codes reads in a batch, a search of cells, and a scan of all estimates."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class HeldOut:
     def estimates(self, state: State, plan: Plan, k: int, n_threads: int) -> tuple[Float32, Slots]:
         """Estimates and slots of the k best, each query's own left out."""
         extra = self.own is not None
-        wider = replace(plan, n_candidates=plan.n_candidates + extra)
+        # A search of cells would have to be calibrated anew for one more.
+        wider = replace(plan, n_candidates=plan.n_candidates + (extra and plan.code_recall == 1))
         estimates, slots = best_estimates(state, wider, self.prepared, k + extra, None, n_threads)
         return (estimates, slots) if self.own is None else _without(estimates, slots, self.own)
 
@@ -141,32 +145,81 @@ def _within(true: Slots, found: Slots, k: int) -> NDArray[np.bool_]:
     return within
 
 
-def cost_of_scan(index: Index) -> float:
-    """Microseconds by which a scan of all estimates costs more than one by Hamming distance."""
-    return ESTIMATE_COST * len(index) * index.n_bits
+def cost_of_first(index: Index, plan: Plan, n_threads: int) -> float:
+    """Microseconds that the first stage takes for a query of a batch; infinite where it would search cells in vain."""
+    n_read = len(index) * index.n_bits
+    if plan.first == "estimates":
+        return ESTIMATE_COST * n_read
+    of_candidates = CANDIDATE_COST * plan.n_candidates
+    if plan.code_recall == 1:
+        return CODE_COST * n_read + of_candidates
+    work = work_of(index, plan.n_candidates, plan.code_recall, n_threads)
+    return np.inf if work is None else CELL_COST * work * n_read + of_candidates
 
 
 def choose_plan(
     state: State, held_out: HeldOut, target: float, most: int, row_bytes: int, n_threads: int
 ) -> Plan | None:
     """The cheapest plan that reads at most `most` vectors and reaches the target, or None."""
-    best: tuple[float, Plan] | None = None
-    n_rows = len(state.index)
-    for first, n_candidates in [*(("codes", n) for n in CANDIDATES), ("estimates", 0)]:
-        cost_of_candidates = CANDIDATE_COST * n_candidates if first == "codes" else cost_of_scan(state.index)
-        if n_candidates >= n_rows or (best is not None and cost_of_candidates > best[0]):
-            continue
-        plan = Plan(first, n_candidates, most)
-        ranks = ranks_of(held_out.true, held_out.estimates(state, plan, min(most, n_rows - 1), n_threads)[1])
-        n_rescored = _least(ranks, target, most, functools.partial(_reaches, state, held_out, plan, target, n_threads))
+    trials = _Trials(state, held_out, target, most, ROW_COST * max(row_bytes / 2048, 0.25), n_threads)
+    enough = [n for n in CANDIDATES if trials.run(Plan("codes", n, most))]
+    trials.run(Plan("estimates", 0, most))
+    if enough:
+        trials.run_cells(max(enough[0], most + 1))
+    if trials.best is None or row_bytes == 0:
+        return trials.best
+    return with_slack(state, held_out, replace(trials.best, n_rescored=most), trials.best, target, n_threads)
+
+
+@dataclass
+class _Trials:
+    """Plans that are tried one after the other, the cheapest of which stays.
+
+    Attributes
+    ----------
+    row_cost : float
+        Microseconds for each vector that is read.
+    """
+
+    state: State
+    held_out: HeldOut
+    target: float
+    most: int
+    row_cost: float
+    n_threads: int
+    best: Plan | None = None
+    cost: float = np.inf
+
+    def run(self, plan: Plan) -> bool | None:
+        """Whether a plan reaches the target; None if it is not tried, since it costs more than the best."""
+        n_rows = len(self.state.index)
+        if plan.n_candidates >= n_rows:
+            return None
+        cost = cost_of_first(self.state.index, plan, self.n_threads)
+        if cost > self.cost:
+            return None
+        slots = self.held_out.estimates(self.state, plan, min(self.most, n_rows - 1), self.n_threads)[1]
+        ranks = ranks_of(self.held_out.true, slots)
+        reaches = functools.partial(_reaches, self.state, self.held_out, plan, self.target, self.n_threads)
+        n_rescored = _least(ranks, self.target, self.most, reaches)
         if n_rescored is None:
-            continue
-        cost = cost_of_candidates + ROW_COST * max(row_bytes / 2048, 0.25) * n_rescored
-        if best is None or cost < best[0]:
-            best = cost, Plan(first, n_candidates, n_rescored)
-    if best is None or row_bytes == 0:
-        return None if best is None else best[1]
-    return with_slack(state, held_out, replace(best[1], n_rescored=most), best[1], target, n_threads)
+            return False
+        cost += self.row_cost * n_rescored
+        if cost < self.cost:
+            self.best, self.cost = replace(plan, n_rescored=n_rescored), cost
+        return True
+
+    def run_cells(self, least: int) -> None:
+        """Candidates from cells, at least so many: of each number, the least share of the nearest that is enough."""
+        for n_candidates in CANDIDATES:
+            if not least <= n_candidates <= most_candidates(self.state.index):
+                continue
+            for share in CODE_RECALLS:
+                reached = self.run(Plan("codes", n_candidates, self.most, code_recall=share))
+                if reached is not False:
+                    break
+            if reached is None and share == CODE_RECALLS[0]:
+                return  # more candidates cost more
 
 
 def with_slack(state: State, held_out: HeldOut, wide: Plan, narrow: Plan, target: float, n_threads: int) -> Plan:
@@ -202,8 +255,7 @@ def _least(ranks: NDArray[np.int64], target: float, most: int, reaches: Callable
 
 
 def _reaches(state: State, held_out: HeldOut, plan: Plan, target: float, n_threads: int, n_rescored: int) -> bool:
-    chosen = Plan(plan.first, plan.n_candidates, n_rescored)
-    return _is_enough(held_out.found(state, chosen, n_threads), target)
+    return _is_enough(held_out.found(state, replace(plan, n_rescored=n_rescored), n_threads), target)
 
 
 def _is_enough(found: NDArray[np.bool_], target: float) -> bool:

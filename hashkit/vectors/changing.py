@@ -10,6 +10,7 @@ import numpy as np
 
 from hashkit.checks import Codes
 from hashkit.index import Index
+from hashkit.vectors import cells
 from hashkit.vectors.funnel import State
 from hashkit.vectors.rows import Float32, Vectors
 from hashkit.vectors.store import Ids, Store, kept_as
@@ -51,6 +52,7 @@ def renamed(state: State, ids: Any) -> State:
     """The same rows under the user's ids, in their order."""
     codes = state.store.segments[0].codes
     index = Index(codes, ids=ids, n_bits=state.index.n_bits, method="scan")  # says what is wrong with them
+    cells.keep(state.index, index)
     named = np.array(ids, np.int64)
     return State(index, Store(state.store.segments, named), int(named.max(initial=-1)) + 1)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hashkit.vectors.calibration import HeldOut, Recall, ranks_of
 from hashkit.vectors.encoding import Encoder
-from hashkit.vectors.funnel import Plan, State
+from hashkit.vectors.funnel import Plan, State, nearest_codes
 
 
 def description(state: State, encoder: Encoder, plan: Plan, recall: Recall | None, keep: str) -> dict[str, Any]:
@@ -17,8 +17,9 @@ def description(state: State, encoder: Encoder, plan: Plan, recall: Recall | Non
     kept = state.store.segments[0].vectors
     by_codes = plan.first == "codes"
     row_bytes = 0 if kept is None else kept.data.itemsize * kept.n_dims + (4 if kept.row_scales is not None else 0)
+    places = " in the nearest cells" if plan.code_recall < 1 else ""
     stages = [
-        f"{plan.n_candidates} candidates by Hamming distance" if by_codes else "estimates of all codes",
+        f"{plan.n_candidates} candidates by Hamming distance{places}" if by_codes else "estimates of all codes",
         "estimates" if kept is None else f"estimates choose {_in_words(plan)}",
     ]
     return {
@@ -27,7 +28,12 @@ def description(state: State, encoder: Encoder, plan: Plan, recall: Recall | Non
         "n_bits": encoder.n_bits,
         "metric": encoder.metric,
         "keep": keep,
-        "bytes_per_vector": {"codes": -(-encoder.n_bits // 8), "factors": 8, "vectors": row_bytes},
+        "bytes_per_vector": {
+            "codes": -(-encoder.n_bits // 8),
+            "factors": 8,
+            "cells": -(-state.index.describe()["memory"] // max(1, len(state.index))),
+            "vectors": row_bytes,
+        },
         "vectors_on_disk": kept is not None and not kept.data.flags.owndata and _is_mapped(kept.data),
         "stages": stages if kept is None else [*stages, f"{kept.type} vectors order them"],
         "n_candidates": plan.n_candidates if by_codes else None,
@@ -43,9 +49,8 @@ def losses(state: State, plan: Plan, held_out: HeldOut, n_threads: int) -> dict[
     read = held_out.estimates(state, plan, min(max(plan.n_rescored, k) if kept else k, n_rows), n_threads)[1]
     in_read = ranks_of(held_out.true, read) < read.shape[1]
     if plan.first == "codes":
-        n_candidates = max(plan.n_candidates, read.shape[1])
-        ids = state.index.query(held_out.prepared.codes, n_candidates, n_threads=n_threads)[1]
-        in_candidates = ranks_of(held_out.true, state.store.slots_of(ids)) < ids.shape[1]
+        slots = nearest_codes(state, plan, held_out.prepared.codes, read.shape[1], None, n_threads)
+        in_candidates = ranks_of(held_out.true, slots) < slots.shape[1]
     else:
         in_candidates = np.ones_like(in_read)
     found = held_out.found(state, plan, n_threads)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashkit.checks import check_n_bits
+from hashkit.checks import check_n_bits, check_n_threads
+from hashkit.index import Index
 from hashkit.storage import FormatError, TensorFile
+from hashkit.vectors import cells
 from hashkit.vectors.calibration import Recall
 from hashkit.vectors.encoding import LEAST_ROTATED, ROUNDS, Encoder
 from hashkit.vectors.funnel import FIRST_STAGES, Plan
@@ -22,9 +24,9 @@ LEARNED = ("center", "signs", "weights", "offsets")
 
 
 def to_tensors(
-    encoder: Encoder, store: Store, next_id: int, plan: Plan, recall: Recall | None, keep: str
+    encoder: Encoder, store: Store, index: Index, next_id: int, plan: Plan, recall: Recall | None, keep: str
 ) -> tuple[Any, Any]:
-    """Arrays and settings of a compacted store."""
+    """Arrays and settings of a compacted store, and of the cells of its codes."""
     (segment,) = store.segments
     tensors = {**learned(encoder), "codes": segment.codes, "factors": segment.factors}
     vectors = segment.vectors
@@ -44,7 +46,8 @@ def to_tensors(
         "plan": plan.to_settings(),
         "recall": None if recall is None else recall.to_settings(),
     }
-    return tensors, settings
+    more, others = cells.to_store(index, plan, check_n_threads(None))
+    return {**tensors, **more}, {**settings, **others}
 
 
 def learned(encoder: Encoder) -> dict[str, NDArray[Any]]:
@@ -72,6 +75,8 @@ def from_file(file: TensorFile) -> tuple[Encoder, Store, int, Plan, Recall | Non
             raise ValueError("its next id is none")
         numbers = (plan.n_candidates, plan.n_rescored)
         if plan.first not in FIRST_STAGES or not all(type(n) is int and 0 <= n < 2**31 for n in numbers):
+            raise ValueError("its plan does not fit")
+        if type(plan.code_recall) is not float or not 0 < plan.code_recall <= 1:
             raise ValueError("its plan does not fit")
         for number in (plan.slack, plan.mean_rescored):
             if number is not None and not (type(number) is float and 0 <= number < np.inf):
@@ -128,12 +133,12 @@ def _vectors(file: TensorFile, n_rows: int, n_dims: int) -> Vectors | None:
 
 
 def verify_codes(file: TensorFile) -> None:
-    """Compare a mapped file with its checksums: all but vectors whose pages have checksums of their own.
+    """Compare a mapped file with its checksums: all but vectors and cells whose pages have checksums of their own.
 
     Raises
     ------
     FormatError
         If something is not what was written.
     """
-    later = {"vectors"} if file.blocks is not None else set()
-    file.verify([name for name in file.tensors if name not in later])
+    later = () if file.blocks is None else ("vectors", "cells/")
+    file.verify([name for name in file.tensors if not name.startswith(later)])

@@ -12,14 +12,13 @@ from hashkit.checks import MAX_BITS, Codes, check_int, check_number, describe
 from hashkit.index import Index
 from hashkit.progress import progress_bar
 from hashkit.vectors.calibration import (
-    CANDIDATE_COST,
     LEAST_ROWS,
     N_QUERIES,
     N_UNTARGETED,
     HeldOut,
     Recall,
     choose_plan,
-    cost_of_scan,
+    cost_of_first,
 )
 from hashkit.vectors.encoding import Encoder, learn
 from hashkit.vectors.exact import ExactNeighbors
@@ -150,9 +149,8 @@ def plan_of(state: State, held_out: HeldOut, wish: Wish) -> Plan | None:
 def uncalibrated(state: State, wish: Wish) -> Plan:
     """The plan where no recall was asked for."""
     n_candidates = UNCALIBRATED_BITS if wish.keep == "none" else UNCALIBRATED
-    if cost_of_scan(state.index) < CANDIDATE_COST * n_candidates:
-        return Plan("estimates", 0, wish.most)
-    return Plan("codes", n_candidates, wish.most)
+    plans = Plan("codes", n_candidates, wish.most), Plan("estimates", 0, wish.most)
+    return min(plans, key=lambda plan: cost_of_first(state.index, plan, wish.n_threads))
 
 
 def best_recall(state: State, held_out: HeldOut, wish: Wish) -> Recall:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit import _native
+from hashkit.checks import Codes
 from hashkit.index import Index
 from hashkit.storage import FormatError
 from hashkit.vectors.encoding import Encoder, PreparedQueries
@@ -47,6 +48,9 @@ class Plan:
         than the k-th best score so far by more. None reads all `n_rescored`.
     mean_rescored : float or None
         How many vectors were read on average when the slack was chosen.
+    code_recall : float
+        Of the nearest codes, the share that is among the candidates; below 1 they come from the nearest cells of codes
+        (see :mod:`hashkit.index.cells`), not from a scan.
     """
 
     first: str
@@ -54,6 +58,7 @@ class Plan:
     n_rescored: int
     slack: float | None = None
     mean_rescored: float | None = None
+    code_recall: float = 1.0
 
     def to_settings(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -92,14 +97,22 @@ class State:
 
 
 def search_whole(
-    state: State, whole: _native.VectorFunnel, plan: Plan, queries: Float32, k: int, n_threads: int
-) -> tuple[Float32, Ids]:
-    """:func:`nearest` in one native call, of queries that may not be finite."""
+    state: State, encoder: Encoder, plan: Plan, queries: Float32, k: int, n_threads: int
+) -> tuple[Float32, Ids] | None:
+    """:func:`nearest` in one native call, of queries that may not be finite; None where it takes several."""
+    whole = state.whole(encoder)
+    if whole is None:
+        return None
+    candidates = None
+    if plan.code_recall < 1:
+        wanted = k if state.store.segments[0].vectors is None else max(plan.n_rescored, k)
+        codes = encoder.native.prepare(queries, n_threads)[0]
+        candidates = nearest_codes(state, plan, codes, wanted, None, n_threads)
     # By position: names would cost a tenth of what a query takes.
     slack = math.inf if plan.slack is None else plan.slack
     try:
         scores, ids, query, row = whole.query(
-            queries, k, plan.first == "codes", plan.n_candidates, plan.n_rescored, slack, None, n_threads
+            queries, k, plan.first == "codes", plan.n_candidates, plan.n_rescored, slack, candidates, n_threads
         )
     except _native.DamagedError as error:
         raise FormatError(str(error)) from None
@@ -166,15 +179,21 @@ def best_estimates(
 ) -> tuple[Float32, Slots]:
     """Estimates and slots of the k best candidates of each query."""
     if plan.first == "codes":
-        n_candidates = max(plan.n_candidates, k)
-        ids = state.index.query(prepared.codes, n_candidates, filter=filter, n_threads=n_threads)[1]
-        slots = state.store.slots_of(ids)
+        slots = nearest_codes(state, plan, prepared.codes, k, filter, n_threads)
         return state.store.score(prepared, slots, min(k, slots.shape[1]), SCORE_PLANES, n_threads)
     allowed = _allowed(state, filter)
     most = state.store.n_slots if allowed is None else len(allowed)
     wanted = min(SCANNED_FOR_EACH * k, most)
     slots = state.store.scan(prepared, wanted, SCAN_PLANES, allowed, n_threads)[1]
     return state.store.score(prepared, slots, min(k, wanted), SCORE_PLANES, n_threads)
+
+
+def nearest_codes(state: State, plan: Plan, codes: Codes, k: int, filter: NDArray[Any] | None, n_threads: int) -> Slots:
+    """Slots of the candidates of each query by Hamming distance, at least `k`."""
+    n_candidates = max(plan.n_candidates, k)
+    recall = plan.code_recall if n_candidates == plan.n_candidates else 1.0  # it was calibrated for no other number
+    ids = state.index.query(codes, n_candidates, filter=filter, recall=recall, n_threads=n_threads)[1]
+    return state.store.slots_of(ids)
 
 
 def _allowed(state: State, filter: NDArray[Any] | None) -> Slots | None:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashkit.checks import check_choice, check_int, check_n_bits, check_n_threads
-from hashkit.index import Index
 from hashkit.storage import Path, open_tensors, write_tensors
-from hashkit.vectors import building, changing, files, fitting
+from hashkit.vectors import building, cells, changing, files, fitting
 from hashkit.vectors.calibration import Recall
 from hashkit.vectors.encoding import Encoder
 from hashkit.vectors.funnel import Plan, State
@@ -250,7 +249,7 @@ class VectorIndex(Reading):
             state = self._current()
             store = state.store.compacted(state.index.ids)
             tensors, settings = files.to_tensors(
-                self._encoder, store, state.next_id, self._plan, self._recall, self._keep
+                self._encoder, store, state.index, state.next_id, self._plan, self._recall, self._keep
             )
             write_tensors(path, files.KIND, tensors, settings, block_sums=True)
 
@@ -276,8 +275,7 @@ class VectorIndex(Reading):
         encoder, store, next_id, plan, recall, keep = files.from_file(file)
         if not mmap:
             file.verify()
-        segment = store.segments[0]
-        index = Index(segment.codes, ids=store.ids, n_bits=encoder.n_bits, method="scan")
+        index = cells.index_of(store.segments[0].codes, store.ids, encoder.n_bits, file)
         loaded = cls._of(encoder, State(index, store, next_id), plan, recall, keep)
         loaded._verify = functools.partial(files.verify_codes, file) if mmap else None
         return loaded

@@ -60,13 +60,14 @@ class Reading:
             If a mapped file was written to, or damaged, since it was saved.
         """
         state, threads = self._current(), check_n_threads(n_threads)
-        k, whole = check_int(k, "k", 1), None if filter is not None else state.whole(self._encoder)
-        if whole is not None:
+        k, found = check_int(k, "k", 1), None
+        if filter is None:
             asked, single = as_queries(queries, "queries", self.n_dims, finite=False)
-            scores, ids = search_whole(state, whole, self._plan, asked, k, threads)
-        else:
+            found = search_whole(state, self._encoder, self._plan, asked, k, threads)
+        if found is None:
             asked, single = as_queries(queries, "queries", self.n_dims)
-            scores, ids = nearest(state, self._plan, self._encoder.prepare(asked, threads), k, filter, threads)
+            found = nearest(state, self._plan, self._encoder.prepare(asked, threads), k, filter, threads)
+        scores, ids = found
         return (scores[0], ids[0]) if single else (scores, ids)
 
     def measure_recall(
