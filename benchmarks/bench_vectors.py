@@ -20,6 +20,7 @@ from timing import median_seconds
 
 import hashkit
 from hashkit.vectors import VectorIndex
+from hashkit.vectors.cells import work_of
 from hashkit.vectors.exact import exact_neighbors
 from hashkit.vectors.rows import as_vectors
 
@@ -210,15 +211,24 @@ def test_what_the_stages_cost(path, note):
         "all estimates": lambda: state.store.scan(asked, 200, 4, None, 1),
         "100 vectors": lambda: state.store.rescore(queries, best, K, "cosine", 1),
     }
+    work = work_of(state.index, 800, 0.9, 1)
+    if work is not None:
+        works["800 nearest codes, .9 of them, in cells"] = lambda: state.index.query(
+            asked.codes, 800, recall=0.9, n_threads=1
+        )
     found = dict(zip(works, minima_in_turn(list(works.values()), time.process_time, 5), strict=True))
     for name, seconds in found.items():
         assert seconds > 0
         note(f"{name}: {seconds / len(queries) * 1e6:.0f} us")
     least = found["1 nearest code"]
     candidate = (found["800 nearest codes"] - least + found["800 estimates"]) / 800
-    bit = (found["all estimates"] - least) / len(vectors) / index.n_bits
-    row = found["100 vectors"] / 100 * 2048 / vectors[0].nbytes
-    note(f"a vector of 2 KiB costs {row / candidate:.1f} candidates, a bit of all estimates {bit / candidate:.1e}")
+    n_bits, row = len(vectors) * index.n_bits, found["100 vectors"] / 100 * 2048 / vectors[0].nbytes
+    code, bit = least / n_bits / candidate, found["all estimates"] / n_bits / candidate
+    note(f"in candidates, a vector of 2 KiB costs {row / candidate:.1f}")
+    note(f"a bit of a scan of codes {code:.1e}, of estimates {bit:.1e}")
+    if work is not None:
+        in_cells = found["800 nearest codes, .9 of them, in cells"] / candidate - 800
+        note(f"a bit that a search of cells reads, {in_cells / work / n_bits:.1e}")
 
 
 def faiss_peers(faiss, floats):

@@ -95,9 +95,9 @@ size_t scan_words(const uint8_t* query, const uint8_t* codes, size_t n_codes, in
                                 8 * kWords, limit, hits);
 }
 
-// Returns a mask of the codes within the limit, of four codes of 33 to 48 bytes. A vector has the first 32 bytes of a
-// code, another the last 16 of two codes, of which those that the first has too are masked out. 384 bits, as many as
-// small sentence models have dimensions: NEWTIME
+// Returns a mask of the codes within the limit, of four codes of 33 to 48 bytes. A vector has 16 bytes of two codes:
+// the first, the second and the last, of which those that the second has too are masked out. On Zen 3, 59,000 codes of
+// 384 bits, as many as small sentence models have dimensions, take 99 us, by POPCNT 123 us.
 struct MiddleWithin {
   size_t n_bytes;
   __m256i query[3], is_rest;
@@ -121,13 +121,7 @@ struct MiddleWithin {
     const __m256i x = _mm256_xor_si256(load_two(a, b, 0), query[0]);
     const __m256i y = _mm256_xor_si256(load_two(a, b, 1), query[1]);
     const __m256i z = _mm256_and_si256(_mm256_xor_si256(load_two(a, b, 2), query[2]), is_rest);
-#ifdef CSA
-    const __m256i one = _mm256_xor_si256(x, y);
-    const __m256i twos = count_bytes(_mm256_or_si256(_mm256_and_si256(x, y), _mm256_and_si256(one, z)));
-    const __m256i counts = _mm256_add_epi8(_mm256_add_epi8(twos, twos), count_bytes(_mm256_xor_si256(one, z)));
-#else
     const __m256i counts = _mm256_add_epi8(_mm256_add_epi8(count_bytes(x), count_bytes(y)), count_bytes(z));
-#endif
     return _mm256_sad_epu8(counts, _mm256_setzero_si256());
   }
 
@@ -139,6 +133,32 @@ struct MiddleWithin {
     return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(bound, distances))));
   }
 };
+
+// Masks are looked at after a round of steps. Among candidates for an estimate one step in ten has a code within the
+// limit: a branch on each would be mispredicted as often, by which a scan took 1.3 times as long.
+size_t scan_middle(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit,
+                   Hit* hits) noexcept {
+  constexpr size_t kStep = 4, kRound = 64;
+  const MiddleWithin passes(query, n_bytes, limit);
+  const BytesDistance distance(query, n_bytes);
+  size_t n_hits = 0, i = 0;
+  while (i + kStep <= n_codes) {
+    size_t rows[kRound], n_marked = 0;
+    uint32_t masks[kRound];
+    for (size_t step = 0; step < kRound && i + kStep <= n_codes; ++step, i += kStep) {
+      const uint8_t* at = codes + i * n_bytes;
+      for (size_t line = 0; line < kStep * 48; line += 64) __builtin_prefetch(at + 1024 + line);  // as scan_steps does
+      rows[n_marked] = i;
+      masks[n_marked] = passes(at);
+      n_marked += masks[n_marked] != 0 ? 1 : 0;
+    }
+    for (size_t m = 0; m < n_marked; ++m) {
+      n_hits += write_passing(distance, codes + rows[m] * n_bytes, masks[m], n_bytes, limit, rows[m], hits + n_hits);
+    }
+  }
+  const auto rest = static_cast<uint32_t>((1u << (n_codes - i)) - 1);
+  return n_hits + write_passing(distance, codes + i * n_bytes, rest, n_bytes, limit, i, hits + n_hits);
+}
 
 // Returns a mask of the codes of 64 bytes that are within the limit, for codes of 2 or 4 bytes, one in a lane.
 template <size_t kBytes>
@@ -217,8 +237,7 @@ size_t scan_rows(const uint8_t* query, const uint8_t* codes, size_t n_codes, siz
       return scan_words<4, 1>(query, codes, n_codes, limit, hits);
     default:
       if (n_bytes > 32 && n_bytes <= 48) {
-        return scan_steps<4>(MiddleWithin(query, n_bytes, limit), BytesDistance(query, n_bytes), codes, n_codes,
-                             n_bytes, limit, hits);
+        return scan_middle(query, codes, n_codes, n_bytes, limit, hits);
       }
       if (n_bytes < 64) return scan(query, codes, n_codes, n_bytes, limit, hits);
       const LongDistance distance{query, n_bytes};

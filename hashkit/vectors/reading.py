@@ -132,7 +132,7 @@ class Reading:
         -------
         description : dict
             ``n_vectors``, ``n_dims``, ``n_bits``, ``metric``, ``keep``; ``bytes_per_vector``, of ``codes``,
-            ``factors`` and ``vectors``, and whether the vectors lie in a mapped file (``vectors_on_disk``);
+            ``factors``, ``cells`` and ``vectors``, and whether the vectors lie in a mapped file (``vectors_on_disk``);
             ``stages``, in words; ``n_candidates`` and ``n_rescored`` for each query; ``recall``, the
             :class:`hashkit.vectors.Recall` that was measured on held-out rows with its interval of 95 %, or None.
         """

@@ -177,8 +177,10 @@ def as_queries(values: Any, name: str, n_dims: int, *, finite: bool = True) -> t
     TypeError, ValueError
         If they are not floats, do not have `n_dims` values, or one is not finite; names its row.
     """
-    if not finite and type(values) is np.ndarray and values.dtype == np.float32 and values.shape == (n_dims,):
-        return np.ascontiguousarray(values)[np.newaxis], True  # at once, since a query takes only microseconds
+    if not finite and type(values) is np.ndarray and values.dtype == np.float32 and values.shape[-1:] == (n_dims,):
+        rows = np.ascontiguousarray(values)  # at once, since a query takes only microseconds
+        if rows.ndim <= 2:
+            return (rows[np.newaxis], True) if rows.ndim == 1 else (rows, False)
     refuse_mask(values, name)
     data, kind = _plain(values)
     if kind == "float64" and isinstance(values, np.ndarray):
