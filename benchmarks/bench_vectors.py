@@ -11,6 +11,7 @@ import importlib
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -195,6 +196,26 @@ def test_the_predicted_recall_is_true(path, hold, note, target):
     note(f"{target}: predicted {predicted:.4f}, true {true:.4f}; {described['n_bits']} bits, {described['stages']}")
     hold("predicted recall, off by", abs(predicted - true), 0.01, "")
     hold("recall beyond the target", true - target, 0, "", at_least=True)
+
+
+def test_cells_against_a_scan(path, hold, note):
+    """A large index with candidates from cells, and the same with candidates from a scan of all codes."""
+    (vectors, queries), true = read_set(path), truth(path)
+    index = VectorIndex.fit(vectors, recall=0.95, n_bits=vectors.shape[1], n_threads=1)
+    by_cells = index._plan
+    if by_cells.code_recall == 1:
+        pytest.skip("a scan takes less time than cells")
+    found = {}
+    for name, plan in (("cells", by_cells), ("a scan", replace(by_cells, code_recall=1.0))):
+        index._plan = plan
+        recall = share(true, index.query(queries, K)[1], K)
+        found[name] = times(lambda q: index.query(q, K, n_threads=1), queries)
+        batch, alone = (seconds * 1e6 for seconds in found[name])
+        note(f"candidates from {name}: recall@10 {recall:.3f}; {batch:.0f} us, alone {alone:.0f}")
+        hold(f"recall by {name} beyond the target", recall - 0.95, 0, "", at_least=True)
+    (batch, alone), (scan_batch, scan_alone) = found.values()
+    hold("queries per second in batches", scan_batch / batch, 1, "times those of a scan", at_least=True)
+    hold("queries per second alone", scan_alone / alone, 1, "times those of a scan", at_least=True)
 
 
 def test_what_the_stages_cost(path, note):
