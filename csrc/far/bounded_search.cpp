@@ -17,9 +17,8 @@
 namespace hashkit {
 namespace {
 
-constexpr size_t kLine = 64;
 constexpr size_t kCellsBetweenPolls = 64;
-constexpr size_t kMostAtOnce = 1024;  // codes of a cell
+constexpr size_t kMostSketchesAtOnce = 1024;  // codes of a cell
 // Cells are fetched so many ahead.
 constexpr size_t kCellsAhead = 2;
 constexpr size_t kLinesAhead = 8;
@@ -108,9 +107,9 @@ class Reader {
       : in_(in),
         k_(k),
         sketch_(in.bounds.sketch_bytes),
-        sketched_(kMostAtOnce),
-        left_(kMostAtOnce),
-        pending_(in.kernels, in.codes, in.cells.checks, in.allowed, kMostAtOnce) {}
+        sketched_(kMostSketchesAtOnce),
+        left_(kMostSketchesAtOnce),
+        pending_(in.kernels, in.codes, in.cells.checks, in.allowed, kMostSketchesAtOnce) {}
 
   // Reads these cells; returns whether that was less work than a scan.
   bool read(Ordered& ordered, Slice slice, TopK& nearest, Progress& progress, BoundedStats& stats) {
@@ -177,9 +176,9 @@ class Reader {
     uint16_t sketched;
     in_.kernels.distances(sketch_.data(), centroid, 1, n_bytes, &sketched);
     const int rest = ordered.order.distance_of(cell) - sketched;
-    for (size_t begin = range.begin; begin < range.end; begin += kMostAtOnce) {
+    for (size_t begin = range.begin; begin < range.end; begin += kMostSketchesAtOnce) {
       if (begin > range.begin) poll_stop();
-      const size_t n = std::min(kMostAtOnce, range.end - begin);
+      const size_t n = std::min(kMostSketchesAtOnce, range.end - begin);
       scan_sketches(begin, n, rest, bound_of(ordered, nearest));
       progress.read(n, 0);
       stats.sketches += static_cast<int64_t>(n);

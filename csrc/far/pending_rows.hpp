@@ -15,6 +15,8 @@
 
 namespace hashkit {
 
+constexpr size_t kLine = 64;  // bytes that are fetched together
+
 class PendingRows {
  public:
   static constexpr size_t kEnough = 32;
@@ -67,8 +69,6 @@ class PendingRows {
   }
 
  private:
-  static constexpr size_t kLine = 64;
-
   const KernelTable& kernels_;
   CodesView codes_;
   const BlockChecks* checks_;

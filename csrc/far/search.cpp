@@ -20,13 +20,13 @@ constexpr size_t kCellsPerPoll = 64;
 constexpr size_t kMostCellsToStart = 64;
 // In the first cells codes are compared in the order of their sketches, since the limit still falls.
 constexpr size_t kCellsInOrder = 4;
-constexpr size_t kMostAtOnce = 1024;  // codes of a cell between two looks at the limit
+constexpr size_t kMostCopiesAtOnce = 1024;  // codes of a cell between two looks at the limit
 // Fewer codes are compared without a branch on each.
 constexpr size_t kLeastToScan = 128;
 // So many cells ahead of the one that is read a cell is chosen, and its codes are fetched.
 constexpr size_t kFetchedAhead = 6, kFoundAhead = 3;
 // Of a cell so much is fetched ahead.
-constexpr size_t kLine = 64, kBytesAhead = 24 * kLine;
+constexpr size_t kBytesAhead = 24 * kLine;
 
 void prefetch(const void* data, size_t n_bytes) noexcept {
   const auto* bytes = static_cast<const uint8_t*>(data);
@@ -57,7 +57,7 @@ class Searcher {
         k_(k),
         order_(in.kernels, in.cells),
         query_sketch_(in.cells.sketch_bytes),
-        hits_(room_for_hits(in.cells.has_copies() ? kMostAtOnce : in.cells.largest_cell)),
+        hits_(room_for_hits(in.cells.has_copies() ? kMostCopiesAtOnce : in.cells.largest_cell)),
         ends_(8 * in.cells.sketch_bytes + 2),
         ordered_(room_for_hits(in.cells.sketch_places.empty() ? 0 : in.cells.largest_cell)),
         pending_(in.kernels, in.codes, in.cells.checks, in.allowed, in.cells.largest_cell) {}
@@ -158,9 +158,9 @@ class Searcher {
 
   void scan_copies(Range range, const uint8_t* query, TopK& nearest) {
     const Cells& cells = in_.cells;
-    for (size_t begin = range.begin; begin < range.end; begin += kMostAtOnce) {
+    for (size_t begin = range.begin; begin < range.end; begin += kMostCopiesAtOnce) {
       if (begin > range.begin) poll_stop();
-      const size_t n = std::min(kMostAtOnce, range.end - begin);
+      const size_t n = std::min(kMostCopiesAtOnce, range.end - begin);
       const uint32_t* rows = cells.rows.data() + begin;
       const uint8_t* copies = cells.sketches.data() + begin * cells.sketch_bytes;
       cells.require(rows, n);
