@@ -49,7 +49,7 @@ PACKAGES = {
 }
 # By name, or the stem of a file. What is not here is a test set.
 DEVELOPMENT = {"cifar10", "cifar10_lite0", "caltech101", "caltech101_lite0", "digits", "fashion-mnist"}
-DEVELOPMENT |= {"kernel_docs", "package_summaries", "speech"}
+DEVELOPMENT |= {"kernel_docs", "package_summaries", "package_texts", "speech"}
 TEXTS = {"kernel_docs", "package_summaries", "package_texts", "glosses", "package_embeddings", "gloss_embeddings"}
 
 
