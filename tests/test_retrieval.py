@@ -9,8 +9,8 @@ from hashkit.datasets import digits
 
 # mAP@1000 of this very fit and seed. More than .02 below is a defect; what is better is written here.
 FLOORS = {
-    ("udhpl", 16): 0.853,
-    ("udhpl", 64): 0.861,
+    ("udhpl", 16): 0.855,
+    ("udhpl", 64): 0.867,
     ("itq", 16): 0.637,
     ("itq", 64): 0.692,
     ("pca_sign", 16): 0.363,
