@@ -25,7 +25,8 @@ from hashkit.index.snapshot import Part, Snapshot
 from hashkit.storage import FormatError, TensorFile
 from hashkit.storage.header import checksum
 
-VERSION = 1
+VERSIONS = {"tables": 1, "cells": 2, "bounds": 2}
+"""Cells of version 1 were in the order of rows. What is older is not loaded, but made anew when a query needs it."""
 BUCKETS = ("offsets", "occupied", "rows", "words")
 SMALL_TABLES = ("places", "expected", "costs", "neighbors")
 CELLS = ("centroids", "rows", "sketches")
@@ -55,27 +56,28 @@ def to_store(part: Part) -> tuple[Tensors, dict[str, Any]]:
     """
     tensors: Tensors = {}
     settings: dict[str, Any] = {}
-    origin = {"version": VERSION, "byte_order": sys.byteorder, "codes": checksum(part.codes)}
+    origin = {"byte_order": sys.byteorder, "codes": checksum(part.codes)}
     if part.tables is not None:
         arrays = _native.table_arrays(part.tables)
         for j, bucket in enumerate(arrays["columns"]):
             tensors |= {f"tables/{j}/{name}": array for name, array in zip(BUCKETS, bucket, strict=True)}
         tensors |= {f"tables/{name}": arrays[name] for name in SMALL_TABLES}
         others = {name: arrays[name] for name in ("n_neighbors", "isa", "compact")}
-        settings["tables"] = {**origin, "n_substrings": len(arrays["columns"]), **others}
+        settings["tables"] = {**origin, "version": VERSIONS["tables"], "n_substrings": len(arrays["columns"]), **others}
     if "cells" in part.derived:
         cells: CodeCells = part.derived["cells"]
         tensors |= {f"cells/{name}": array for name, array in _native.cell_arrays(cells.native).items()}
         rules, limits = cells.rules_to_store()
         tensors["cells/limits"] = limits
-        settings["cells"] = {**origin, "sketch_bytes": tensors["cells/sketches"].shape[1], "rules": rules}
+        own = {"sketch_bytes": tensors["cells/sketches"].shape[1], "rules": rules}
+        settings["cells"] = {**origin, "version": VERSIONS["cells"], **own}
     if "bounds" in part.derived:
         bounds: CodeBounds = part.derived["bounds"]
         if bounds.native is not None:
             columns = zip(BOUNDS, _native.bounds_arrays(bounds.native), strict=True)
             tensors |= {f"bounds/{name}": column for name, column in columns}
         own = {"is_kept": bounds.native is not None, "sketch_bits": bounds.sketch_bits, "work": bounds.work}
-        settings["bounds"] = {**origin, **own}
+        settings["bounds"] = {**origin, "version": VERSIONS["bounds"], **own}
     if part.blocks is not None:
         for tensor in tensors.values():
             part.blocks.require(tensor)
@@ -114,8 +116,7 @@ def attach(file: TensorFile, snapshot: Snapshot, *, method: str, verify: bool) -
                 if name in file.tensors:
                     file.blocks.require(file.tensors[name])
     for kind in stored:
-        if kind in USED[method]:
-            _check_origin(file, kind)
+        if kind in USED[method] and _is_current(file, kind):
             try:
                 part.derived[kind] = READERS[kind](file, snapshot, part)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -142,13 +143,16 @@ def check_contents(file: TensorFile, part: Part) -> None:
         raise FormatError(f"{file.path!r} is damaged: its tables or cells are not those of its codes") from None
 
 
-def _check_origin(file: TensorFile, kind: str) -> None:
+def _is_current(file: TensorFile, kind: str) -> bool:
+    """Whether it is of this version and not of an older one; what is of a newer one or of other codes is refused."""
     settings = file.settings[kind]
     if not isinstance(settings, dict) or type(settings.get("version")) is not int:
         raise FormatError(f"{file.path!r} is damaged: the version of its {kind} is missing")
-    if settings["version"] != VERSION:
+    if settings["version"] < VERSIONS[kind]:
+        return False
+    if settings["version"] > VERSIONS[kind]:
         raise FormatError(
-            f"{file.path!r} has {kind} of version {settings['version']}, this hashkit reads {VERSION}: "
+            f"{file.path!r} has {kind} of version {settings['version']}, this hashkit reads {VERSIONS[kind]}: "
             "load it with method='scan', or save it without tables"
         )
     if settings.get("byte_order") != sys.byteorder:
@@ -158,6 +162,7 @@ def _check_origin(file: TensorFile, kind: str) -> None:
         )
     if settings.get("codes") != file.checksums["codes"]:
         raise FormatError(f"{file.path!r} is damaged: its {kind} are not those of its codes")
+    return True
 
 
 def _tables(file: TensorFile, snapshot: Snapshot, part: Part) -> _native.Tables:

@@ -76,7 +76,7 @@ def _set(name, value):
     ("change", "message"),
     [
         (_set("byte_order", "middle"), "has bounds in the byte order"),
-        (_set("version", 2), "has bounds of version 2"),
+        (_set("version", 3), "has bounds of version 3"),
         (_set("codes", "00000000"), "its bounds are not those of its codes"),
         (_set("sketch_bits", 64), "its bounds do not fit"),
         (_set("sketch_bits", 10**6), "its bounds do not fit"),
@@ -98,6 +98,22 @@ def test_bounds_that_do_not_fit_are_refused_by_name(saved, tmp_path, change, mes
     rewrite(tmp_path / "index", change, "bounds")
     with pytest.raises(FormatError, match=message):
         hashkit.Index.load(tmp_path / "index", mmap=True)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_cells_of_an_older_version_are_made_anew(saved, tmp_path, mmap):
+    _, path, queries, expected = saved
+    (tmp_path / "index").write_bytes(path.read_bytes())
+
+    def age(tensors, settings):
+        settings["cells"]["version"] = 1
+        settings["bounds"] = {**settings["bounds"], "version": 1}
+        tensors["cells/rows"] = tensors["cells/rows"][::-1].copy()  # in another order, as they were
+
+    rewrite(tmp_path / "index", age, "cells")
+    loaded = hashkit.Index.load(tmp_path / "index", mmap=mmap, method="cells")
+    assert_same(loaded.query(queries, 10), expected)
+    assert loaded.describe()["parts"][0]["bounds"]["source"] == "built"
 
 
 @pytest.mark.parametrize("name", ["places", "centroid_sketches", "reaches", "rows", "distances", "rests", "sketches"])
