@@ -153,7 +153,7 @@ std::shared_ptr<Tables> tables_from(const py::tuple& columns, const MaybeChecks&
   tables->expected.assign(means.begin(), mean);
   for (size_t j = 0; j < substrings.size(); ++j) {
     const auto column = columns[j].cast<py::tuple>();
-    require(column.size() == 4, "columns must be of three arrays");
+    require(column.size() == 4, "columns must be of four arrays");
     const size_t n_keys = substrings[j].n_keys();
     const auto end = mean + static_cast<std::ptrdiff_t>(substrings[j].width) + 1;
     tables->tables.push_back({borrow<uint32_t>(column[0], n_keys + 1), borrow<uint64_t>(column[1], (n_keys + 63) / 64),

@@ -132,7 +132,7 @@ class Searcher {
 
   int bound_of(const TopK& nearest) const noexcept { return std::min(limit_, nearest.limit()); }
 
-  // Whether the distances from a centroid tell that no code of its cell is within the bound.
+  // Whether no code of this cell can be within the bound, by distances from the centroid.
   bool is_beyond(uint32_t cell, int bound) const noexcept {
     return in_.cells.has_copies() && order_.distance_of(cell) - bound > in_.cells.reaches[cell];
   }
