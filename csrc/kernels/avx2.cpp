@@ -104,7 +104,7 @@ struct MiddleWithin {
   __m256i bound;  // limit + 1 in every lane
 
   MiddleWithin(const uint8_t* bytes, size_t code_bytes, int limit) noexcept
-      : n_bytes(code_bytes), bound(_mm256_set1_epi64x(std::max(limit, -1) + 1)) {
+      : n_bytes(code_bytes), bound(_mm256_set1_epi64x(int64_t{std::max(limit, -1)} + 1)) {
     for (size_t third = 0; third < 3; ++third) query[third] = load_two(bytes, bytes, third);
     uint8_t mask[16];
     for (size_t i = 0; i < 16; ++i) mask[i] = i + n_bytes >= 48 ? 255 : 0;
