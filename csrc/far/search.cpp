@@ -26,7 +26,7 @@ constexpr size_t kLeastToScan = 128;
 // So many cells ahead of the one that is read a cell is chosen, and its codes are fetched.
 constexpr size_t kFetchedAhead = 6, kFoundAhead = 3;
 // Of a cell so much is fetched ahead.
-constexpr size_t kBytesAhead = 24 * kLine;
+constexpr size_t kBytesAhead = kLine * 24;
 
 void prefetch(const void* data, size_t n_bytes) noexcept {
   const auto* bytes = static_cast<const uint8_t*>(data);
