@@ -25,18 +25,18 @@ def entries():
     return read_config(FOLDER / "algorithms" / "hashkit" / "config.yml")["binary"]["hamming"]
 
 
-def clustered_codes(n_bits):
-    """Enough codes for cells, and queries like them."""
+def clustered_codes(n_bits, noise=0.15):
+    """Enough codes for cells, and queries like them: centers with this share of their bits flipped."""
     rng = np.random.default_rng(0)
     centers = rng.random((200, n_bits)) < 0.5
-    bits = centers[rng.integers(200, size=40_020)] ^ (rng.random((40_020, n_bits)) < 0.15)
+    bits = centers[rng.integers(200, size=40_020)] ^ (rng.random((40_020, n_bits)) < noise)
     codes = hashkit.pack(bits)
     return codes[20:], codes[:20]
 
 
 @pytest.fixture(scope="module")
 def clustered():
-    return clustered_codes(128)
+    return clustered_codes(128, noise=0.25)  # with less, the neighbors of a query are in one cell
 
 
 def test_exact_entries_find_the_nearest(module, entries, rng):
