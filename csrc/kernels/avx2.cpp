@@ -135,9 +135,10 @@ struct MiddleWithin {
 };
 
 // Masks are looked at after a round of steps. Among candidates for an estimate one step in ten has a code within the
-// limit: a branch on each would be mispredicted as often, by which a scan took 1.3 times as long.
-size_t scan_middle(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes, int limit,
-                   Hit* hits) noexcept {
+// limit: a branch on each would be mispredicted as often, by which a scan took 1.3 times as long. Inlined, it costs the
+// scan of longer codes 8 % more instructions, compiled by clang.
+__attribute__((noinline)) size_t scan_middle(const uint8_t* query, const uint8_t* codes, size_t n_codes, size_t n_bytes,
+                                             int limit, Hit* hits) noexcept {
   constexpr size_t kStep = 4, kRound = 64;
   const MiddleWithin passes(query, n_bytes, limit);
   const BytesDistance distance(query, n_bytes);
