@@ -107,56 +107,20 @@ def k_nearest(
     counting: bool,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64] | None]:
     """Find the `k` nearest selected codes: distances and rows, and with `counting` the attributes of QueryStats."""
+    read = np.empty((len(queries), 3 if bounds.native is None else 4), np.int64) if counting else None
+    searched = selection.part.codes, queries, k, n_threads
+    options = selection.bitmap, limits, selection.mask, read
+    cells = bounds.cells
     if bounds.native is None:
-        return _nearest_in_copies(bounds.cells, selection, queries, k, n_threads, limits, counting)
-    read = np.empty((len(queries), 4), np.int64) if counting else None
-    distances, rows = _native.bounded_k_nearest(
-        bounds.native,
-        bounds.cells.native,
-        selection.part.codes,
-        queries,
-        k,
-        n_threads,
-        selection.bitmap,
-        limits,
-        selection.mask,
-        read,
-    )
+        found = _native.cells_k_nearest(cells.native, *searched, *_endless(cells.n_bits), *options)
+    else:
+        found = _native.bounded_k_nearest(bounds.native, cells.native, *searched, *options)
     if read is None:
-        return distances, rows, None
+        return *found, None
     counts = np.ones((len(queries), 5), np.int64)
-    counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3] = read[:, 0], read[:, 2], -1, read[:, 3]
-    return distances, rows, counts
-
-
-def _nearest_in_copies(
-    cells: CodeCells,
-    selection: Selection,
-    queries: Codes,
-    k: int,
-    n_threads: int,
-    limits: NDArray[np.int32] | None,
-    counting: bool,
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64] | None]:
-    """:func:`k_nearest` where the codes are copied in the order of the cells."""
-    read = np.empty((len(queries), 3), np.int64) if counting else None
-    distances, rows = _native.cells_k_nearest(
-        cells.native,
-        selection.part.codes,
-        queries,
-        k,
-        n_threads,
-        *_endless(cells.n_bits),
-        selection.bitmap,
-        limits,
-        selection.mask,
-        read,
-    )
-    if read is None:
-        return distances, rows, None
-    counts = np.zeros((len(queries), 5), np.int64)
-    counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 4] = read[:, 0], read[:, 2], -1, 1
-    return distances, rows, counts
+    counts[:, 0], counts[:, 1], counts[:, 2] = read[:, 0], read[:, 2], -1
+    counts[:, 3] = 0 if bounds.native is None else read[:, 3]
+    return *found, counts
 
 
 def _work_of_copies(cells: CodeCells, n_threads: int) -> float:

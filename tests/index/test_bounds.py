@@ -128,10 +128,8 @@ def test_large_batches_and_many_neighbors_are_scanned(far):
         assert index.query_stats(many[:2], k)[2].scanned.all() == scans
 
 
-def test_filters_ids_and_changes():
-    codes, queries = near_topics(N_CODES, 1), near_topics(20, 2)
-    ids = np.arange(N_CODES) * 3 + 7
-    index, scan = (hashkit.Index(codes, ids=ids, method=method) for method in ("cells", "scan"))
+def changes(index, scan, queries):
+    """Make the same changes to both indexes, and stop before the first and behind each of them."""
     for change in ("none", "remove", "add", "compact"):
         for each in (index, scan):
             if change == "remove":
@@ -140,6 +138,14 @@ def test_filters_ids_and_changes():
                 each.add(queries[:9])
             elif change == "compact":
                 each.compact()
+        yield
+
+
+def test_filters_ids_and_changes():
+    codes, queries = near_topics(N_CODES, 1), near_topics(20, 2)
+    ids = np.arange(N_CODES) * 3 + 7
+    index, scan = (hashkit.Index(codes, ids=ids, method=method) for method in ("cells", "scan"))
+    for _ in changes(index, scan, queries):
         mask = np.random.default_rng(0).random(len(index)) < 0.3
         for chosen in (None, ids[::2], ids[:300], ids[:3], mask, ids[:0]):
             for few in (queries, queries[0]):
@@ -220,14 +226,7 @@ def test_short_codes_with_filters_and_changes(short):
     codes, queries, *_ = short
     ids = np.arange(N_CODES) * 3 + 7
     index, scan = (hashkit.Index(codes, ids=ids, n_bits=short[2].n_bits, method=method) for method in ("cells", "scan"))
-    for change in ("none", "remove", "add", "compact"):
-        for each in (index, scan):
-            if change == "remove":
-                each.remove(np.unique(each.query(queries, 2)[1]))
-            elif change == "add":
-                each.add(queries[:9])
-            elif change == "compact":
-                each.compact()
+    for _ in changes(index, scan, queries):
         for chosen in (None, ids[::2], ids[:300], np.random.default_rng(0).random(len(index)) < 0.3):
             assert_same(index.query(queries, 10, filter=chosen), scan.query(queries, 10, filter=chosen))
     assert index.describe()["parts"][0]["method"] == "cells"
